@@ -1,0 +1,1 @@
+"""One-shot action recognition by deep metric learning, chosen by search."""

@@ -1,0 +1,71 @@
+"""Checkpoints of one training: a single file, replaced atomically, on a path or on a URI's file system.
+
+Found again by its place alone, so a retry after a failed machine, a resume after a killed driver and a second
+node all go on from the same file. Loads without executing pickles.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from pyarrow import fs
+
+_FILE = "last.pt"
+_LARGEST_SHARE_OF_TIME = 0.05
+
+
+def open_folder(uri: str) -> tuple[Any, str]:
+    """The file system and the path on it of a folder given as an absolute path or as a URI.
+
+    Raises:
+        ValueError: neither an absolute path nor a URI that Arrow knows.
+    """
+    filesystem, path = fs.FileSystem.from_uri(uri)
+    return filesystem, path
+
+
+class CheckpointFile:
+    """Where one training keeps its last state."""
+
+    def __init__(self, folder: str) -> None:
+        """`folder`: absolute path or URI; made with the first checkpoint."""
+        self._filesystem, self._folder = open_folder(folder)
+        self._last_saved, self._last_cost = 0.0, 0.0
+
+    def save(self, state: dict[str, Any], *, must: bool) -> bool:
+        """Replace the checkpoint and say whether it was done.
+
+        Where it need not be (`must` is False), it is left out while saving would take more than a twentieth of
+        the time.
+        """
+        started = time.monotonic()
+        if not must and self._last_cost > _LARGEST_SHARE_OF_TIME * (started - self._last_saved):
+            return False
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self._filesystem.create_dir(self._folder, recursive=True)
+        with self._filesystem.open_output_stream(f"{self._folder}/{_FILE}.tmp") as file:
+            file.write(buffer.getbuffer())
+        self._filesystem.move(f"{self._folder}/{_FILE}.tmp", f"{self._folder}/{_FILE}")
+        self._last_saved = time.monotonic()
+        self._last_cost = self._last_saved - started
+        return True
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The last state, or None where nothing was ever saved."""
+        path = f"{self._folder}/{_FILE}"
+        if self._filesystem.get_file_info(path).type != fs.FileType.File:
+            return None
+        with self._filesystem.open_input_file(path) as file:
+            state: dict[str, Any] = torch.load(io.BytesIO(file.read()), map_location=device, weights_only=True)
+        return state
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder as a path of this machine; None where it lies elsewhere."""
+    filesystem, path = open_folder(uri)
+    return Path(path) if isinstance(filesystem, fs.LocalFileSystem) else None

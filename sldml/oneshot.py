@@ -1,0 +1,155 @@
+"""From embeddings or distances to one-shot accuracy, MAP@R, confusion and intervals. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+import scipy.stats
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_ELEMENTS_AT_ONCE = 2**26
+"""So many numbers of a distance matrix are held at a time (a quarter of a gigabyte)."""
+_FAISS_FROM = 4096
+"""From so many references on, a CPU searches them with faiss; below, an exact product is faster."""
+
+
+@dataclass(frozen=True)
+class OneShotScore:
+    """Accuracy over random draws of one exemplar per class; `std` is the spread over the draws."""
+
+    mean: float
+    std: float
+    per_draw: NDArray[np.float64]
+
+
+def exemplar_draws(labels: NDArray[np.int64], num_draws: int, seed: int) -> NDArray[np.int64]:
+    """Draw one recording of each class, `num_draws` times: [D, C] positions in `labels`, column c of class c.
+
+    Raises:
+        ValueError: a class below the largest label has no recording.
+    """
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(labels == c) for c in range(int(labels.max()) + 1)]
+    if empty := [c for c, member in enumerate(members) if not len(member)]:
+        raise ValueError(f"class {empty[0]} has no recording to draw an exemplar from")
+    return np.stack([rng.choice(member, size=num_draws) for member in members], axis=1)
+
+
+def score_distances(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.int64]) -> OneShotScore:
+    """One-shot accuracy of the nearest exemplar, over draws.
+
+    Args:
+        distances: [N, N], row: exemplar, column: query. Of equally near exemplars the first class wins.
+        labels: [N] classes 0 … C-1.
+        draws: [D, C] from `exemplar_draws`. The exemplars of a draw are not queries in it.
+    """
+    return _score(distances, draws, labels, draws)
+
+
+def score_embeddings(embeddings: Tensor, labels: NDArray[np.int64], draws: NDArray[np.int64]) -> OneShotScore:
+    """`score_distances` by cosine distance of embeddings [N, dim], without a whole [N, N] matrix."""
+    unit = torch.nn.functional.normalize(embeddings.float(), dim=1)
+    used, rows = np.unique(draws, return_inverse=True)
+    distances = 1.0 - unit[torch.from_numpy(used).to(unit.device)] @ unit.T
+    return _score(distances, rows.reshape(draws.shape), labels, draws)
+
+
+def _score(
+    distances: Tensor, rows: NDArray[np.int64], labels: NDArray[np.int64], draws: NDArray[np.int64]
+) -> OneShotScore:
+    """`rows` [D, C]: each drawn exemplar's row in `distances`; `draws` [D, C]: its column."""
+    device = distances.device
+    truth = torch.tensor(labels).to(device)
+    num_draws, num_classes = draws.shape
+    at_once = max(1, _ELEMENTS_AT_ONCE // (num_classes * len(labels)))
+    accuracies = []
+    for start in range(0, num_draws, at_once):
+        row = torch.from_numpy(rows[start : start + at_once]).to(device)
+        column = torch.from_numpy(draws[start : start + at_once]).to(device)
+        correct = distances[row].argmin(dim=1) == truth
+        correct.scatter_(1, column, False)
+        accuracies.append(correct.sum(dim=1).double() / (len(labels) - num_classes))
+    per_draw = torch.cat(accuracies).cpu().numpy()
+    return OneShotScore(float(per_draw.mean()), float(per_draw.std()), per_draw)
+
+
+def nearest(queries: Tensor, references: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` nearest references of each query by cosine: ([Q, count] distances, [Q, count] positions).
+
+    An exact matrix product on the device, in pieces; faiss on a CPU where there are many references.
+    """
+    query, reference = (torch.nn.functional.normalize(x.float(), dim=1) for x in (queries, references))
+    if reference.device.type == "cpu" and len(reference) >= _FAISS_FROM:
+        index = faiss.IndexFlatIP(reference.shape[1])
+        index.add(reference.numpy())
+        similarity, position = index.search(query.numpy(), count)
+        return 1.0 - torch.from_numpy(similarity), torch.from_numpy(position)
+    at_once = max(1, _ELEMENTS_AT_ONCE // len(reference))
+    found = [(piece @ reference.T).topk(count, dim=1) for piece in query.split(at_once)]
+    return 1.0 - torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+
+
+def map_at_r(embeddings: Tensor, labels: NDArray[np.int64]) -> float:
+    """Mean average precision at R within one set (Musgrave et al., 2020), each recording queried once.
+
+    R is the number of other recordings of the query's class. Recordings that are alone in theirs do not count.
+    """
+    most = int(np.bincount(labels).max())
+    _, position = nearest(embeddings, embeddings, most)
+    return _average_precision_at_r(position, labels)
+
+
+def map_at_r_distances(distances: Tensor, labels: NDArray[np.int64]) -> float:
+    """`map_at_r` from the distances [N, N] of all pairs."""
+    most = int(np.bincount(labels).max())
+    return _average_precision_at_r(distances.topk(most, dim=1, largest=False).indices, labels)
+
+
+def _average_precision_at_r(position: Tensor, labels: NDArray[np.int64]) -> float:
+    """`position` [N, R + 1]: each recording's nearest ones, itself (as a rule) among them."""
+    truth = torch.tensor(labels).to(position.device)
+    relevant = torch.bincount(truth)[truth] - 1
+    counted = relevant > 0
+    if not counted.any():
+        return 0.0
+    itself = position == torch.arange(len(labels), device=position.device).unsqueeze(1)
+    # A recording that its own duplicates push out of its list loses the last entry instead of itself.
+    itself[:, -1] |= ~itself.any(dim=1)
+    others = position[~itself].reshape(len(labels), -1)
+    rank = torch.arange(1, others.shape[1] + 1, device=others.device)
+    hit = (truth[others] == truth.unsqueeze(1)) & (rank <= relevant.unsqueeze(1))
+    precision = hit.cumsum(dim=1) / rank
+    average = (precision * hit).sum(dim=1)[counted] / relevant[counted]
+    return float(average.mean())
+
+
+def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
+    """Counts [C, C]: row is the true class, column the predicted one."""
+    matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(matrix, (truth, predicted), 1)
+    return matrix
+
+
+def per_class_accuracy(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of each class's queries named right [C]; NaN for a class without queries."""
+    total = matrix.sum(axis=1)
+    share: NDArray[np.float64] = np.divide(matrix.diagonal(), total, out=np.full(len(matrix), np.nan), where=total > 0)
+    return share
+
+
+def mean_ci95(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """Mean and its 95 % confidence interval by Student's t, cut to [0, 1]; one value has no spread to tell.
+
+    With a single value the interval is all that is possible, [0, 1].
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, (0.0, 1.0)
+    error = float(scipy.stats.sem(values))
+    half = float(scipy.stats.t.ppf(0.975, len(values) - 1)) * error
+    return mean, (max(0.0, mean - half), min(1.0, mean + half))

@@ -1,0 +1,91 @@
+"""The skeletons of the sources: names, tree, and the joints that centre, scale and turn a body."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A tree of joints. Joints are counted from 0, in the order in which the source stores them."""
+
+    name: str
+    joint_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    """The joint nearer to the root; -1 for the root itself."""
+    root: int
+    """The joint that stands for the body's place."""
+    scale_joints: tuple[int, int]
+    """The torso's two ends: their distance is the body's size."""
+    left_shoulder: int
+    right_shoulder: int
+    left_hip: int
+    right_hip: int
+    walk_start: int
+    """Where `walk` begins: the middle of the spine."""
+
+    @property
+    def num_joints(self) -> int:
+        """How many joints a body has."""
+        return len(self.joint_names)
+
+
+def walk(skeleton: Skeleton) -> tuple[int, ...]:
+    """Joints in the order of a depth-first walk that notes a joint whenever it is passed.
+
+    It begins and ends at `walk_start`, goes to children in the order of their numbers and to the parent last.
+    For `KINECT_V2` this is the walk of SkeleMotion (Caetano et al. 2019, https://arxiv.org/abs/1907.13025).
+    """
+
+    def visit(joint: int, came_from: int) -> list[int]:
+        children = [child for child, parent in enumerate(skeleton.parents) if parent == joint]
+        path = [joint]
+        for neighbour in [*children, skeleton.parents[joint]]:
+            if neighbour not in (came_from, -1):
+                path += [*visit(neighbour, joint), joint]
+        return path
+
+    return tuple(visit(skeleton.walk_start, -1))
+
+
+KINECT_V2 = Skeleton(
+    name="kinect_v2",
+    joint_names=(
+        "spine_base", "spine_mid", "neck", "head",
+        "left_shoulder", "left_elbow", "left_wrist", "left_hand",
+        "right_shoulder", "right_elbow", "right_wrist", "right_hand",
+        "left_hip", "left_knee", "left_ankle", "left_foot",
+        "right_hip", "right_knee", "right_ankle", "right_foot",
+        "spine_shoulder", "left_hand_tip", "left_thumb", "right_hand_tip", "right_thumb",
+    ),
+    # The thumbs hang on the hand tips, as in SkeleMotion's walk.
+    parents=(-1, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 7, 21, 11, 23),
+    root=0,
+    scale_joints=(0, 20),
+    left_shoulder=4,
+    right_shoulder=8,
+    left_hip=12,
+    right_hip=16,
+    walk_start=1,
+)  # fmt: skip
+"""NTU RGB+D (Shahroudy et al. 2016, https://arxiv.org/abs/1604.02808, figure 2); the paper's joint 1 is 0."""
+
+KINECT_V1 = Skeleton(
+    name="kinect_v1",
+    joint_names=(
+        "head", "shoulder_center", "spine", "hip_center",
+        "left_shoulder", "left_elbow", "left_wrist", "left_hand",
+        "right_shoulder", "right_elbow", "right_wrist", "right_hand",
+        "left_hip", "left_knee", "left_ankle", "left_foot",
+        "right_hip", "right_knee", "right_ankle", "right_foot",
+    ),
+    parents=(1, 2, 3, -1, 1, 4, 5, 6, 1, 8, 9, 10, 3, 12, 13, 14, 3, 16, 17, 18),
+    root=3,
+    scale_joints=(1, 3),
+    left_shoulder=4,
+    right_shoulder=8,
+    left_hip=12,
+    right_hip=16,
+    walk_start=2,
+)  # fmt: skip
+"""UTD-MHAD (Chen et al. 2015, https://personal.utdallas.edu/~kehtar/UTD-MHAD.html)."""
+
+SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (KINECT_V2, KINECT_V1)}

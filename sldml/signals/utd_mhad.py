@@ -1,0 +1,164 @@
+"""UTD-MHAD: 27 actions by 8 subjects, a Kinect v1 skeleton and one wearable sensor, in MATLAB files.
+
+C. Chen, R. Jafari, N. Kehtarnavaz, *UTD-MHAD: A multimodal dataset for human action recognition utilizing a
+depth camera and a wearable inertial sensor*, ICIP 2015.
+"""
+
+import io
+import os
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sldml.signals.files import read_bytes
+from sldml.signals.layout import Layout
+from sldml.signals.recording import Recording, RecordingError
+
+MODALITIES = ("skeleton", "inertial", "fused")
+SENSORS = {"acceleration": 8.0, "rotation": 1000.0}
+"""The wearable sensor's rows and full scales: acceleration in g, rotation in degrees a second."""
+
+_RATE_HZ = {"skeleton": 30.0, "inertial": 50.0, "fused": 30.0}
+_LAYOUTS = {
+    "skeleton": Layout("kinect_v1", 1),
+    "inertial": Layout(None, 0, SENSORS),
+    "fused": Layout("kinect_v1", 1, SENSORS),
+}
+_FOLDERS = {"skeleton": "Skeleton", "inertial": "Inertial"}
+_NAME = re.compile(r"a(\d{1,3})_s(\d{1,3})_t(\d{1,3})_(skeleton|inertial)", re.ASCII)
+_NUMERIC = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
+_MOST_VALUES = 10**7
+
+
+def layout(modality: str) -> Layout:
+    """The rows of a modality's recordings. Raises ValueError for an unknown modality."""
+    if modality not in _LAYOUTS:
+        raise ValueError(f"modality must be one of {', '.join(MODALITIES)}, but it is {modality!r}")
+    return _LAYOUTS[modality]
+
+
+def find(folder: str | os.PathLike[str], modality: str = "skeleton") -> list[Path]:
+    """The files to `read` for a modality in `folder` and below, by action, subject and trial.
+
+    They are found by their names wherever they lie (the published archives hold ``Skeleton/`` and
+    ``Inertial/``). For ``fused`` these are the skeleton files that have an inertial partner; others are left
+    out. Raises RecordingError if `folder` is no folder, ValueError for an unknown modality.
+    """
+    layout(modality)
+    if not Path(folder).is_dir():
+        raise RecordingError(folder, "is not a folder")
+    kind = "inertial" if modality == "inertial" else "skeleton"
+    found: list[tuple[tuple[int, ...], Path]] = []
+    for path in Path(folder).rglob(f"*_{kind}.mat"):
+        match = _NAME.fullmatch(path.stem)
+        if match and (modality != "fused" or _partner(path).is_file()):
+            found.append((tuple(map(int, match.groups()[:3])), path))
+    return [path for _, path in sorted(found)]
+
+
+def read(path: str | os.PathLike[str], modality: str = "skeleton") -> Recording:
+    """One recording: [frames, 20, 3] in metres, [samples, 2, 3] in g and degrees a second, or both.
+
+    ``fused`` takes the skeleton's file and finds the inertial one in its own folder or in ``Inertial`` beside
+    it. The wearable's samples are interpolated linearly at the skeleton's frames, the first at the first and
+    the last at the last: the two clocks' nominal rates do not agree (2.4 to 4.5 samples a frame).
+
+    Raises RecordingError, and nothing else, for a file that is missing, cut, garbled or of another kind, and
+    ValueError for an unknown modality.
+    """
+    rows = layout(modality)
+    path = Path(path)
+    kind = "inertial" if modality == "inertial" else "skeleton"
+    match = _NAME.fullmatch(path.stem)
+    if match is None or match[4] != kind:
+        raise RecordingError(path, f"the name must be like a1_s1_t1_{kind}.mat")
+    if kind == "inertial":
+        values = _read_inertial(path)
+    else:
+        values = _read_array(path, "d_skel", "[20, 3, frames]").transpose(2, 0, 1)
+        if modality == "fused":
+            samples = _read_inertial(_partner(path))
+            values = np.concatenate([values, _resample(samples, len(values))], axis=1)
+    with np.errstate(over="ignore"):  # what overflows is refused as not finite
+        stored = np.ascontiguousarray(values, dtype=np.float32)
+    try:
+        return Recording(
+            values=stored,
+            rate_hz=_RATE_HZ[modality],
+            row_names=rows.row_names,
+            name=f"a{match[1]}_s{match[2]}_t{match[3]}",
+            label=f"a{match[1]}",
+            subject=f"s{match[2]}",
+            details={"trial": int(match[3])},
+        )
+    except RecordingError as error:
+        raise RecordingError(path, error.reason) from None
+
+
+def _partner(path: Path) -> Path:
+    name = path.name.replace("_skeleton", "_inertial")
+    beside = path.absolute().parent.parent / _FOLDERS["inertial"] / name
+    own = path.with_name(name)
+    return own if own.is_file() else beside
+
+
+def _read_inertial(path: Path) -> NDArray[np.float64]:
+    samples = _read_array(path, "d_iner", "[samples, 6]")
+    if len(samples) < 2:
+        raise RecordingError(path, f"a recording needs at least 2 samples, but this one has {len(samples)}")
+    return samples.reshape(len(samples), 2, 3)
+
+
+def _resample(samples: NDArray[np.float64], num_frames: int) -> NDArray[np.float64]:
+    """[samples, rows, 3] at `num_frames` moments spread evenly from the first to the last sample."""
+    moments = np.linspace(0, len(samples) - 1, num_frames)
+    before = np.minimum(moments.astype(int), len(samples) - 2)
+    weight = (moments - before)[:, None, None]
+    blended: NDArray[np.float64] = samples[before] * (1 - weight) + samples[before + 1] * weight
+    return blended
+
+
+def _read_array(path: Path, name: str, expected: str) -> NDArray[np.float64]:
+    """The array `name` of a MATLAB 5 file, its shape being as `expected` says: finite, no objects."""
+    # Slow to import, and the other readers do without it.
+    from scipy.io import loadmat, whosmat
+
+    data = read_bytes(path)
+    # Older and other formats are not looked into: their reader can be led to read without end.
+    if len(data) < 128 or data[124:128] not in (b"\x00\x01IM", b"\x01\x00MI") or 0 in data[:4]:
+        raise RecordingError(path, "is not a MATLAB 5 file, or it is cut" if data else "is empty")
+    try:
+        # A garbled file may end in any error at all, and in warnings on the way there.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Headers first: cells and objects, or a size that only claims to be there, are not loaded.
+            found = [(shape, kind) for key, shape, kind in whosmat(io.BytesIO(data)) if key == name]
+            reason = _unfit(found, name, expected)
+            array = None if reason else loadmat(io.BytesIO(data), variable_names=[name]).get(name)
+    except Exception as error:
+        raise RecordingError(path, f"is a garbled or cut MATLAB file: {error or type(error).__name__}") from None
+    if reason:
+        raise RecordingError(path, reason)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.shape != tuple(found[0][0]):
+        raise RecordingError(path, f"{name} must be real numbers {expected}, but it is not")
+    values: NDArray[np.float64] = array.astype(np.float64)
+    if not np.isfinite(values).all():
+        place = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
+        raise RecordingError(path, f"{name} must be finite, but at {place} it is not")
+    return values
+
+
+def _unfit(found: list[tuple[tuple[int, ...], str]], name: str, expected: str) -> str | None:
+    """Why the arrays of this name, as the headers tell them, cannot be read."""
+    if len(found) != 1:
+        return f"must hold {name} once, but holds it {len(found)} times"
+    shape, kind = found[0]
+    if kind not in _NUMERIC:
+        return f"{name} must be numbers, but it is {kind}"
+    fixed = shape[:2] == (20, 3) and len(shape) == 3 if name == "d_skel" else shape[1:] == (6,)
+    if not fixed or min(shape) < 1 or int(np.prod([float(size) for size in shape])) > _MOST_VALUES:
+        return f"{name} must be {expected}, but its shape is {list(shape)}"
+    return None

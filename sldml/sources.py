@@ -1,0 +1,139 @@
+"""From the `data` part of a configuration to the raw files that it means."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sldml.config import DataConfig, Ntu120Data, SyntheticData, UtdMhadData
+from sldml.errors import InputError
+from sldml.signals import Layout, Recording, ntu, synthetic, utd_mhad
+
+_NTU_ORIGIN = "NTU RGB+D 120 skeletons, to be requested from rose1.ntu.edu.sg/dataset/actionRecognition"
+_UTD_ORIGIN = "UTD-MHAD, from personal.utdallas.edu/~kehtar/UTD-MHAD.html"
+_SYNTHETIC_FORMAT = 1
+"""Raised whenever the generator's recordings change, so that sets made by an older one are not found."""
+
+
+@dataclass(frozen=True)
+class RawSource:
+    """Raw files and how to read them."""
+
+    dataset: str
+    settings: dict[str, Any]
+    """What besides the files decides what is read, for the key of the prepared set."""
+    folder: Path
+    files: tuple[Path, ...]
+    layout: Layout
+    read: Callable[[Path], Recording]
+    """Reads one file; can be pickled. Raises RecordingError."""
+    notes: tuple[str, ...] = ()
+    """What a person should know: which official list was applied, or that it was not there."""
+
+    def key(self) -> str:
+        """The same for the same files (relative path, size, time of change) read in the same way."""
+        files = [(str(f.relative_to(self.folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in self.files]
+        return _digest([self.dataset, self.settings, files])
+
+
+def synthetic_key(config: SyntheticData) -> str:
+    """The key of a made dataset, which has no files until they are made."""
+    return _digest(["synthetic", _SYNTHETIC_FORMAT, config.model_dump()])
+
+
+def find_source(config: Ntu120Data | UtdMhadData, data_folder: Path | None) -> RawSource:
+    """Find the raw files of a recorded dataset below the data folder.
+
+    Raises:
+        InputError: there is no data folder, no folder of the dataset in it, or no file of it in there.
+    """
+    match config:
+        case Ntu120Data():
+            folder = _dataset_folder(data_folder, "ntu", _NTU_ORIGIN, lambda f: next(f.glob("*.skeleton"), None))
+            return _ntu_source(folder)
+        case UtdMhadData(modality=modality):
+            folder = _dataset_folder(data_folder, "utd_mhad", _UTD_ORIGIN, lambda f: utd_mhad.find(f, modality) or None)
+            files = utd_mhad.find(folder, modality)
+            _require_files(files, folder, "a*_s*_t*.mat", _UTD_ORIGIN)
+            return RawSource(
+                "utd_mhad",
+                {"modality": modality},
+                folder,
+                tuple(files),
+                utd_mhad.layout(modality),
+                functools.partial(utd_mhad.read, modality=modality),
+            )
+
+
+def make_source(config: SyntheticData, folder: Path) -> RawSource:
+    """Write the made recordings as `.skeleton` files into `folder` and return them as a source."""
+    synthetic.generate(
+        synthetic.SyntheticSource(
+            seed=config.seed,
+            num_auxiliary=config.num_auxiliary,
+            recordings_per_class=config.recordings_per_class,
+        ),
+        folder,
+    )
+    return RawSource("synthetic", config.model_dump(), folder, tuple(ntu.find(folder)), ntu.LAYOUT, ntu.read)
+
+
+def describe(config: DataConfig) -> str:
+    """A few words for a person: the dataset and what of it."""
+    match config:
+        case Ntu120Data():
+            return "NTU RGB+D 120"
+        case UtdMhadData(modality=modality):
+            return f"UTD-MHAD ({modality})"
+        case SyntheticData(seed=seed):
+            return f"made recordings (generator seed {seed})"
+
+
+def _ntu_source(folder: Path) -> RawSource:
+    files = ntu.find(folder)
+    _require_files(files, folder, "S*C*P*R*A*.skeleton", _NTU_ORIGIN)
+    missing = ntu.missing_list(folder)
+    if missing is None:
+        note = (
+            "the official list of recordings with missing skeletons does not lie beside the data: nothing was left "
+            "out by it (the official protocol wants NTU_RGBD120_samples_with_missing_skeletons.txt in "
+            f"{folder})"
+        )
+    else:
+        kept = [file for file in files if file.stem not in missing]
+        note = f"{len(files) - len(kept)} recordings left out by the official list of missing skeletons"
+        files = kept
+    settings = {"missing": sorted(missing) if missing else None}
+    return RawSource("ntu120", settings, folder, tuple(files), ntu.LAYOUT, ntu.read, (note,))
+
+
+def _dataset_folder(data_folder: Path | None, name: str, origin: str, is_raw: Callable[[Path], object]) -> Path:
+    """`<data folder>/<name>`, or the data folder itself where the raw files lie directly in it."""
+    if data_folder is None:
+        raise InputError(
+            f"no data folder: looked for --data and DATASET_FOLDER, neither is given; it should hold {name}/ "
+            f"({origin}). To try without data: --space demo"
+        )
+    folder = data_folder / name
+    if folder.is_dir():
+        return folder
+    if data_folder.is_dir() and is_raw(data_folder):
+        return data_folder
+    state = f"there is no {name}/ in it" if data_folder.is_dir() else "it does not exist"
+    raise InputError(
+        f"data folder {data_folder}: {state}; it should hold {name}/ ({origin}). To try without data: --space demo"
+    )
+
+
+def _require_files(files: list[Path], folder: Path, pattern: str, origin: str) -> None:
+    if not files:
+        raise InputError(f"{folder}: no file {pattern} in it ({origin}). To try without data: --space demo")
+
+
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()

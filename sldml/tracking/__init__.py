@@ -1,0 +1,20 @@
+"""What a search does, as MLflow runs. This package is the only place that imports MLflow.
+
+One experiment per space, one parent run per search, one child run per trial, baseline and final model. The
+driver of the search calls `check` first and then owns one `Tracker`. Importing this takes seconds (MLflow does),
+so other modules import it only where they start to track.
+"""
+
+from sldml.tracking.store import TrackingError, check, default_artifact_root, default_uri, hide_password
+from sldml.tracking.tracker import NullTracker, Status, Tracker
+
+__all__ = [
+    "NullTracker",
+    "Status",
+    "Tracker",
+    "TrackingError",
+    "check",
+    "default_artifact_root",
+    "default_uri",
+    "hide_password",
+]

@@ -1,0 +1,160 @@
+"""Where runs are kept: the URI of an MLflow store, made sure of before anything else starts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import sqlalchemy
+from filelock import FileLock
+
+from sldml.errors import InputError
+
+# MLflow sends usage statistics home unless told not to before it is imported; a research tool should not.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+from mlflow.tracking import MlflowClient
+
+_DATABASES = ("postgresql", "mysql", "mssql")
+
+
+class TrackingError(InputError):
+    """The store of the runs cannot be used; the message is one line, and holds no password."""
+
+
+def default_uri(storage: Path) -> str:
+    """The SQLite store of the searches below `storage`: `sqlite:////…/mlflow.db`, always absolute."""
+    return f"sqlite:///{storage.absolute() / 'mlflow.db'}"
+
+
+def default_artifact_root(storage: Path) -> Path:
+    """The folder beside `default_uri`'s file in which artifacts lie, absolute."""
+    return storage.absolute() / "mlflow-artifacts"
+
+
+def hide_password(uri: str, text: str | None = None) -> str:
+    """`uri`, or `text` that may quote it, with the password and any secret in the query as `***`."""
+    shown = uri if text is None else text
+    parts = urlsplit(uri)
+    secrets = [value for name, value in parse_qsl(parts.query) if re.search("pass|secret|token|key", name, re.I)]
+    if "@" in parts.netloc:
+        # By hand: `SplitResult.password` would be unreadable for netlocs that it thinks broken.
+        secrets.append(parts.netloc.rpartition("@")[0].partition(":")[2])
+    for secret in filter(None, secrets):
+        for spelling in {secret, unquote(secret)}:
+            # In the URI's own places only: a short password may also be a word of the message.
+            shown = shown.replace(f":{spelling}@", ":***@").replace(f"={spelling}", "=***")
+            if len(spelling) >= 6:
+                shown = shown.replace(spelling, "***")
+    return shown
+
+
+def check(uri: str, timeout_s: float = 5.0) -> None:
+    """Make sure that runs can be stored at `uri`; create an SQLite file with its tables.
+
+    Call it once before anything else of the search starts, so that no two processes create the tables together.
+
+    Raises:
+        TrackingError: no server answers within about `timeout_s`, the SQLite file cannot be opened, created or
+            is something else, or MLflow has no such store.
+    """
+    quiet_mlflow()
+    scheme = urlsplit(uri).scheme.partition("+")[0]
+    shown = hide_password(uri)
+    try:
+        if scheme == "sqlite":
+            _check_sqlite(uri)
+        elif scheme in ("http", "https"):
+            if not urlsplit(uri).hostname:
+                raise TrackingError(f"tracking URI {shown}: there is no host in it")
+            with _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", MLFLOW_HTTP_REQUEST_TIMEOUT=f"{timeout_s:.0f}"):
+                MlflowClient(uri).search_experiments(max_results=1)
+        elif scheme in _DATABASES:
+            _check_database(uri, scheme, timeout_s)
+        else:
+            raise TrackingError(
+                f"tracking URI {shown}: not a store of MLflow's; give sqlite:////<absolute path>/mlflow.db, "
+                "http(s)://<server>, or the URI of a PostgreSQL, MySQL or SQL Server database"
+            )
+    except TrackingError:
+        raise
+    except Exception as error:  # whatever MLflow, SQLAlchemy, their drivers and requests raise: one clear line
+        raise TrackingError(f"tracking store {shown} does not answer: {one_line(error, uri)}") from error
+
+
+def _check_sqlite(uri: str) -> None:
+    file = Path(uri.partition(":///")[2].partition("?")[0])
+    if not file.name or not file.is_absolute():
+        raise TrackingError(f"tracking URI {uri}: an SQLite store needs an absolute path, sqlite:////folder/mlflow.db")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock"), timeout=60):
+            connection = sqlite3.connect(file)
+            try:
+                connection.execute("BEGIN IMMEDIATE")  # asks for the right to write, and reads the header
+                connection.rollback()
+            finally:
+                connection.close()
+            MlflowClient(uri).search_experiments(max_results=1)
+    except (OSError, sqlite3.Error) as error:
+        raise TrackingError(f"tracking store {file} cannot be opened or created: {error}") from error
+
+
+def _check_database(uri: str, scheme: str, timeout_s: float) -> None:
+    # MLflow itself tries ten times with growing pauses (a minute and a half) before it tells.
+    argument = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mssql": "timeout"}[scheme]
+    try:
+        engine = sqlalchemy.create_engine(uri, connect_args={argument: max(1, int(timeout_s))})
+    except ModuleNotFoundError as error:
+        raise TrackingError(
+            f"tracking store {hide_password(uri)}: its driver {error.name} is not installed (PostgreSQL: "
+            "`pip install psycopg2-binary`)"
+        ) from error
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+    MlflowClient(uri).search_experiments(max_results=1)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def quiet_mlflow() -> None:
+    """Keep MLflow's own lines off the terminal and its own retries short: the writer has its own."""
+    for name, value in {
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    }.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def one_line(error: BaseException, uri: str) -> str:
+    """The innermost reason of `error` in one line without the password of `uri`."""
+    text = hide_password(uri, str(error) or type(error).__name__)
+    if inner := re.search(r"Caused by \w+\((.*)\)\)?$", text, re.DOTALL):
+        text = inner[1].strip("\"'")
+    text = re.split(r"\n?\(Background on this error|\n\[SQL:", text)[0]
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else f"{text[:300]}…"

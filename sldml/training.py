@@ -1,0 +1,257 @@
+"""The training of one model: batches, steps, epochs, exact resume. Knows neither Ray nor MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sldml.batches import Signals
+from sldml.config import BatchConfig, TrialConfig
+from sldml.embedding import encoder_input
+from sldml.encoders import build_encoder
+from sldml.images import image_shape
+from sldml.losses import build_loss
+from sldml.miners import build_miner
+from sldml.optimizers import build_optimizer, build_schedule, proxy_optimizer
+from sldml.protocols import Subset
+from sldml.signals import Layout
+
+
+class DivergedError(RuntimeError):
+    """The loss is no finite number any more."""
+
+
+@dataclass(frozen=True)
+class EpochStats:
+    """Means over one epoch's steps, and where its time went (seconds)."""
+
+    loss: float
+    metric_loss: float
+    head_loss: float
+    lr: float
+    num_images: int
+    data_s: float
+    step_s: float
+
+
+class Training:
+    """One model in training. The same configuration gives the same weights on a CPU with as many threads."""
+
+    def __init__(self, config: TrialConfig, train: Subset, signals: Signals, layout: Layout) -> None:
+        self.config, self.layout, self.signals = config, layout, signals
+        self.device = signals.device
+        torch.manual_seed(config.seed)
+        self._generator = torch.Generator().manual_seed(config.seed)
+        num_classes = len(train.classes)
+        shape = image_shape(config.representation, layout)
+        self.encoder = build_encoder(config.encoder, shape).to(self.device).to(memory_format=torch.channels_last)
+        head = nn.Sequential(nn.ReLU(), nn.Linear(config.encoder.embedding_dim, num_classes))
+        self.head = head.to(self.device) if config.head.weight > 0 else None
+        self.loss = build_loss(config.loss, num_classes, config.encoder.embedding_dim).to(self.device)
+        self.miner = build_miner(config.miner, config.loss)
+        self._cross_entropy = nn.CrossEntropyLoss(label_smoothing=config.head.label_smoothing)
+
+        self._labels = torch.tensor(train.labels)
+        self._offsets, self._lengths = torch.tensor(train.offsets), torch.tensor(train.lengths)
+        self._members = [torch.nonzero(self._labels == c).flatten() for c in range(num_classes)]
+        self.batch_size = min(config.batch.num_classes, num_classes) * config.batch.samples_per_class
+        self.steps_per_epoch = max(config.train.min_steps_per_epoch, round(len(train) / self.batch_size))
+
+        trained = nn.ModuleList([self.encoder] + ([self.head] if self.head is not None else []))
+        self._parameters = list(trained.parameters())
+        self.optimizer = build_optimizer(config.optimizer, trained)
+        self.proxy_optimizer = proxy_optimizer(self.loss, config.loss.proxy_lr)
+        self.schedule = build_schedule(config.schedule, self.optimizer, self.steps_per_epoch, config.train.max_epochs)
+        self._precision = _mixed_precision(config, self.device)
+        self._activations_recomputed = False
+        self.epoch = 0
+        """Epochs done."""
+
+    def run_epoch(self) -> EpochStats:
+        """Train for one epoch.
+
+        Raises:
+            DivergedError: the loss is not finite.
+            torch.cuda.OutOfMemoryError: not even with re-computed activations does a step fit.
+        """
+        self.encoder.train()
+        sums = torch.zeros(3, device=self.device)
+        data_s, started = 0.0, time.perf_counter()
+        lr = float(self.schedule.get_last_lr()[0])
+        for index in batches(self._members, self.steps_per_epoch, self.config.batch, self._generator):
+            before = time.perf_counter()
+            signals = self.signals.gather(self._offsets[index], self._lengths[index], self.config.representation.steps)
+            images = encoder_input(
+                signals,
+                self.config.normalize,
+                self.config.representation,
+                self.layout,
+                self.config.augment,
+                self._generator,
+            )
+            images = images.contiguous(memory_format=torch.channels_last)
+            labels = self._labels[index].to(self.device)
+            data_s += time.perf_counter() - before
+            sums += self._step_or_recompute(images, labels)
+        self.epoch += 1
+        total, metric, head = (sums / self.steps_per_epoch).tolist()  # waits for the device, once an epoch
+        if not torch.isfinite(sums).all():
+            raise DivergedError(f"the loss is not finite in epoch {self.epoch}")
+        step_s = time.perf_counter() - started - data_s
+        return EpochStats(total, metric, head, lr, self.steps_per_epoch * self.batch_size, data_s, step_s)
+
+    def _step_or_recompute(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One step; where it does not fit in memory, activations are computed twice from then on.
+
+        A smaller batch would be another experiment: the loss is always taken over the whole one.
+        """
+        try:
+            return self._step(images, labels)
+        except torch.cuda.OutOfMemoryError:
+            if self._activations_recomputed:
+                raise
+        self._activations_recomputed = True
+        recompute_activations(self.encoder)
+        torch.cuda.empty_cache()
+        return self._step(images, labels)
+
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One optimiser step; returns (total, metric, head) losses, detached."""
+        with self._precision():
+            embeddings = self.encoder(images).float()
+        mined = self.miner(embeddings, labels) if self.miner is not None else None
+        metric = self.loss(embeddings, labels, mined)
+        weight = self.config.head.weight
+        if self.head is None:
+            head, total = metric.new_zeros(()), metric
+        else:
+            head = self._cross_entropy(self.head(embeddings), labels)
+            total = (1.0 - weight) * metric + weight * head
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.proxy_optimizer is not None:
+            self.proxy_optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        if self.config.train.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self.config.train.gradient_clip)
+        self.optimizer.step()
+        if self.proxy_optimizer is not None:
+            self.proxy_optimizer.step()
+        self.schedule.step()
+        return torch.stack([total.detach(), metric.detach(), head.detach()])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on."""
+        return {
+            "epoch": self.epoch,
+            "encoder": self.encoder.state_dict(),
+            "head": None if self.head is None else self.head.state_dict(),
+            "loss": self.loss.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "proxy_optimizer": None if self.proxy_optimizer is None else self.proxy_optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self._generator.get_state(),
+            "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        self.epoch = state["epoch"]
+        self.encoder.load_state_dict(state["encoder"])
+        if self.head is not None:
+            self.head.load_state_dict(state["head"])
+        self.loss.load_state_dict(state["loss"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.proxy_optimizer is not None:
+            self.proxy_optimizer.load_state_dict(state["proxy_optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self._generator.set_state(state["generator"].cpu())
+        torch.set_rng_state(state["torch_rng"].cpu())
+        if self.device.type == "cuda" and state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
+
+
+def batches(
+    members: list[Tensor], num_batches: int, config: BatchConfig, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """m-per-class sampling: `num_classes` random classes (all, where there are fewer), so many recordings of each.
+
+    A class's recordings come without repetition within a batch where it has enough of them.
+
+    Args:
+        members: For each class, the positions of its recordings.
+        num_batches: How many batches.
+        config: Classes in a batch, recordings of each.
+        generator: Source of all randomness.
+
+    Yields:
+        int64 [num_classes * samples_per_class], class by class.
+    """
+    num_samples = config.samples_per_class
+    for _ in range(num_batches):
+        chosen = torch.randperm(len(members), generator=generator)[: config.num_classes]
+        parts = []
+        for c in chosen.tolist():
+            count = len(members[c])
+            if count >= num_samples:
+                picked = torch.randperm(count, generator=generator)[:num_samples]
+            else:
+                picked = torch.randint(count, (num_samples,), generator=generator)
+            parts.append(members[c][picked])
+        yield torch.cat(parts)
+
+
+def recompute_activations(module: nn.Module) -> None:
+    """Make the blocks of `module` compute their activations again backwards instead of keeping them.
+
+    Values and gradients stay what they were. Batch norm's running statistics are moved by the first
+    computation only.
+    """
+    for block in _blocks(module):
+        norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        block.forward = functools.partial(_recomputed, block.forward, norms)
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The parts of the outermost sequences within `module`: the blocks of a residual network's stages."""
+    for child in module.children():
+        if isinstance(child, nn.Sequential):
+            yield from child
+        else:
+            yield from _blocks(child)
+
+
+def _recomputed(forward: Callable[[Tensor], Tensor], norms: list[Any], features: Tensor) -> Tensor:
+    if not torch.is_grad_enabled():
+        return forward(features)
+
+    @contextlib.contextmanager
+    def statistics_held() -> Iterator[None]:
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 0.0
+        try:
+            yield
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+
+    output: Tensor = checkpoint(
+        forward, features, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), statistics_held())
+    )
+    return output
+
+
+def _mixed_precision(config: TrialConfig, device: torch.device) -> Any:
+    """A function that makes the context of a forward pass."""
+    if config.train.mixed_precision == "off" or device.type != "cuda" or not torch.cuda.is_bf16_supported():
+        return contextlib.nullcontext
+    return lambda: torch.autocast("cuda", dtype=torch.bfloat16)
