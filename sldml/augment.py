@@ -43,9 +43,9 @@ def augment(signals: Tensor, config: AugmentConfig, layout: Layout, generator: t
     if config.time_crop > 0 or config.time_warp > 0:
         signals = _resample(signals, random_positions(signals, config, generator), layout)
     if config.noise > 0:
-        noise = config.noise * _normal(tuple(signals.shape), signals, generator)
-        present = _present_rows(signals, layout).unsqueeze(-1)
-        signals = signals + torch.where(present, noise, torch.zeros_like(noise))
+        noise = _normal(tuple(signals.shape), signals, generator)
+        present = _present_rows(signals, layout).to(signals.dtype)
+        signals = signals + noise.mul_(config.noise * present.unsqueeze(-1))
     return signals
 
 
@@ -83,15 +83,15 @@ def _turn_and_scale(
         angle = math.radians(config.rotation_deg) * (2 * _uniform((num_recordings,), signals, generator) - 1)
     if config.scale > 0:
         factor = 1 + config.scale * (2 * _uniform((num_recordings,), signals, generator) - 1)
-    factor = factor.view(-1, 1, 1, 1)
-    sensors = signals[:, :, layout.body_rows :] * factor
+    sensors = signals[:, :, layout.body_rows :] * factor.view(-1, 1, 1, 1)
     if layout.skeleton is None:
         return sensors
     bodies = split_bodies(signals, layout)
     present = present_bodies(bodies)
     pivot = main_root(bodies, present, SKELETONS[layout.skeleton])[:, :1, None, None]
-    turned = turn_about_y(bodies - pivot, angle.cos(), angle.sin()) * factor.unsqueeze(-1) + pivot
-    turned = torch.where(present[..., None, None], turned, torch.zeros_like(turned))
+    cosine, sine, factor = angle.cos(), angle.sin(), factor.view(-1, 1, 1, 1, 1)
+    turned = turn_about_y(bodies, cosine, sine).mul_(factor)
+    turned.add_(pivot - turn_about_y(pivot, cosine, sine) * factor).mul_(present[..., None, None])
     return torch.cat((turned.flatten(2, 3), sensors), dim=2)
 
 

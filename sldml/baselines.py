@@ -1,8 +1,6 @@
 """What no training reaches: nearest exemplar by raw distance, by dynamic time warping, by an untrained encoder.
 
-Each is tried with every declared normalisation, and the one that validation likes best stands for it. Recordings
-are resampled linearly to 32 steps; *raw* is the Euclidean distance of two recordings; *DTW* has the squared
-Euclidean distance of two frames as its local cost, a band of 8 steps, and is not normalised by the path's length.
+Each is tried with every declared normalisation, and the one that validation likes best stands for it.
 """
 
 from __future__ import annotations
@@ -13,67 +11,28 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sldml.batches import Signals
 from sldml.config import EncoderConfig, EvaluationConfig, NormalizeConfig, RepresentationConfig
-from sldml.embedding import embed
 from sldml.encoders import build_encoder
 from sldml.images import image_shape
-from sldml.normalize import normalize
+from sldml.matching import Matching
 from sldml.oneshot import exemplar_draws, map_at_r_distances, score_distances
-from sldml.protocols import Development, Sealed, Subset
+from sldml.protocols import Development, Sealed
 from sldml.signals import Layout
 
-STEPS = 32
-BAND = 8
 MOST_FOR_VALIDATION = 1_000
 """Of more validation recordings than this a fixed sample is matched, for all its pairs are needed."""
-_PAIRS_AT_ONCE = 8_192
-_UNTRAINED_SEEDS = (0, 1, 2)
+
+UNTRAINED_SEEDS = (0, 1, 2)
+"""An untrained encoder is scored with so many initialisations; the first is the one that can be shipped."""
 
 BaselineName = Literal["raw_1nn", "dtw_1nn", "untrained"]
 BASELINES: tuple[BaselineName, ...] = ("raw_1nn", "dtw_1nn", "untrained")
 BaselineResults = dict[str, dict[str, Any]]
 """Per baseline: `val`, `val_std`, `test` (None before the sealed test), `normalize`, `encoder`, `seconds`, and
 `candidates`, the same of every normalisation that was tried."""
-
-
-def raw_distances(first: Tensor, second: Tensor) -> Tensor:
-    """Euclidean distances [A, B] of recordings [A, T, D] and [B, T, D]."""
-    return torch.cdist(first.flatten(1), second.flatten(1))
-
-
-def dtw_distances(first: Tensor, second: Tensor, band: int = BAND) -> Tensor:
-    """Dynamic time warping distances [A, B] of recordings [A, T, D] and [B, T, D], all pairs at once.
-
-    The least sum of squared Euclidean distances of matched frames over all monotone paths with steps (1, 0),
-    (0, 1), (1, 1) that stay within `band` steps of the diagonal.
-    """
-    pairs = torch.cartesian_prod(torch.arange(len(first)), torch.arange(len(second)))
-    parts = [_dtw(first[piece[:, 0]], second[piece[:, 1]], band) for piece in pairs.split(_PAIRS_AT_ONCE)]
-    return torch.cat(parts).reshape(len(first), len(second))
-
-
-def _dtw(first: Tensor, second: Tensor, band: int) -> Tensor:
-    """DTW of pairs [P, T, D] → [P]: along each anti-diagonal, all its cells and all pairs at once."""
-    steps = first.shape[1]
-    squares = first.square().sum(2).unsqueeze(2) + second.square().sum(2).unsqueeze(1)
-    # [T, T, P]: what one cell needs of all pairs lies together.
-    cost = (squares - 2.0 * first @ second.transpose(1, 2)).clamp_min_(0.0).permute(1, 2, 0).contiguous()
-    # Entry i + 1 of an anti-diagonal is the cell of row i; entry 0 is the border, which no path may touch.
-    blank = torch.full((steps + 1, len(first)), torch.inf, dtype=first.dtype)
-    before, last = blank, blank.clone()
-    last[1] = cost[0, 0]
-    for diagonal in range(1, 2 * steps - 1):
-        low = max(0, diagonal - steps + 1, (diagonal - band + 1) // 2)
-        high = min(steps - 1, diagonal, (diagonal + band) // 2)
-        row = torch.arange(low, high + 1)
-        current = blank.clone()
-        cheapest = torch.minimum(torch.minimum(last[row], last[row + 1]), before[row])
-        current[row + 1] = cheapest + cost[row, diagonal - row]
-        before, last = last, current
-    return last[steps]
 
 
 class BaselineScorer:
@@ -107,10 +66,10 @@ class BaselineScorer:
         results: BaselineResults = {}
         for name in BASELINES:
             started = time.perf_counter()
-            candidates = []
+            candidates: list[dict[str, Any]] = []
             for normalization, encoder in self._candidates(name):
-                scores = [score(d) for d in self._distances(name, normalization, encoder, subset, subset)]
-                mean, std = np.mean(scores, axis=0)
+                ways = self._ways(name, normalization, encoder)
+                mean, std = np.mean([score(way.between(self._signals, subset, subset)) for way in ways], axis=0)
                 candidates.append(
                     {
                         "normalize": normalization.model_dump(),
@@ -120,7 +79,7 @@ class BaselineScorer:
                         "test": None,
                     }
                 )
-            best = max(candidates, key=lambda c: float(c["val"]))  # type: ignore[arg-type]
+            best = max(candidates, key=_value)
             results[name] = {**best, "seconds": time.perf_counter() - started, "candidates": candidates}
         return results
 
@@ -128,14 +87,15 @@ class BaselineScorer:
         """Add the accuracy on the sealed test to `results`; what stands for each stays as validation chose it."""
         tested: BaselineResults = {}
         for name in BASELINES:
-            candidates = [dict(c) for c in results[name]["candidates"]]
+            candidates: list[dict[str, Any]] = [dict(c) for c in results[name]["candidates"]]
             for candidate, (normalization, encoder) in zip(candidates, self._candidates(name), strict=True):
-                accuracies = [
-                    _accuracy(distances, sealed)
-                    for distances in self._distances(name, normalization, encoder, sealed.exemplars, sealed.queries)
-                ]
+                accuracies = []
+                for way in self._ways(name, normalization, encoder):
+                    distances = way.between(self._signals, sealed.exemplars, sealed.queries)
+                    predicted = sealed.exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
+                    accuracies.append((predicted == sealed.queries.labels).mean())
                 candidate["test"] = float(np.mean(accuracies))
-            best = max(candidates, key=lambda c: float(c["val"]))
+            best = max(candidates, key=_value)
             tested[name] = {**results[name], **best, "candidates": candidates}
         return tested
 
@@ -143,36 +103,26 @@ class BaselineScorer:
         encoders = self._encoders if name == "untrained" else [None]
         return [(n, e) for n in self._normalizations for e in encoders]
 
-    def _distances(
-        self, name: BaselineName, normalization: NormalizeConfig, encoder: EncoderConfig | None, a: Subset, b: Subset
-    ) -> list[Tensor]:
-        """Distances [len(a), len(b)]: one matrix, or one per initialisation of the untrained encoder."""
+    def _ways(
+        self, name: BaselineName, normalization: NormalizeConfig, encoder: EncoderConfig | None
+    ) -> list[Matching]:
+        """The one way to match, or one for each initialisation of an encoder."""
         if name != "untrained":
-            first, second = (prepare_for_matching(self._signals, s, normalization, self._layout) for s in (a, b))
-            return [raw_distances(first, second) if name == "raw_1nn" else dtw_distances(first, second)]
+            return [Matching(name, self._layout, normalization)]
         assert encoder is not None
-        found = []
-        for seed in _UNTRAINED_SEEDS:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                network = build_encoder(encoder, image_shape(self._representation, self._layout))
-            network.to(self._signals.device)
-            first, second = (
-                torch.nn.functional.normalize(
-                    embed(network, self._signals, s, normalization, self._representation, self._layout), dim=1
-                )
-                for s in (a, b)
-            )
-            found.append((1.0 - first @ second.T).cpu())
-        return found
+        shape = image_shape(self._representation, self._layout)
+        return [
+            Matching("encoder", self._layout, normalization, self._representation, initialised(encoder, shape, seed))
+            for seed in UNTRAINED_SEEDS
+        ]
 
 
-def prepare_for_matching(signals: Signals, subset: Subset, normalization: NormalizeConfig, layout: Layout) -> Tensor:
-    """Recordings as raw and DTW matching compare them: float32 [N, 32, rows * 3] on the CPU."""
-    offsets, lengths = torch.tensor(subset.offsets), torch.tensor(subset.lengths)
-    return normalize(signals.gather(offsets, lengths, STEPS), normalization, layout).flatten(2).cpu()
+def initialised(config: EncoderConfig, shape: tuple[int, int, int], seed: int) -> nn.Module:
+    """An encoder with the weights that a training of this seed would start from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_encoder(config, shape)
 
 
-def _accuracy(distances: Tensor, sealed: Sealed) -> float:
-    predicted = sealed.exemplars.labels[distances.argmin(dim=0).numpy()]
-    return float((predicted == sealed.queries.labels).mean())
+def _value(candidate: dict[str, Any]) -> float:
+    return float(candidate["val"])

@@ -16,24 +16,28 @@ _LARGEST_SHARE_OF_GPU = 0.4
 
 
 class Signals:
-    """All frames of a prepared set, to take batches from.
+    """All frames of some recordings, to take batches from.
 
     Attributes:
         device: Where batches come out.
         resident: Whether the whole array is in that device's memory.
     """
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        # Copy-on-write: torch wants writable memory, and nothing written here may reach the file.
-        frames = np.load(folder / "signals.npy", mmap_mode="c")
-        held = np.load(folder / "held.npy", mmap_mode="c")
-        self._frames = torch.from_numpy(frames)
-        self._held = torch.from_numpy(held) if held.any() else None
-        self.device = device
+    def __init__(self, frames: Tensor, held: Tensor | None, device: torch.device) -> None:
+        """`frames`: float32 [all frames, rows, 3]; `held`: int32 [all frames], see `sldml.prepared`, or None."""
+        self._frames, self._held, self.device = frames, held, device
         self.resident = device.type == "cuda" and self._fits(device)
         if self.resident:
             self._frames = self._frames.to(device)
             self._held = None if self._held is None else self._held.to(device)
+
+    @classmethod
+    def open(cls, folder: Path, device: torch.device) -> Signals:
+        """The frames of a prepared set."""
+        # Copy-on-write: torch wants writable memory, and nothing written here may reach the file.
+        frames = np.load(folder / "signals.npy", mmap_mode="c")
+        held = np.load(folder / "held.npy", mmap_mode="c")
+        return cls(torch.from_numpy(frames), torch.from_numpy(held) if held.any() else None, device)
 
     def _fits(self, device: torch.device) -> bool:
         free, _ = torch.cuda.mem_get_info(device)

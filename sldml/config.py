@@ -199,7 +199,7 @@ class EncoderConfig(Choice):
 class TripletMargin(Part):
     """Triplet margin loss (Schroff et al., 2015)."""
 
-    margin: float = Field(0.2, gt=0.0, le=4.0)
+    margin: float = Field(0.2, gt=0.0, le=2.0)
     swap: bool = False
     smooth: bool = False
 
@@ -275,7 +275,7 @@ class LossConfig(Choice):
 class TripletMarginMiner(Part):
     """Keeps triplets that violate the margin."""
 
-    margin: float = Field(0.2, ge=0.0, le=4.0)
+    margin: float = Field(0.2, ge=0.0, le=2.0)
     type_of_triplets: Literal["all", "hard", "semihard"] = "all"
 
 

@@ -41,20 +41,27 @@ def build_encoder(config: EncoderConfig, image_shape: tuple[int, int, int]) -> n
             return ResidualCnn(config.chosen, config.embedding_dim)
 
 
+def without_download(config: EncoderConfig) -> EncoderConfig:
+    """The same encoder with fresh weights: to load weights into, pretrained ones need not be fetched."""
+    if config.resnet18 is None:
+        return config
+    return config.model_copy(update={"resnet18": config.resnet18.model_copy(update={"weights": "none"})})
+
+
 class ResidualCnn(nn.Module):
     """A residual CNN for images of rows × steps, [B, 3, H, W] → [B, dim].
 
-    A 3 × 3 stem, residual stages that halve both sides while the width doubles, the mean over what is left,
-    dropout and a linear layer (the basic blocks of He et al., 2016).
+    A 3 × 3 stem of stride 2, residual stages that halve both sides (the width doubles from the second on),
+    the mean over what is left, dropout and a linear layer (the basic blocks of He et al., 2016).
     """
 
     def __init__(self, config: SmallCnn, embedding_dim: int) -> None:
         super().__init__()
         width = config.width
-        # Neighbouring steps of a resampled recording say nearly the same, neighbouring rows do not: striding
-        # over steps alone halves the cost and keeps every joint.
+        # Stride 2 halves the time of stride (1, 2) and quarters that of stride 1 (batch 64, 50 × 64 px: 50, 96
+        # and 209 ms), and is no less accurate: one-shot on ISL-Kinect .760, .750 (7 seeds), .738 (2 seeds).
         self.stem = nn.Sequential(
-            nn.Conv2d(3, width, kernel_size=3, stride=(1, 2), padding=1, bias=False),
+            nn.Conv2d(3, width, kernel_size=3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
@@ -64,7 +71,7 @@ class ResidualCnn(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.embedding = nn.Linear(widths[-1], embedding_dim)
-        # A third faster than channels first on a CPU, and what tensor cores want.
+        # A fifth faster than channels first on a CPU, and what tensor cores want.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -108,7 +115,7 @@ def _build_resnet18(config: ResNet18, embedding_dim: int) -> nn.Module:
         encoder.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
         nn.init.kaiming_normal_(encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
         encoder.maxpool = nn.Identity()
-    return encoder.to(memory_format=torch.channels_last)
+    return encoder
 
 
 def _imagenet_weights() -> dict[str, Tensor]:
@@ -118,10 +125,13 @@ def _imagenet_weights() -> dict[str, Tensor]:
         # neither an interrupted download nor two at once leave half a file under the final name.
         state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, http.client.HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
         reason = " ".join(str(error).split()) or type(error).__name__
+        if cached.exists():
+            problem, remedy = "cannot be read", f"remove {cached}"
+        else:
+            problem, remedy = "are not cached and cannot be downloaded", f"put {weights.url} into {cached.parent}"
         raise WeightsError(
-            f"ImageNet weights of resnet18 are not on this machine and could not be downloaded ({reason}): "
-            f"put {weights.url} into {folder}, or set encoder.resnet18.weights=none"
+            f"ImageNet weights of resnet18 {problem} ({reason}): {remedy}, or set encoder.resnet18.weights=none"
         ) from error
     return state

@@ -59,7 +59,7 @@ def split_bodies(signals: Tensor, layout: Layout) -> Tensor:
 
 def present_bodies(bodies: Tensor) -> Tensor:
     """Say where a body is there: [B, T, bodies, joints, 3] → bool [B, T, bodies]; absent is all zero."""
-    return bodies.ne(0).flatten(3).any(dim=-1)
+    return bodies.flatten(3).abs().amax(dim=-1) > 0
 
 
 def main_root(bodies: Tensor, present: Tensor, skeleton: Skeleton) -> Tensor:
@@ -91,13 +91,14 @@ def _normalize_bodies(bodies: Tensor, config: NormalizeConfig, skeleton: Skeleto
         shoulders = bodies[:, :, 0, skeleton.right_shoulder] - bodies[:, :, 0, skeleton.left_shoulder]
         cosine, sine = _turn_to_x(_mean_over_present(shoulders, present))
         changed = turn_about_y(changed - pivot, cosine, sine) + pivot
+    factor = present.to(bodies.dtype)
     if config.scale == "torso":
         lower, upper = skeleton.scale_joints
         torso = (bodies[:, :, 0, upper] - bodies[:, :, 0, lower]).norm(dim=-1, keepdim=True)
         length = _mean_over_present(torso, present)
         length = torch.where(length > SMALLEST_LENGTH, length, torch.ones_like(length))
-        changed = changed / length[:, :, None, None, None]
-    return torch.where(present[..., None, None], changed, torch.zeros_like(changed))
+        factor = factor / length.unsqueeze(-1)
+    return changed * factor[..., None, None]
 
 
 def turn_about_y(points: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ def _turn_to_x(direction: Tensor) -> tuple[Tensor, Tensor]:
     length = torch.hypot(x, z)
     known = length > SMALLEST_LENGTH
     length = torch.where(known, length, torch.ones_like(length))
-    return torch.where(known, x / length, torch.ones_like(x)), torch.where(known, z / length, 0.0 * z)
+    return torch.where(known, x / length, torch.ones_like(x)), torch.where(known, z / length, torch.zeros_like(z))
 
 
 def _mean_over_present(values: Tensor, present: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def prepare(
         source = find_source(config, data_folder)
         key = source.key()
     folder = cache / f"{config.dataset}-{key[:16]}"
-    with _writing_lock(folder):
+    with cache_lock(folder):
         if folder.is_dir():
             prepared = open_prepared(folder)
         else:
@@ -133,7 +133,8 @@ def prepare(
 
 
 @contextlib.contextmanager
-def _writing_lock(folder: Path) -> Iterator[None]:
+def cache_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of one prepared set in a cache, which is made where it does not exist."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder.with_name(folder.name + ".lock"))
@@ -241,7 +242,7 @@ def _require_unique_names(catalog: pd.DataFrame, source: RawSource) -> None:
     double = catalog["name"][catalog["name"].duplicated()]
     if len(double):
         raise InputError(
-            f"{source.folder}: {len(double)} recordings appear twice (in different sub-folders?), first {double.iloc[0]}"
+            f"{source.folder}: {len(double)} recordings appear twice (in several sub-folders?), first {double.iloc[0]}"
         )
 
 

@@ -29,6 +29,8 @@ _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
 # are those in common use for this dataset (furniture that the tracker took for a person is wider).
 _WIDEST_PERSON = 0.8
 _SMALLEST_SHARE = 0.3
+# Nearly an hour; the longest real one has some 300. Frames without a body cost a file two bytes each.
+_MOST_FRAMES = 100_000
 
 
 class NtuName(NamedTuple):
@@ -60,6 +62,7 @@ def missing_list(folder: str | os.PathLike[str]) -> set[str] | None:
     """The recordings that the dataset's authors ask to leave out, or None where their list is not there.
 
     The list is looked for in `folder` and in the folder that holds it. Three lines of text come first.
+    Raises RecordingError if it is there but cannot be read.
     """
     for place in (Path(folder), Path(folder).absolute().parent):
         path = place / MISSING_LIST
@@ -83,10 +86,8 @@ def read(path: str | os.PathLike[str]) -> Recording:
     path = Path(path)
     try:
         name = parse_name(path.stem)
-        frame_of, identity_of, joints = _parse(path)
-        values = _actors(frame_of, identity_of, joints)
         return Recording(
-            values=values,
+            values=_actors(_parse(path)),
             rate_hz=RATE_HZ,
             row_names=LAYOUT.row_names,
             name=path.stem,
@@ -98,13 +99,19 @@ def read(path: str | os.PathLike[str]) -> Recording:
         raise RecordingError(path, error.reason) from None
 
 
-def _parse(path: Path) -> tuple[list[int], list[int], NDArray[np.float64]]:
-    """Bodies in the order of the file: frame and identity of each, and joints [bodies, 25, 3].
+class _Bodies(NamedTuple):
+    """All bodies of all frames, in the order of the file."""
 
-    The last entry of the frames is their number. Only the columns that are used become numbers (a quarter of
-    them), which is why this is faster than one array of everything, and identities stay whole numbers: they
-    have 17 digits, more than a float64 holds.
-    """
+    num_frames: int
+    frames: list[int]
+    identities: list[int]
+    joints: NDArray[np.float64]
+    """[bodies, 25, 3] in metres."""
+
+
+def _parse(path: Path) -> _Bodies:
+    # Only the columns that are used become numbers (a quarter of them), which is faster than one array of
+    # everything. Identities stay whole numbers: their 17 digits are more than a float64 holds.
     data = read_bytes(path)
     if not data.isascii() or b"_" in data:  # Python would read 1_0 as ten
         raise RecordingError(path, "is not a text file")
@@ -112,17 +119,19 @@ def _parse(path: Path) -> tuple[list[int], list[int], NDArray[np.float64]]:
     if not tokens:
         raise RecordingError(path, "is empty")
     num_frames = _count(path, tokens[0], "frame count")
+    if num_frames > _MOST_FRAMES:
+        raise RecordingError(path, f"frame count must be at most {_MOST_FRAMES}, but it is {num_frames}")
     position, end = 1, len(tokens)
-    frame_of: list[int] = []
-    identity_of: list[int] = []
+    frames: list[int] = []
+    identities: list[int] = []
     starts: list[int] = []
-    # Counts are believed only as far as the file goes on: nothing is allocated by them.
+    # Counts are believed only as far as the file goes on.
     for frame in range(num_frames):
         if position >= end:
             raise RecordingError(path, f"ends before frame {frame} of {num_frames}")
         num_bodies = _count(path, tokens[position], f"body count of frame {frame}")
         position += 1
-        identities = set()
+        present = set()
         for _ in range(num_bodies):
             if position + _BODY_TOKENS > end:
                 raise RecordingError(path, f"ends within frame {frame} of {num_frames}")
@@ -130,11 +139,11 @@ def _parse(path: Path) -> tuple[list[int], list[int], NDArray[np.float64]]:
             if joint_count != b"25":
                 raise RecordingError(path, f"frame {frame}: joint count must be 25, but it is {_shown(joint_count)}")
             identity = _count(path, tokens[position], f"body identity in frame {frame}")
-            if identity in identities:
+            if identity in present:
                 raise RecordingError(path, f"frame {frame}: body {identity} is there twice")
-            identities.add(identity)
-            identity_of.append(identity)
-            frame_of.append(frame)
+            present.add(identity)
+            identities.append(identity)
+            frames.append(frame)
             starts.append(position + _BODY_FIELDS + 1)
             position += _BODY_TOKENS
     if position != end:
@@ -153,22 +162,24 @@ def _parse(path: Path) -> tuple[list[int], list[int], NDArray[np.float64]]:
     bad = ~(np.abs(joints) < 1e6).all(axis=(1, 2))
     if bad.any():
         body = int(bad.argmax())
-        raise RecordingError(path, f"frame {frame_of[body]}: coordinates of body {identity_of[body]} must be finite")
-    return [*frame_of, num_frames], identity_of, joints
+        raise RecordingError(path, f"frame {frames[body]}: coordinates of body {identities[body]} must be finite")
+    return _Bodies(num_frames, frames, identities, joints)
 
 
-def _actors(frame_of: list[int], identity_of: list[int], joints: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The one or two actors among all bodies as [frames, 50, 3]."""
-    frames, num_frames = np.array(frame_of[:-1]), frame_of[-1]
-    values = np.zeros((num_frames, LAYOUT.num_rows, 3), np.float32)
-    numbers = {identity: number for number, identity in enumerate(dict.fromkeys(identity_of))}
-    number_of = np.array([numbers[identity] for identity in identity_of])
-    bodies = [number_of == number for number in range(len(numbers))]
-    if len(bodies) > 1:
-        bodies = [body for body in bodies if _is_person(joints[body])] or bodies
-        bodies.sort(key=lambda body: -joints[body].reshape(-1, 3).var(axis=0).sum())
-    for actor, body in enumerate(bodies[: LAYOUT.num_bodies]):
-        values[frames[body], actor * _NUM_JOINTS : (actor + 1) * _NUM_JOINTS] = joints[body]
+def _actors(bodies: _Bodies) -> NDArray[np.float32]:
+    """The one or two actors among all bodies: [frames, 50, 3]."""
+    places: dict[int, list[int]] = {}
+    for place, identity in enumerate(bodies.identities):
+        places.setdefault(identity, []).append(place)
+    actors = list(places.values())
+    if len(actors) > 1:
+        actors = [actor for actor in actors if _is_person(bodies.joints[actor])] or actors
+        actors.sort(key=lambda actor: -bodies.joints[actor].reshape(-1, 3).var(axis=0).sum())
+    values = np.zeros((bodies.num_frames, LAYOUT.num_rows, 3), np.float32)
+    frames = np.array(bodies.frames)
+    for number, actor in enumerate(actors[: LAYOUT.num_bodies]):
+        rows = slice(number * _NUM_JOINTS, (number + 1) * _NUM_JOINTS)
+        values[frames[actor], rows] = bodies.joints[actor]
     return values
 
 

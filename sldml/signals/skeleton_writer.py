@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+Body = tuple[int, NDArray[np.float64]]
+"""A body in one frame: its identity and its joints [25, 3] in metres, z away from the sensor."""
+
 _NUM_JOINTS = 25
 # Nominal pinhole cameras of the Kinect v2: focal length and centre in pixels.
 _DEPTH_CAMERA = (365.0, 256.0, 212.0)
@@ -15,18 +18,18 @@ _COLOR_CAMERA = (1060.0, 960.0, 540.0)
 _BODY = "%d 0 0 0 0 0 0 0 0 2\n25\n" + "%.6f %.6f %.6f %.3f %.3f %.3f %.3f 0 0 0 0 2\n" * _NUM_JOINTS
 
 
-def write(path: str | os.PathLike[str], frames: Sequence[Sequence[tuple[int, NDArray[np.floating]]]]) -> None:
-    """Write frames of bodies: each body its identity and its joints [25, 3] in metres, z before the sensor.
+def write(path: str | os.PathLike[str], frames: Sequence[Sequence[Body]]) -> None:
+    """Write frames, each of any number of bodies.
 
-    A frame may hold any number of bodies, none too. Joint orientations are written as zeros (unknown); depth
-    and colour pixels are those of ideal cameras. Raises ValueError for joints of another shape.
+    Joint orientations are written as zeros (unknown); depth and colour pixels are those of ideal cameras.
+    Raises ValueError for joints of another shape.
     """
     if not any(frames):
         Path(path).write_text(f"{len(frames)}\n" + "0\n" * len(frames))
         return
     # One format over all numbers at once: a format for each number takes several times as long.
     text = [f"{len(frames)}\n"]
-    bodies = []
+    bodies: list[Body] = []
     for frame in frames:
         text.append(f"{len(frame)}\n" + _BODY * len(frame))
         bodies += frame

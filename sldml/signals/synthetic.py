@@ -3,9 +3,9 @@
 There is real work in it: the classes are movements of an articulated body (`synthetic_motion`), novel and
 auxiliary ones drawn from one family, and what differs within a class is what an encoder can learn from other
 classes to look past: where a cyclic action is cut, which hand is used, how idle limbs are held, tempo, build
-and view. Matching raw signals cannot: dynamic time warping against the exemplars gives about 60 % at 30
-auxiliary classes and 12 recordings each, whatever the seed, and a small network trained on the auxiliary
-classes a good deal more.
+and view. Matching raw signals cannot: at 30 auxiliary classes and 12 recordings each, dynamic time warping with
+the best of 20 normalisations gives .52 to .70 (34 seeds, mean .60), and a small temporal CNN trained 20 epochs
+on the auxiliary classes .73 to .80 (10 seeds, mean .76), at least .11 above it on each of them.
 """
 
 import math
@@ -30,7 +30,7 @@ DEVELOPMENT = tuple(range(2, 121, 6))
 _OTHERS = tuple(action for first in (3, 4, 5, 6) for action in range(first, 121, 6))
 _EXEMPLAR_PERFORMER = 8
 # Shares of recordings made with the other hand, and of those in which the body is lost for a moment.
-_LEFT_HANDED, _DROPS_FRAMES = 0.35, 0.15
+_LEFT_HANDED, _DROPS_FRAMES = 0.36, 0.15
 # What each stream of random numbers is for; streams are independent of one another.
 _ACTION, _SUBJECT, _RECORDING = 1, 2, 3
 
@@ -85,7 +85,7 @@ def generate(
     The same source gives the same bytes: each file has random numbers of its own, by seed, class and index.
     Every class has its official exemplar (``S001C003P008R001Axxx``, from A061 on ``S018…``), a plain
     performance seen by camera 3. `progress` is called with the files done and the files in all. Takes about
-    6 ms a file on one core. Raises OSError where the folder cannot be written.
+    4 ms a file on one core. Raises OSError where the folder cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

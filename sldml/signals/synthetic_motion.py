@@ -50,10 +50,9 @@ _WIDTH = _HIGH - _LOW
 # 0 where an angle goes as far one way as the other, otherwise the sign of the further way.
 _ONE_SIDED = np.where(np.isclose(_HIGH, -_LOW), 0.0, np.sign(_HIGH + _LOW))
 
-
 # How much recordings of one class differ: shares of each angle's range, and of the amplitude.
-_REST_IDLE, _REST_ACTIVE, _HABIT, _SWAY = 0.12, 0.04, 0.05, 0.05
-_AMPLITUDE, _TEMPO, _SPEED = 0.1, 0.15, 0.35
+_REST_IDLE, _REST_ACTIVE, _HABIT, _SWAY = 0.10, 0.03, 0.05, 0.05
+_AMPLITUDE, _TEMPO, _SPEED = 0.08, 0.15, 0.35
 _REPEATED_GESTURES = 0.3
 # Where the cameras 1, 2 and 3 stand, as in NTU RGB+D two to the sides and one in front, and how exactly people
 # face the one in front, in degrees.
@@ -161,7 +160,7 @@ def see(random: np.random.Generator, joints: Array, camera: int) -> Array:
     """The same joints as a sensor sees them: 0.6 to 1.1 m above the floor, about 3 m away, with its noise."""
     angle = np.deg2rad(_CAMERAS_DEG[camera - 1] + random.uniform(-_FACING_DEG, _FACING_DEG))
     place = np.array([random.normal(0, 0.25), -random.uniform(0.6, 1.1), random.uniform(2.5, 3.8)])
-    seen = turn(joints, float(angle)) + place
+    seen: Array = turn(joints, float(angle)) + place
     seen += random.normal(0, 1, seen.shape) * _NOISE[:, None]
     if random.uniform() < _JUMPS:
         # For a moment the sensor takes something else for a hand.

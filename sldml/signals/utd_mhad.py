@@ -4,17 +4,15 @@ C. Chen, R. Jafari, N. Kehtarnavaz, *UTD-MHAD: A multimodal dataset for human ac
 depth camera and a wearable inertial sensor*, ICIP 2015.
 """
 
-import io
 import os
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sldml.signals.files import read_bytes
 from sldml.signals.layout import Layout
+from sldml.signals.matlab import read_array
 from sldml.signals.recording import Recording, RecordingError
 
 MODALITIES = ("skeleton", "inertial", "fused")
@@ -29,8 +27,6 @@ _LAYOUTS = {
 }
 _FOLDERS = {"skeleton": "Skeleton", "inertial": "Inertial"}
 _NAME = re.compile(r"a(\d{1,3})_s(\d{1,3})_t(\d{1,3})_(skeleton|inertial)", re.ASCII)
-_NUMERIC = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
-_MOST_VALUES = 10**7
 
 
 def layout(modality: str) -> Layout:
@@ -78,7 +74,7 @@ def read(path: str | os.PathLike[str], modality: str = "skeleton") -> Recording:
     if kind == "inertial":
         values = _read_inertial(path)
     else:
-        values = _read_array(path, "d_skel", "[20, 3, frames]").transpose(2, 0, 1)
+        values = _read_skeleton(path)
         if modality == "fused":
             samples = _read_inertial(_partner(path))
             values = np.concatenate([values, _resample(samples, len(values))], axis=1)
@@ -105,11 +101,22 @@ def _partner(path: Path) -> Path:
     return own if own.is_file() else beside
 
 
+def _read_skeleton(path: Path) -> NDArray[np.float64]:
+    """[frames, 20, 3]."""
+    values = read_array(path, "d_skel")
+    if values.shape[:2] != (20, 3) or values.ndim != 3:
+        raise RecordingError(path, f"d_skel must be [20, 3, frames], but its shape is {list(values.shape)}")
+    return values.transpose(2, 0, 1)
+
+
 def _read_inertial(path: Path) -> NDArray[np.float64]:
-    samples = _read_array(path, "d_iner", "[samples, 6]")
-    if len(samples) < 2:
-        raise RecordingError(path, f"a recording needs at least 2 samples, but this one has {len(samples)}")
-    return samples.reshape(len(samples), 2, 3)
+    """[samples, 2, 3]."""
+    values = read_array(path, "d_iner")
+    if values.shape[1:] != (6,):
+        raise RecordingError(path, f"d_iner must be [samples, 6], but its shape is {list(values.shape)}")
+    if len(values) < 2:
+        raise RecordingError(path, f"a recording needs at least 2 samples, but this one has {len(values)}")
+    return values.reshape(len(values), 2, 3)
 
 
 def _resample(samples: NDArray[np.float64], num_frames: int) -> NDArray[np.float64]:
@@ -119,46 +126,3 @@ def _resample(samples: NDArray[np.float64], num_frames: int) -> NDArray[np.float
     weight = (moments - before)[:, None, None]
     blended: NDArray[np.float64] = samples[before] * (1 - weight) + samples[before + 1] * weight
     return blended
-
-
-def _read_array(path: Path, name: str, expected: str) -> NDArray[np.float64]:
-    """The array `name` of a MATLAB 5 file, its shape being as `expected` says: finite, no objects."""
-    # Slow to import, and the other readers do without it.
-    from scipy.io import loadmat, whosmat
-
-    data = read_bytes(path)
-    # Older and other formats are not looked into: their reader can be led to read without end.
-    if len(data) < 128 or data[124:128] not in (b"\x00\x01IM", b"\x01\x00MI") or 0 in data[:4]:
-        raise RecordingError(path, "is not a MATLAB 5 file, or it is cut" if data else "is empty")
-    try:
-        # A garbled file may end in any error at all, and in warnings on the way there.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Headers first: cells and objects, or a size that only claims to be there, are not loaded.
-            found = [(shape, kind) for key, shape, kind in whosmat(io.BytesIO(data)) if key == name]
-            reason = _unfit(found, name, expected)
-            array = None if reason else loadmat(io.BytesIO(data), variable_names=[name]).get(name)
-    except Exception as error:
-        raise RecordingError(path, f"is a garbled or cut MATLAB file: {error or type(error).__name__}") from None
-    if reason:
-        raise RecordingError(path, reason)
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.shape != tuple(found[0][0]):
-        raise RecordingError(path, f"{name} must be real numbers {expected}, but it is not")
-    values: NDArray[np.float64] = array.astype(np.float64)
-    if not np.isfinite(values).all():
-        place = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
-        raise RecordingError(path, f"{name} must be finite, but at {place} it is not")
-    return values
-
-
-def _unfit(found: list[tuple[tuple[int, ...], str]], name: str, expected: str) -> str | None:
-    """Why the arrays of this name, as the headers tell them, cannot be read."""
-    if len(found) != 1:
-        return f"must hold {name} once, but holds it {len(found)} times"
-    shape, kind = found[0]
-    if kind not in _NUMERIC:
-        return f"{name} must be numbers, but it is {kind}"
-    fixed = shape[:2] == (20, 3) and len(shape) == 3 if name == "d_skel" else shape[1:] == (6,)
-    if not fixed or min(shape) < 1 or int(np.prod([float(size) for size in shape])) > _MOST_VALUES:
-        return f"{name} must be {expected}, but its shape is {list(shape)}"
-    return None

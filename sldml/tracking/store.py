@@ -113,8 +113,8 @@ def _check_database(uri: str, scheme: str, timeout_s: float) -> None:
         engine = sqlalchemy.create_engine(uri, connect_args={argument: max(1, int(timeout_s))})
     except ModuleNotFoundError as error:
         raise TrackingError(
-            f"tracking store {hide_password(uri)}: its driver {error.name} is not installed (PostgreSQL: "
-            "`pip install psycopg2-binary`)"
+            f"tracking store {hide_password(uri)}: its driver {error.name} is not installed; for PostgreSQL "
+            "`pip install 'psycopg[binary]'`, or psycopg2-binary for a postgresql+psycopg2 URI"
         ) from error
     try:
         engine.connect().close()

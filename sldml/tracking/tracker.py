@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from time import time as unix_time
 from typing import Any, Literal
@@ -168,9 +169,9 @@ class Tracker:
     ) -> None:
         """Add one value to each metric. `time` in seconds since 1970; values that are not finite are left out."""
         milliseconds = _milliseconds(time)
-        entities = []
+        entities: list[Metric] = []
         for name, value in metrics.items():
-            if isinstance(value, (int, float)) and math.isfinite(value):
+            if isinstance(value, Real) and math.isfinite(value):
                 entities.append(Metric(clean_name(name), float(value), milliseconds, step))
             else:
                 self._say(f"metric {name} is not a finite number in run {key} (step {step}): left out", f"nan {name}")
@@ -242,7 +243,8 @@ class Tracker:
     def _put(self, item: _Item) -> None:
         with self._changed:
             if self._closed:
-                raise RuntimeError("the tracker is closed: nothing more can be handed over")
+                self._say("something was handed over after the end, it is not written", "closed")
+                return
             self._queue.append(item)
             self._unsent += 1
             self._changed.notify_all()

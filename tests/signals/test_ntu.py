@@ -125,7 +125,7 @@ BODY = "7 0 0 0 0 0 0 0 0 2\n25\n" + "0.1 0.2 3 1 2 3 4 0 0 0 0 2\n" * 25
         ("0\n", "holds no body in any of its 0 frames"),
         ("1\n1\n" + BODY, "at least 2 frames, but this one has 1"),
         ("3\n1\n" + BODY + "0\n", "ends before frame 2 of 3"),
-        ("99999999999999999\n0\n0\n", "ends before frame 2 of 99999999999999999"),
+        ("99999999999999999\n0\n0\n", "at most 100000, but it is 99999999999999999"),
         ("2\n99999999999999999\n" + BODY, "ends within frame 0 of 2"),
         ("2\n1\n" + BODY[:-40], "ends within frame 0 of 2"),
         ("2\n1\n" + BODY + "x\n", "body count of frame 1 must be a whole number, but it is 'x'"),
@@ -226,5 +226,5 @@ def test_reading_is_much_faster_than_line_by_line(tmp_path):
             times.append(time.process_time() - start)
         return min(times)
 
-    # Measured: 2.2 ms and 27 ms on one core.
+    # Measured on one core, 100 frames of one body: 1.7 ms and 8.4 ms.
     assert 2 * best_of(ntu.read, 7) < best_of(reference_ntu.read_values, 3)

@@ -1,0 +1,156 @@
+"""Search for the best model of a dataset: `python launch/tune.py --space demo`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+# The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import typer
+
+from sldml.command import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    cache_folder,
+    parse_duration,
+    run_command,
+    storage_folder,
+    tracking_store,
+)
+from sldml.errors import InputError
+
+if TYPE_CHECKING:
+    from sldml.pipeline import Request
+
+EXAMPLES = """
+Examples:
+
+  python launch/tune.py --space demo
+
+  DATASET_FOLDER=~/data python launch/tune.py --space utd_mhad --trials 50 --set protocol.num_auxiliary=7
+
+  python launch/tune.py --space ntu --data /data --time-budget 12h --concurrent 8
+
+  python launch/tune.py --resume demo-20261122-140000 --trials +20
+"""
+
+
+def tune(
+    space: Annotated[str | None, typer.Option(help="Name under search_spaces/, or a YAML file.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
+    ] = None,
+    trials: Annotated[str | None, typer.Option(help="How many trials in all; +N with --resume: N more.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Epochs of a trial that is not stopped early.")] = None,
+    concurrent: Annotated[int | None, typer.Option(min=1, help="At most so many trials at once.")] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(min=0.1, help="Cores for each trial.")] = None,
+    gpus_per_trial: Annotated[float | None, typer.Option(min=0.0, help="GPUs, or a share of one, per trial.")] = None,
+    time_budget: Annotated[str | None, typer.Option(help="End the search after this time: 90s, 30m, 2h, 1d.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of the trainings.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the search; its results go to <storage>/<name>/.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with the search of this name.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store (default: SQLite in --storage).")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port (default: a local one).")] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="So many best configurations are trained again.")] = None,
+    final_seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each of them.")] = None,
+    no_final: Annotated[bool, typer.Option("--no-final", help="Stop before the final models and the test.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="A broken recording is fatal.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of the configuration.")
+    ] = None,
+    summary: Annotated[Path | None, typer.Option(help="Write what happened to this JSON file.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+) -> None:
+    """Search losses, miners, encoders and learning rates; train the best again; test; report."""
+    from sldml.pipeline import Request, earlier_settings
+    from sldml.space_files import override, parse_space, read_space
+
+    root = storage_folder(storage)
+    changes = _as_settings(trials, max_epochs, seed, top_k, final_seeds) + (settings or [])
+    if resume is None:
+        if space is None:
+            raise InputError("--space NAME or FILE is needed (try --space demo), or --resume NAME")
+        if changes and changes[0].startswith("search.trials=+"):
+            raise InputError(f"--trials {trials}: more trials than before need --resume")
+        chosen = read_space(space, changes)
+        name = name or f"{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    else:
+        if space is not None or name is not None:
+            raise InputError("--resume goes on with a search as it is: leave out --space and --name")
+        earlier = earlier_settings(root / resume)
+        if trials is not None and trials.startswith("+"):
+            changes[0] = f"search.trials={earlier.num_trials + int(trials)}"
+        name, changes = resume, [*earlier.overrides, *changes]
+        chosen = override(parse_space(earlier.space_text, earlier.space_name, f"space of {resume}"), changes)
+        data = data or earlier.data
+    request = Request(
+        chosen,
+        name,
+        storage=root,
+        cache=cache_folder(root),
+        data=None if data is None else data.expanduser().absolute(),
+        resume=resume is not None,
+        strict=strict,
+        tracking_uri=tracking_store(tracking_uri),
+        address=address,
+        concurrent=concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        time_budget_s=None if time_budget is None else parse_duration(time_budget, "--time-budget"),
+        final=not no_final,
+        command=shlex.join(["python", *sys.argv]),
+        overrides=changes,
+        summary=None if summary is None else summary.expanduser().absolute(),
+    )
+    if dry_run:
+        _dry_run(request)
+    else:
+        _run(request)
+
+
+def _as_settings(
+    trials: str | None, max_epochs: int | None, seed: int | None, top_k: int | None, final_seeds: int | None
+) -> list[str]:
+    """Options as settings of the space; the trials first."""
+    if trials is not None and not trials.removeprefix("+").isdigit():
+        raise InputError(f"--trials {trials}: write a number, or +N with --resume")
+    given = {
+        "search.trials": trials,
+        "train.max_epochs": max_epochs,
+        "search.seed": seed,
+        "seed": seed,
+        "search.top_k": top_k,
+        "search.final_seeds": final_seeds,
+    }
+    return [f"{path}={value}" for path, value in given.items() if value is not None]
+
+
+def _run(request: Request) -> None:
+    from sldml.pipeline import run
+    from sldml.progress import ProgressPrinter
+    from sldml.summary import closing_lines
+
+    with ProgressPrinter() as printer:
+        outcome = run(request, printer)
+    again = f"python launch/tune.py --resume {request.name} --storage {request.storage}"
+    for line in closing_lines(outcome, resume=again):
+        print(line, flush=True)
+    sys.exit({"completed": DONE, "interrupted": INTERRUPTED}.get(outcome["state"], FAILED))
+
+
+def _dry_run(request: Request) -> None:
+    from sldml.pipeline import plan_lines
+
+    for line in plan_lines(request):
+        print(line)
+
+
+if __name__ == "__main__":
+    run_command(tune, EXAMPLES)

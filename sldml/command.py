@@ -1,0 +1,128 @@
+"""What all commands share: bad input is one line and exit status 2, an interruption 130, anything else 1.
+
+Light to import, so that `--help` is there at once and worker processes that import a command lose no time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import typer
+
+from sldml.errors import InputError
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def run_command(function: Callable[..., None], examples: str) -> NoReturn:
+    """Run a command on the arguments of this process and end the process with the right status."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    # Typer folds a help text's lines; a form feed ends what it folds.
+    app.command(epilog=None, help=f"{function.__doc__}\n\b\n{_unfolded(examples)}")(function)
+    try:
+        app(standalone_mode=False)
+    except InputError as error:
+        _end(f"error: {' '.join(str(error).split())}", BAD_INPUT)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's own: an unknown option, a value that is no number
+            _end(f"error: {error.format_message()} (see --help)", BAD_INPUT)
+        raise
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
+    sys.exit(DONE)
+
+
+def _unfolded(text: str) -> str:
+    """Marked so that no paragraph of it is folded."""
+    return "\n\n".join(f"\b\n{paragraph}" for paragraph in text.strip().split("\n\n"))
+
+
+def _end(message: str, status: int) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _as_interrupt(signum: int, frame: Any) -> None:
+    """Let SIGTERM, by which clusters end jobs, do what Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def parse_duration(text: str, option: str) -> float:
+    """`90s`, `30m`, `2h`, `1d`, `1h30m` in seconds.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    seconds = sum(float(value) * _UNITS_S[unit] for value, unit in parts)
+    if "".join(value + unit for value, unit in parts) != text or seconds <= 0:
+        raise InputError(f"{option} {text}: write a time as 90s, 30m, 2h or 1d")
+    return seconds
+
+
+def in_ray_job() -> bool:
+    """Whether this process is the driver of a submitted Ray job, which runs in a temporary folder."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def storage_folder(given: str | None) -> Path:
+    """Where results go, absolute: `--storage`, or `results` in the current folder.
+
+    Raises:
+        InputError: a relative folder inside a Ray job, or a URI that is no folder of this machine.
+    """
+    text = given or "results"
+    scheme = urlsplit(text).scheme
+    if scheme == "file":
+        return Path(urlsplit(text).path)
+    if scheme:
+        raise InputError(f"--storage {text}: mount it and give its folder; {scheme}: cannot be appended to")
+    path = Path(text).expanduser()
+    if in_ray_job() and not path.is_absolute():
+        raise InputError(
+            f"--storage {text}: inside a Ray job it must be an absolute path (or file: URI) that all nodes see, for "
+            "the job's working folder is a temporary copy"
+        )
+    return path.absolute()
+
+
+def tracking_store(given: str | None) -> str | None:
+    """`--tracking-uri` with a relative SQLite path made absolute; None stays None.
+
+    Raises:
+        InputError: a relative path inside a Ray job.
+    """
+    if given is None:
+        return None
+    prefix, slashes, rest = given.partition("sqlite:///")
+    if slashes and not prefix:
+        path = Path(rest)
+    elif not urlsplit(given).scheme:
+        path, given = Path(given), f"sqlite:///{given}"
+    else:
+        return given
+    if path.is_absolute():
+        return f"sqlite:///{path}"
+    if in_ray_job():
+        raise InputError(
+            f"--tracking-uri {given}: inside a Ray job it must be absolute (sqlite:////…) or a server's URI, for the "
+            "job's working folder is a temporary copy"
+        )
+    return f"sqlite:///{path.absolute()}"
+
+
+def cache_folder(storage: Path) -> Path:
+    """Where prepared sets lie: `SLDML_CACHE`, or `prepared` beside the results."""
+    given = os.environ.get("SLDML_CACHE")
+    return Path(given).expanduser().absolute() if given else storage / "prepared"

@@ -1,0 +1,133 @@
+"""The end of a search: which configurations are trained again, and the sealed test, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sldml.batches import Signals
+from sldml.config import TrialConfig
+from sldml.encoders import build_encoder, without_download
+from sldml.images import image_shape
+from sldml.journal import History
+from sldml.matching import Matching
+from sldml.oneshot import confusion, mean_ci95, per_class_accuracy
+from sldml.protocols import Sealed
+from sldml.signals import Layout
+
+
+class NothingToTrainError(RuntimeError):
+    """No trial of the search has a result to go on with."""
+
+
+def plan_finals(history: History, top_k: int, num_seeds: int) -> list[dict[str, Any]]:
+    """The best configurations by validation, each with several seeds, for the epochs at which it was best.
+
+    Returns:
+        In the order of validation: `trial_id`, `seed`, `config` (nested, with that seed) and `num_epochs`.
+
+    Raises:
+        NothingToTrainError: every trial failed or diverged.
+    """
+    ranked = history.ranked()[:top_k]
+    if not ranked:
+        raise NothingToTrainError("no trial has a result: all of them failed or diverged")
+    return [
+        {
+            "trial_id": record.trial_id,
+            "seed": seed,
+            "config": {**record.config, "seed": seed},
+            "num_epochs": record.best_epoch,
+        }
+        for record in ranked
+        for seed in range(1, num_seeds + 1)
+    ]
+
+
+def trained_matching(config: TrialConfig, weights: Mapping[str, Any], layout: Layout) -> Matching:
+    """How a trained encoder matches recordings."""
+    encoder = build_encoder(without_download(config.encoder), image_shape(config.representation, layout))
+    encoder.load_state_dict(dict(weights))
+    return Matching("encoder", layout, config.normalize, config.representation, encoder)
+
+
+def predict(matching: Matching, sealed: Sealed, signals: Signals) -> NDArray[np.int64]:
+    """The class of the nearest exemplar of each query [Q]."""
+    distances = matching.between(signals, sealed.exemplars, sealed.queries)
+    predicted: NDArray[np.int64] = sealed.exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
+    return predicted
+
+
+def sealed_test(
+    history: History,
+    sealed: Sealed,
+    signals: Signals,
+    layout: Layout,
+    load_weights: Callable[[str, int], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Score every final model on the novel classes. The list keeps the order of validation.
+
+    Args:
+        history: Its trials and completed final trainings.
+        sealed: Exemplars and queries.
+        signals: The prepared set's frames.
+        layout: What its rows mean.
+        load_weights: From trial and seed to the trained encoder's state.
+
+    Returns:
+        The content of the journal's event `test`, less what is shipped.
+
+    Raises:
+        NothingToTrainError: no final training completed.
+    """
+    truth, num_classes = sealed.queries.labels, len(sealed.exemplars.classes)
+    finals = []
+    for record in history.ranked():
+        done = [f for f in history.finals.values() if f.trial_id == record.trial_id and f.state == "completed"]
+        matrices = []
+        for final in done:
+            config = TrialConfig.model_validate(final.config)
+            matching = trained_matching(config, load_weights(final.trial_id, final.seed), layout)
+            matrices.append(confusion(truth, predict(matching, sealed, signals), num_classes))
+        if not matrices:
+            continue
+        values = [float(matrix.trace() / matrix.sum()) for matrix in matrices]
+        mean, interval = mean_ci95(values)
+        finals.append(
+            {
+                "trial_id": record.trial_id,
+                "config": record.config,
+                "val_accuracy": record.value,
+                "num_epochs": record.best_epoch,
+                "seeds": [final.seed for final in done],
+                "test_accuracy": {"mean": mean, "ci95": list(interval), "values": values},
+                "confusion": {"labels": list(sealed.exemplars.classes), "matrix": matrices[0].tolist()},
+            }
+        )
+    if not finals:
+        raise NothingToTrainError("no final training completed")
+    return {
+        "num_queries": len(sealed.queries),
+        "num_classes": num_classes,
+        "num_exemplars": len(sealed.exemplars),
+        "finals": finals,
+    }
+
+
+def describe_predictions(predicted: NDArray[np.int64], sealed: Sealed) -> dict[str, Any]:
+    """Confusion and accuracy by class of predictions on the sealed test."""
+    classes = sealed.exemplars.classes
+    matrix = confusion(sealed.queries.labels, predicted, len(classes))
+    by_class = {
+        label: float(accuracy)
+        for label, accuracy in zip(classes, per_class_accuracy(matrix), strict=True)
+        if np.isfinite(accuracy)
+    }
+    return {
+        "accuracy": float(matrix.trace() / matrix.sum()),
+        "confusion": {"labels": list(classes), "matrix": matrix.tolist()},
+        "per_class": by_class,
+    }

@@ -1,0 +1,488 @@
+"""The life of a search: prepare, baselines, trials, final models, sealed test, model, report. Each can be resumed.
+
+What a search is lies in its folder, `<storage>/<name>/`: `journal.jsonl` (the truth), `trials/` and `final/`
+(checkpoints), `model/`, `report.html`, `summary.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+
+from sldml.baselines import BaselineScorer
+from sldml.batches import Signals
+from sldml.checkpoints import CheckpointFile
+from sldml.config import SyntheticData, TrialConfig
+from sldml.environment import describe_environment
+from sldml.errors import InputError
+from sldml.final import NothingToTrainError, plan_finals, sealed_test
+from sldml.journal import History, Journal, read_history
+from sldml.prepared import PreparedSet, prepare
+from sldml.progress import ProgressPrinter
+from sldml.protocols import Split, make_split
+from sldml.recorder import Recorder
+from sldml.report import write_report
+from sldml.search import (
+    Job,
+    Slots,
+    connected,
+    final_folder,
+    run_finals,
+    run_search,
+    serve_set,
+    share_out,
+)
+from sldml.shipping import ship
+from sldml.sources import describe, find_source
+from sldml.spaces import SearchSpace
+from sldml.summary import Timing, require_writable, summarize, write_summary
+from sldml.tracking import Tracker, check, default_artifact_root, default_uri, hide_password
+
+_MOST_REFUSED_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for; None means that the project chooses."""
+
+    space: SearchSpace
+    name: str
+    storage: Path
+    """Folder of all searches, absolute; on a cluster, one that all nodes see."""
+    cache: Path
+    """Folder of prepared sets."""
+    data: Path | None = None
+    resume: bool = False
+    strict: bool = False
+    tracking_uri: str | None = None
+    address: str | None = None
+    concurrent: int | None = None
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+    time_budget_s: float | None = None
+    final: bool = True
+    command: str = ""
+    overrides: Sequence[str] = ()
+    """What was set over the space's file, kept for `--resume`."""
+    summary: Path | None = None
+    """Where the outcome is written as JSON."""
+
+    @property
+    def folder(self) -> Path:
+        """The search's own folder."""
+        return self.storage / self.name
+
+
+@dataclass
+class Search:
+    """One search while it is worked on."""
+
+    request: Request
+    recorder: Recorder
+    prepared: PreparedSet
+    split: Split
+    signals: Signals
+    slots: Slots
+    printer: ProgressPrinter
+    timing: Timing
+
+    @property
+    def history(self) -> History:
+        """Everything that the journal says."""
+        return self.recorder.history
+
+
+@dataclass(frozen=True)
+class EarlierSettings:
+    """What a search was begun with, for those who go on with it."""
+
+    space_name: str
+    space_text: str
+    overrides: list[str]
+    num_trials: int
+    data: Path | None
+
+
+def earlier_settings(folder: Path) -> EarlierSettings:
+    """Read them from the journal of a search.
+
+    Raises:
+        InputError: there is no such search.
+    """
+    path = folder / "journal.jsonl"
+    if not path.is_file():
+        names = sorted(p.parent.name for p in folder.parent.glob("*/journal.jsonl"))
+        known = f"there are {', '.join(names)}" if names else "there is none yet"
+        raise InputError(f"no search {folder.name} in {folder.parent}: {known}")
+    history = read_history(path)
+    if not history.attempts:
+        raise InputError(f"search {folder.name} ended before it began: start it anew under another --name")
+    last, space = history.attempts[-1], history.search["space"]
+    data = history.search["data"]
+    return EarlierSettings(
+        space["name"],
+        space["text"],
+        list(last["overrides"]),
+        last["settings"]["trials"],
+        None if data is None else Path(data),
+    )
+
+
+def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
+    """Work on a search until it is done or interrupted, and return its summary (and write it, where asked).
+
+    Raises:
+        InputError: something that was asked for cannot be had; nothing was begun.
+    """
+    timing = Timing(time.time())
+    if request.summary is not None:
+        require_writable(request.summary)
+    with _folder_lock(request):
+        history = _earlier(request)
+        tracking_uri = request.tracking_uri or default_uri(request.storage)
+        check(tracking_uri)
+        prepared, split = _data(request, printer)
+        with connected(request.address):
+            slots = share_out(
+                concurrent=request.concurrent,
+                cpus_per_trial=request.cpus_per_trial,
+                gpus_per_trial=request.gpus_per_trial,
+                num_trials=request.space.search.trials,
+            )
+            timing.slots = slots.count
+            tags = _tags(request.space.default_config())
+            tracker = Tracker(
+                tracking_uri,
+                experiment=request.space.name,
+                search=request.name,
+                artifact_root=default_artifact_root(request.storage),
+                search_id=str(request.folder),
+                tags=tags,
+            )
+            search = Search(
+                request,
+                Recorder(Journal(request.folder / "journal.jsonl"), history, tracker, printer, tags),
+                prepared,
+                split,
+                Signals.open(prepared.folder, torch.device("cpu")),
+                slots,
+                printer,
+                timing,
+            )
+            state, error = "failed", None
+            try:
+                _work(search, tracker)
+                state = "completed"
+            except KeyboardInterrupt:
+                state = "interrupted"
+            except NothingToTrainError as found:
+                error = str(found)
+            except Exception as found:
+                error = f"{type(found).__name__}: {found}"
+                raise
+            finally:
+                _end(search, tracker, state)
+                outcome = summarize(history, state, timing, _places(search, tracker), error)
+                if request.summary is not None:
+                    write_summary(outcome, request.summary)
+    return outcome
+
+
+def _work(search: Search, tracker: Tracker) -> None:
+    """The stages, in order. What the journal already has is not done again."""
+    request, recorder, history = search.request, search.recorder, search.history
+    if not history.search:
+        recorder.record("search", **_identity(search))
+    recorder.record(
+        "attempt",
+        command=request.command,
+        overrides=list(request.overrides),
+        settings=request.space.search.model_dump(),
+        slots=search.slots.count,
+        environment=describe_environment(),
+    )
+    tracker.log_params(None, {"space.name": request.space.name, "space.hash": request.space.hash})
+    tracker.log_text(None, request.space.text, "space.yaml")
+    tracker.log_dict(None, history.search, "search.json")
+
+    if not history.baselines:
+        with _stage(search, "baselines"):
+            config = request.space.default_config()
+            recorder.baselines(_scorer(search).validate(search.split.development, config.evaluation))
+    for name, result in history.baselines.items():
+        search.printer.say(f"baseline {name}: validation {result['val']:.3f} ({_words(result['normalize'])})")
+
+    with _stage(search, "search"):
+        deadline = None if request.time_budget_s is None else search.timing.started + request.time_budget_s
+        search.printer.searching(request.space.search.trials)
+        run_search(
+            request.space,
+            _job(search),
+            search.slots,
+            recorder,
+            num_trials=request.space.search.trials,
+            deadline=deadline,
+        )
+    if not request.final:
+        return
+    _finish(search)
+
+
+def _finish(search: Search) -> None:
+    """Final models, sealed test, the model that ships."""
+    history, recorder, settings = search.history, search.recorder, search.request.space.search
+    plan = plan_finals(history, settings.top_k, settings.final_seeds)
+    with _stage(search, "final"):
+        slots = dataclasses.replace(search.slots, count=min(search.slots.count, len(plan)))
+        run_finals(plan, _job(search), slots, recorder)
+    if history.test is not None and _same_finals(history.test, plan):
+        return
+    with _stage(search, "test"):
+        sealed, layout = search.split.sealed, search.prepared.layout
+        recorder.baselines(_scorer(search).test(sealed, history.baselines))
+        results = sealed_test(history, sealed, search.signals, layout, lambda t, s: _weights(search, t, s))
+        shipped = ship(
+            search.request.folder / "model",
+            history,
+            results,
+            split=search.split,
+            signals=search.signals,
+            layout=layout,
+            load_final=lambda t, s: _weights(search, t, s),
+            load_trial=lambda t: _checkpoint(search, f"trials/{t}"),
+            representation=search.request.space.default_config().representation,
+            search_name=search.request.name,
+        )
+        recorder.test({**results, **shipped})
+
+
+@contextmanager
+def _stage(search: Search, name: str) -> Iterator[None]:
+    search.recorder.record("stage", name=name, state="started")
+    started = time.time()
+    try:
+        yield
+    finally:
+        search.timing.stages[name] = time.time() - started
+    search.recorder.record("stage", name=name, state="ended")
+
+
+def _end(search: Search, tracker: Tracker, state: str) -> None:
+    """Whatever happened: a report of what there is, and tracking closed."""
+    if search.history.search:
+        report = write_report(search.history, search.request.folder / "report.html")
+        tracker.log_artifact(None, report)
+        model = search.request.folder / "model"
+        for file in sorted(model.glob("*")) if search.history.test is not None else []:
+            tracker.log_artifact(None, file, "model")
+    for trial in search.history.trials.values():
+        if trial.state == "running":
+            search.recorder.trial_ended(trial.trial_id, "running")
+    tracker.set_tags(None, {"state": state})
+    tracker.close({"completed": "FINISHED", "failed": "FAILED"}.get(state, "KILLED"))  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------ beginnings
+
+
+@contextmanager
+def _folder_lock(request: Request) -> Iterator[None]:
+    """Hold the search's folder, so that two drivers never work on one search."""
+    lock = filelock.FileLock(request.storage / f".{request.name}.lock")
+    try:
+        request.storage.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise InputError(f"search {request.name} is being worked on by another process") from error
+    except OSError as error:
+        raise InputError(
+            f"cannot write results to {request.storage} ({error.strerror}): choose another folder by --storage"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _earlier(request: Request) -> History:
+    """What the journal has of this search: nothing, unless it is resumed."""
+    path = request.folder / "journal.jsonl"
+    if not request.resume:
+        if path.exists():
+            raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
+        return History()
+    return read_history(path)
+
+
+def _data(request: Request, printer: ProgressPrinter) -> tuple[PreparedSet, Split]:
+    """The prepared set and its split; everything that a person should know about them is said."""
+    config = request.space.default_config()
+    printer.say(f"search {request.name}: {describe(config.data)}")
+    prepared = prepare(
+        config.data,
+        request.data,
+        request.cache,
+        strict=request.strict,
+        progress=printer.counting("recordings read"),
+    )
+    refused = prepared.meta["refused"]
+    for entry in refused[:_MOST_REFUSED_SHOWN]:
+        printer.say(f"left out: {entry['file']}: {entry['reason']}")
+    if len(refused) > _MOST_REFUSED_SHOWN:
+        printer.say(f"left out: {len(refused) - _MOST_REFUSED_SHOWN} more, see {prepared.folder / 'meta.json'}")
+    printer.say(f"{prepared.meta['num_recordings']} recordings, {len(refused)} left out as broken ({prepared.folder})")
+    split = make_split(config.protocol, prepared.catalog)
+    for note in (*prepared.meta["notes"], *split.notes):
+        printer.say(f"note: {note}")
+    printer.say(split_line(split))
+    return prepared, split
+
+
+def _scorer(search: Search) -> BaselineScorer:
+    space = search.request.space
+    return BaselineScorer(
+        search.signals,
+        search.prepared.layout,
+        normalizations=space.normalizations(),
+        encoders=space.encoders(),
+        representation=space.default_config().representation,
+    )
+
+
+def _job(search: Search) -> Job:
+    return Job(
+        storage=str(search.request.folder),
+        prepared=str(search.prepared.folder),
+        server=serve_set(search.prepared.folder),
+        layout=search.prepared.layout,
+        development=search.split.development,
+        threads=search.slots.threads,
+    )
+
+
+def _identity(search: Search) -> dict[str, Any]:
+    """What the journal says of the search as a whole. Of novel recordings there are counts only."""
+    request, split, meta = search.request, search.split, search.prepared.meta
+    development = split.development
+    return {
+        "name": request.name,
+        "space": {"name": request.space.name, "hash": request.space.hash, "text": request.space.text},
+        "overrides": list(request.overrides),
+        "data": None if request.data is None else str(request.data),
+        "command": request.command,
+        "settings": {
+            **request.space.search.model_dump(),
+            "slots": search.slots.count,
+            "max_epochs": request.space.default_config().train.max_epochs,
+        },
+        "prepared": {
+            "hash": search.prepared.hash,
+            "num_recordings": meta["num_recordings"],
+            "num_frames": meta["num_frames"],
+            "num_refused": len(meta["refused"]),
+            "source": describe(request.space.default_config().data),
+        },
+        "split": {
+            "description": split.description,
+            "notes": [*meta["notes"], *split.notes],
+            "train_classes": list(development.train.classes),
+            "validation_classes": list(development.validation.classes),
+            "num_train": len(development.train),
+            "num_validation": len(development.validation),
+            "num_novel_classes": len(split.sealed.exemplars.classes),
+            "num_novel": len(split.sealed.queries),
+            "measure": development.measure,
+        },
+        "environment": {**describe_environment(), "threads": search.slots.threads},
+    }
+
+
+# ------------------------------------------------------------------------------------------------ ends
+
+
+def _checkpoint(search: Search, folder: str) -> Mapping[str, Any]:
+    """The encoder's weights in a checkpoint of this search."""
+    saved = CheckpointFile(f"{search.request.folder}/{folder}").load(torch.device("cpu"))
+    if saved is None:
+        raise FileNotFoundError(f"{search.request.folder}/{folder}: its checkpoint is gone")
+    weights: Mapping[str, Any] = saved["training"]["encoder"]
+    return weights
+
+
+def _weights(search: Search, trial_id: str, seed: int) -> Mapping[str, Any]:
+    return _checkpoint(search, final_folder(trial_id, seed))
+
+
+def _same_finals(test: Mapping[str, Any], plan: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the sealed test was taken with exactly these models."""
+    tested = [(final["trial_id"], seed) for final in test["finals"] for seed in final["seeds"]]
+    return tested == [(final["trial_id"], final["seed"]) for final in plan]
+
+
+def _places(search: Search, tracker: Tracker) -> dict[str, Any]:
+    folder = search.request.folder
+    return {
+        "mlflow": {
+            "tracking_uri": hide_password(search.request.tracking_uri or default_uri(search.request.storage)),
+            "experiment_id": tracker.experiment_id,
+            "run_id": tracker.run_id,
+        },
+        "report": str(folder / "report.html"),
+        "model": str(folder / "model") if search.history.test is not None else None,
+    }
+
+
+def _tags(config: TrialConfig) -> dict[str, str]:
+    tags: dict[str, str] = {"dataset": config.data.dataset, "protocol": config.protocol.name}
+    commit = describe_environment()["commit"]
+    return {**tags, "commit": commit} if commit else tags
+
+
+def _words(normalization: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in normalization.items())
+
+
+def split_line(split: Split) -> str:
+    """A split in one line, for a person."""
+    train, validation = split.development.train, split.development.validation
+    return (
+        f"{split.description}; trains on {len(train)} recordings of {len(train.classes)} classes, validates on "
+        f"{len(validation)} of {len(validation.classes)}, {len(split.sealed.queries)} sealed queries"
+    )
+
+
+def plan_lines(request: Request) -> list[str]:
+    """What a search would do, after checking all that can be checked without writing anything.
+
+    Raises:
+        InputError: something that was asked for cannot be had.
+    """
+    space, config = request.space, request.space.default_config()
+    settings = space.search
+    if isinstance(config.data, SyntheticData):
+        files = "made when the search begins"
+    else:
+        source = find_source(config.data, request.data)
+        files = f"{len(source.files)} files in {source.folder}"
+    if not request.resume and (request.folder / "journal.jsonl").exists():
+        raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
+    if request.tracking_uri is not None and not request.tracking_uri.startswith("sqlite:"):
+        check(request.tracking_uri)
+    searched = [leaf.path for leaf in space.leaves()]
+    return [
+        f"search {request.name}: {describe(config.data)}, {files}",
+        f"results: {request.folder}; prepared sets: {request.cache}",
+        f"tracking: {hide_password(request.tracking_uri or default_uri(request.storage))}",
+        f"{settings.trials} trials of at most {config.train.max_epochs} epochs, sampler {settings.sampler}, scheduler "
+        f"{settings.scheduler}; then {settings.top_k} configurations with {settings.final_seeds} seeds each",
+        f"searched ({len(searched)}): {', '.join(searched)}",
+        "nothing was written (--dry-run)",
+    ]

@@ -1,0 +1,159 @@
+"""What happens in a search, told once: to the journal first, then to tracking and to the person who watches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from sldml.config import flatten
+from sldml.journal import OBJECTIVE, History, Journal, TrialState, apply_event
+
+if TYPE_CHECKING:
+    from sldml.tracking import NullTracker, Tracker
+
+_RUN_STATUS: dict[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
+    "completed": "FINISHED",
+    "pruned": "FINISHED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "running": "KILLED",
+}
+
+
+class Watcher(Protocol):
+    """Something that shows a person what happens."""
+
+    def happened(self, event: dict[str, Any], history: History) -> None:
+        """Called after `event` went into the journal and into `history`."""
+
+
+class Recorder:
+    """Journal, history, tracking and progress of one search, kept in step."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        history: History,
+        tracker: Tracker | NullTracker,
+        watcher: Watcher,
+        tags: Mapping[str, str],
+    ) -> None:
+        """`tags`: what every run of the search carries in tracking (dataset, protocol, commit …)."""
+        self._journal, self.history, self._tracker, self._watcher = journal, history, tracker, watcher
+        self._tags = dict(tags)
+
+    def record(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Write an event down and bring the history up to date; nothing else."""
+        written = self._journal.append(event, **fields)
+        apply_event(self.history, written)
+        self._watcher.happened(written, self.history)
+        return written
+
+    # ------------------------------------------------------------------------------------------------ trials
+
+    def trial_started(self, trial_id: str, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """A trial begins, or goes on after an interruption (then the journal knows it already)."""
+        if trial_id not in self.history.trials:
+            self.record("trial_started", trial_id=trial_id, params=dict(params), config=dict(config))
+        record = self.history.trials[trial_id]
+        self._start_run(f"trial:{trial_id}", trial_id, config, record.started, stage="search", trial_id=trial_id)
+
+    def epoch(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """A trial reported."""
+        event = self.record("epoch", trial_id=trial_id, metrics=_metrics(result))
+        self._log_epoch(f"trial:{trial_id}", event)
+
+    def trial_ended(self, trial_id: str, state: TrialState, error: str | None = None) -> None:
+        """A trial is over; `running` means that it was interrupted and can go on."""
+        if state != "running":
+            self.record("trial_ended", trial_id=trial_id, state=state, error=error)
+        self._end_run(f"trial:{trial_id}", state, error)
+
+    # ------------------------------------------------------------------------------------------------ final
+
+    def final_started(self, trial_id: str, seed: int, config: Mapping[str, Any]) -> None:
+        """A final training begins."""
+        if (trial_id, seed) not in self.history.finals:
+            self.record("final_started", trial_id=trial_id, seed=seed, config=dict(config))
+        started = self.history.finals[trial_id, seed].started
+        key = f"final:{trial_id}:{seed}"
+        self._start_run(key, f"final {trial_id} seed {seed}", config, started, stage="final", trial_id=trial_id)
+
+    def final_epoch(self, trial_id: str, seed: int, result: Mapping[str, Any]) -> None:
+        """A final training reported."""
+        event = self.record("final_epoch", trial_id=trial_id, seed=seed, metrics=_metrics(result))
+        self._log_epoch(f"final:{trial_id}:{seed}", event)
+
+    def final_ended(self, trial_id: str, seed: int, state: TrialState, error: str | None = None) -> None:
+        """A final training is over. Its run stays open until the sealed test is known."""
+        if state != "running":
+            self.record("final_ended", trial_id=trial_id, seed=seed, state=state, error=error)
+        if state != "completed":
+            self._end_run(f"final:{trial_id}:{seed}", state, error)
+
+    # ------------------------------------------------------------------------------------------------ baselines, test
+
+    def baselines(self, results: dict[str, dict[str, Any]]) -> None:
+        """The training-free ways were scored on validation, or (again, with `test`) on the sealed test."""
+        self.record("baselines", results=results)
+        for name, result in results.items():
+            key = f"baseline:{name}"
+            params = {"baseline": name, **dict(flatten({"normalize": result["normalize"]}))}
+            self._tracker.start_run(
+                key, name=name, params=params, tags={**self._tags, "stage": "baseline", "state": "completed"}
+            )
+            scores = {OBJECTIVE: result["val"], "val/accuracy_std": result["val_std"], "test/accuracy": result["test"]}
+            self._tracker.log_metrics(key, {k: v for k, v in scores.items() if v is not None})
+            self._tracker.log_dict(key, {"candidates": result["candidates"]}, "candidates.json")
+            self._tracker.end_run(key, status="FINISHED")
+
+    def test(self, results: dict[str, Any]) -> None:
+        """The sealed test was taken, once."""
+        self.record("test", results=results)
+        for place, final in enumerate(results["finals"], start=1):
+            for seed, accuracy in zip(final["seeds"], final["test_accuracy"]["values"], strict=True):
+                key = f"final:{final['trial_id']}:{seed}"
+                self._tracker.log_metrics(key, {"test/accuracy": accuracy})
+                self._tracker.set_tags(key, {"place": str(place)})
+                if "confusion" in final:
+                    self._tracker.log_dict(key, final["confusion"], "confusion.json")
+                self._end_run(key, "completed", None)
+        if results["finals"]:
+            self._tracker.log_metrics(None, {"test/accuracy": results["finals"][0]["test_accuracy"]["mean"]})
+
+    # ------------------------------------------------------------------------------------------------ tracking
+
+    def _start_run(
+        self, key: str, name: str, config: Mapping[str, Any], started: float, *, stage: str, trial_id: str
+    ) -> None:
+        choices = {
+            part: str(config[part]["name"]) for part in ("loss", "miner", "encoder") if "name" in config.get(part, {})
+        }
+        self._tracker.start_run(
+            key,
+            name=name,
+            params=dict(flatten(config)),
+            tags={**self._tags, **choices, "stage": stage, "state": "running", "trial_id": trial_id},
+            started=started,
+        )
+        self._tracker.log_dict(key, dict(config), "config.json")
+
+    def _log_epoch(self, key: str, event: Mapping[str, Any]) -> None:
+        metrics = {k: v for k, v in event["metrics"].items() if isinstance(v, int | float) and k != "epoch"}
+        self._tracker.log_metrics(key, metrics, step=event["metrics"]["epoch"], time=event["time"])
+        confusion = event["metrics"].get("val/confusion")
+        if confusion is not None:
+            self._tracker.log_dict(key, confusion, "validation_confusion.json")
+
+    def _end_run(self, key: str, state: TrialState, error: str | None) -> None:
+        tags: dict[str, str] = {"state": "interrupted" if state == "running" else state}
+        if error:
+            tags["error"] = error
+        self._tracker.end_run(key, status=_RUN_STATUS[state], tags=tags)
+
+
+def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a report is the trial's own: the epoch, its state, and names with a slash; numbers must be finite."""
+    own = {k: v for k, v in result.items() if "/" in k or k in ("epoch", "images_per_s")}
+    return {k: v for k, v in own.items() if not isinstance(v, float) or math.isfinite(v)}

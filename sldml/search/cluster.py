@@ -1,0 +1,197 @@
+"""The Ray cluster: connecting to one or starting one, sharing its cores and GPUs, bringing data to its nodes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sldml.errors import InputError
+from sldml.prepared import FILES, cache_lock
+
+_CHUNK_BYTES = 64 * 2**20
+_OBJECT_STORE_BYTES = 512 * 2**20
+"""Enough for what trials are given; recordings are memory-mapped, not put into Ray's object store."""
+_SETTINGS = {
+    # Trials run where they are started; every path that they get is absolute.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # One writer, ours: no result.json, no CSV, no TensorBoard beside the journal.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # Ctrl-C ends the search as any other interruption does: the journal is what it goes on from.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+}
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """A connection to the cluster at `address` (`auto`: the one of this machine), or a local one of its own.
+
+    Raises:
+        InputError: no cluster answers at the address.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    address = address or os.environ.get("RAY_ADDRESS")
+    # A caller (a test, a notebook) may have its own connection; it stays the caller's.
+    borrowed = ray.is_initialized()
+    try:
+        if borrowed:
+            pass
+        elif address:
+            try:
+                ray.init(address=address, **quiet)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise InputError(f"no Ray cluster answers at --address {address}: {reason}") from error
+        else:
+            ray.init(include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
+        yield
+    finally:
+        if not borrowed:
+            ray.shutdown()
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many trials run at once, and what each of them has."""
+
+    count: int
+    cpus: float
+    gpus: float
+
+    @property
+    def threads(self) -> int:
+        """Threads of computation for one trial."""
+        return max(1, int(self.cpus))
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """As Ray Tune takes them."""
+        return {"cpu": self.cpus, "gpu": self.gpus} if self.gpus else {"cpu": self.cpus}
+
+
+def share_out(
+    *, concurrent: int | None, cpus_per_trial: float | None, gpus_per_trial: float | None, num_trials: int
+) -> Slots:
+    """Divide the connected cluster among trials: `share(…)` of its resources.
+
+    Raises:
+        InputError: not even one trial fits.
+    """
+    total = ray.cluster_resources()
+    return share(
+        num_cpus=total.get("CPU", 0.0),
+        num_gpus=total.get("GPU", 0.0),
+        concurrent=concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        num_trials=num_trials,
+    )
+
+
+def share(
+    *,
+    num_cpus: float,
+    num_gpus: float,
+    concurrent: int | None,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
+    num_trials: int,
+) -> Slots:
+    """Decide what was not given.
+
+    With GPUs, each is shared by as many trials as leave two cores to each, four at most: an encoder for images
+    of few pixels does not fill a GPU. Without, one core a trial: two trials of one thread are done sooner than
+    one after the other with two. Cores that would be left over are divided among the trials.
+
+    Raises:
+        InputError: not even one trial fits.
+    """
+    if gpus_per_trial is None:
+        per_gpu = 0 if num_gpus == 0 else min(4, max(1, int(num_cpus / num_gpus) // 2))
+        gpus_per_trial = 1.0 / per_gpu if per_gpu else 0.0
+        if per_gpu and concurrent is not None:
+            gpus_per_trial = max(gpus_per_trial, min(1.0, num_gpus / concurrent))
+    by_gpu = int(num_gpus / gpus_per_trial + 1e-9) if gpus_per_trial else None
+    if by_gpu == 0:
+        raise InputError(f"--gpus-per-trial {gpus_per_trial:g}: there are {num_gpus:g} GPUs")
+    count = min(concurrent or int(num_cpus), num_trials, by_gpu or num_trials)
+    if cpus_per_trial is None:
+        cpus_per_trial = max(1.0, float(int(num_cpus / max(1, count))))
+    fit = int(num_cpus / cpus_per_trial) if cpus_per_trial else count
+    if fit < 1:
+        raise InputError(f"--cpus-per-trial {cpus_per_trial:g}: there are {num_cpus:g} cores")
+    return Slots(max(1, min(count, fit)), cpus_per_trial, gpus_per_trial)
+
+
+# -------------------------------------------------------------------------------------------- prepared sets on nodes
+
+
+class SetServer:
+    """Reads a prepared set's files on the driver's node, for nodes that do not see them."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file."""
+        return {name: (self._folder / name).stat().st_size for name in FILES}
+
+    def read(self, name: str, offset: int) -> bytes:
+        """One piece of a file."""
+        if name not in FILES:
+            raise ValueError(f"{name} is no file of a prepared set")
+        with (self._folder / name).open("rb") as file:
+            file.seek(offset)
+            return file.read(_CHUNK_BYTES)
+
+
+def serve_set(folder: Path) -> Any:
+    """An actor on this node from which other nodes copy the prepared set; None where there are no others."""
+    if len([node for node in ray.nodes() if node["Alive"]]) < 2:
+        return None
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(SetServer).options(num_cpus=0, scheduling_strategy=here).remote(str(folder))
+
+
+def bring_set(folder: str, server: Any) -> Path:
+    """The prepared set `folder` of the driver, on this node.
+
+    A node with an `SLDML_CACHE` of its own gets a copy there, once; else the driver's folder is used where it
+    can be seen, and a copy in the machine's folder for temporary files is made where it cannot.
+    """
+    given, own = Path(folder), os.environ.get("SLDML_CACHE")
+    if (own is None or Path(own) == given.parent) and given.is_dir():
+        return given
+    cache = Path(own) if own else Path(tempfile.gettempdir()) / "sldml-prepared"
+    target = cache / given.name
+    if target.is_dir():
+        return target
+    if server is None:
+        return given
+    with cache_lock(target):
+        if not target.is_dir():
+            scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=cache))
+            try:
+                for name, size in ray.get(server.sizes.remote()).items():
+                    with (scratch / name).open("wb") as file:
+                        while file.tell() < size:
+                            file.write(ray.get(server.read.remote(name, file.tell())))
+                scratch.rename(target)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return target

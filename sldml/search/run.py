@@ -1,0 +1,199 @@
+"""Running trials on the cluster: the search, and the final trainings."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+
+from sldml.journal import TrialState
+from sldml.recorder import Recorder
+from sldml.search.cluster import Slots
+from sldml.search.scheduler import make_scheduler
+from sldml.search.searcher import StudySearch
+from sldml.search.trainable import Job, train_final, train_trial
+from sldml.spaces import SearchSpace
+
+_MACHINE_FAILURES = 2
+"""So often is a trial tried again after its machine or process died."""
+
+
+def run_search(
+    space: SearchSpace,
+    job: Job,
+    slots: Slots,
+    recorder: Recorder,
+    *,
+    num_trials: int,
+    deadline: float | None,
+) -> None:
+    """Search until `num_trials` trials in all have ended, or until `deadline` (seconds since 1970).
+
+    Trials that the recorder's history has are not run again; interrupted ones go on.
+    """
+    earlier = list(recorder.history.trials.values())
+    remaining = num_trials - sum(record.state != "running" for record in earlier)
+    if remaining < 1:
+        return
+    max_epochs = space.default_config().train.max_epochs
+    searcher = StudySearch(space, earlier=earlier, seed=space.search.seed + len(earlier))
+    stopper = _Deadline(deadline, searcher)
+    _fit(
+        train_trial,
+        job,
+        slots,
+        callback=_SearchCallback(recorder, stopper),
+        stopper=stopper,
+        tune_config={
+            "search_alg": searcher,
+            "scheduler": make_scheduler(space.search, max_epochs, earlier),
+            "num_samples": remaining,
+        },
+        param_space={},
+    )
+
+
+def run_finals(finals: Sequence[Mapping[str, Any]], job: Job, slots: Slots, recorder: Recorder) -> None:
+    """Train the final models; each of `finals` has `trial_id`, `seed`, `config` and `num_epochs`."""
+    done = {key for key, record in recorder.history.finals.items() if record.state == "completed"}
+    waiting = [dict(final) for final in finals if (final["trial_id"], final["seed"]) not in done]
+    if not waiting:
+        return
+    _fit(
+        train_final,
+        job,
+        slots,
+        callback=_FinalCallback(recorder),
+        stopper=None,
+        tune_config={"num_samples": 1},
+        param_space={"final": tune.grid_search(waiting)},
+    )
+
+
+def _fit(
+    trainable: Any,
+    job: Job,
+    slots: Slots,
+    *,
+    callback: tune.Callback,
+    stopper: tune.Stopper | None,
+    tune_config: dict[str, Any],
+    param_space: dict[str, Any],
+) -> None:
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="ray.tune")
+    with tempfile.TemporaryDirectory(prefix="sldml-tune-") as folder:
+        tune.Tuner(
+            tune.with_resources(tune.with_parameters(trainable, job=job), slots.resources),
+            param_space=param_space,
+            tune_config=tune.TuneConfig(
+                max_concurrent_trials=slots.count,
+                reuse_actors=True,
+                trial_dirname_creator=_short_name,
+                **tune_config,
+            ),
+            run_config=tune.RunConfig(
+                # What Tune itself writes is not needed afterwards: the journal is the truth.
+                storage_path=folder,
+                name="tune",
+                callbacks=[callback],
+                stop=stopper,
+                failure_config=tune.FailureConfig(max_failures=_MACHINE_FAILURES),
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _short_name(trial: Trial) -> str:
+    return str(trial.trial_id)
+
+
+class _Deadline(tune.Stopper):  # type: ignore[misc]
+    """Ends all trials when the time is over; they stay unfinished and can go on."""
+
+    def __init__(self, deadline: float | None, searcher: StudySearch) -> None:
+        self._deadline, self._searcher = deadline, searcher
+        self.reached = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        if self._deadline is not None and not self.reached and time.time() > self._deadline:
+            self.reached = True
+            self._searcher.stop_telling()
+        return self.reached
+
+
+class _SearchCallback(tune.Callback):  # type: ignore[misc]
+    """Hands over to the recorder what Tune says of trials, before the searcher hears how they ended."""
+
+    def __init__(self, recorder: Recorder, stopper: _Deadline) -> None:
+        self._recorder, self._stopper = recorder, stopper
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune's snapshot is never restored, and a journal cannot be pickled."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        config = trial.config
+        self._recorder.trial_started(config["trial_id"], config["params"], config["config"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        if result.get("state") != "failed":
+            self._recorder.epoch(trial.config["trial_id"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        result = trial.last_result or {}
+        state: TrialState = result.get("state", "failed")
+        if state == "running" and not self._stopper.reached:
+            state = "pruned"
+        self._recorder.trial_ended(trial.config["trial_id"], state, result.get("error"))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if trial.status == Trial.ERROR:
+            self._recorder.trial_ended(trial.config["trial_id"], "failed", _one_line(trial))
+
+
+class _FinalCallback(tune.Callback):  # type: ignore[misc]
+    """The same for final trainings."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as above."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        final = trial.config["final"]
+        self._recorder.final_started(final["trial_id"], final["seed"], final["config"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        final = trial.config["final"]
+        if result.get("state") in ("running", "completed"):
+            self._recorder.final_epoch(final["trial_id"], final["seed"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        final, result = trial.config["final"], trial.last_result or {}
+        self._recorder.final_ended(final["trial_id"], final["seed"], result.get("state", "failed"), result.get("error"))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if trial.status == Trial.ERROR:
+            final = trial.config["final"]
+            self._recorder.final_ended(final["trial_id"], final["seed"], "failed", _one_line(trial))
+
+
+def _one_line(trial: Trial) -> str:
+    lines = str(trial.get_error() or "the process of the trial died").strip().splitlines()
+    return lines[-1][:500]

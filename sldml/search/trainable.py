@@ -1,0 +1,117 @@
+"""What runs on a worker: one trial, or one final training, from its configuration to its reports."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pyarrow import fs
+from ray import tune
+
+from sldml.batches import Signals
+from sldml.checkpoints import CheckpointFile, open_folder
+from sldml.config import TrialConfig
+from sldml.journal import OBJECTIVE
+from sldml.protocols import Development
+from sldml.search.cluster import bring_set
+from sldml.signals import Layout
+from sldml.trial import WORST, run_final, run_trial
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trials of a search share. Of novel recordings it has neither offset nor label."""
+
+    storage: str
+    """The search's folder: absolute path or URI, seen by all nodes."""
+    prepared: str
+    """The prepared set's folder on the driver's node."""
+    server: Any
+    """Where nodes that do not see that folder copy it from; None on a single node."""
+    layout: Layout
+    development: Development
+    threads: int
+
+
+def train_trial(config: dict[str, Any], job: Job) -> None:
+    """One trial of the search."""
+
+    def run(trial: TrialConfig, signals: Signals, checkpoint: CheckpointFile) -> None:
+        run_trial(
+            trial,
+            job.development,
+            signals,
+            job.layout,
+            report=tune.report,
+            checkpoint=checkpoint,
+            epochs_reported=config["epochs_reported"],
+        )
+
+    _run(config, job, f"trials/{config['trial_id']}", run)
+
+
+def train_final(config: dict[str, Any], job: Job) -> None:
+    """One final training: a configuration of the search with another seed, on all auxiliary classes."""
+    final = config["final"]
+
+    def run(trial: TrialConfig, signals: Signals, checkpoint: CheckpointFile) -> None:
+        run_final(
+            trial,
+            final["num_epochs"],
+            job.development.merged(),
+            signals,
+            job.layout,
+            report=tune.report,
+            checkpoint=checkpoint,
+        )
+
+    _run(final, job, final_folder(final["trial_id"], final["seed"]), run)
+
+
+def final_folder(trial_id: str, seed: int) -> str:
+    """Where a final training keeps its checkpoint, below the search's folder."""
+    return f"final/{trial_id}-{seed}"
+
+
+def _run(
+    config: dict[str, Any],
+    job: Job,
+    folder: str,
+    run: Callable[[TrialConfig, Signals, CheckpointFile], None],
+) -> None:
+    """Run and tell errors of the configuration; failures of the machine go through, for Ray to try again."""
+    torch.set_num_threads(job.threads)
+    torch.set_flush_denormal(True)
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch.optim.lr_scheduler")
+    require_shared(job.storage)
+    try:
+        trial = TrialConfig.model_validate(config["config"])
+        signals = _signals(str(bring_set(job.prepared, job.server)))
+        run(trial, signals, CheckpointFile(f"{job.storage}/{folder}"))
+    except (OSError, MemoryError, torch.AcceleratorError):
+        raise
+    except Exception as error:
+        message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        tune.report({"epoch": 0, "val/accuracy": WORST, OBJECTIVE: WORST, "state": "failed", "error": message})
+
+
+@functools.lru_cache(maxsize=1)
+def _signals(folder: str) -> Signals:
+    """The prepared set, opened (on a GPU: loaded) once for all trials that this process runs."""
+    return Signals.open(Path(folder), torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def require_shared(storage: str) -> None:
+    """Make sure that this node sees the search's folder, or its checkpoints would be lost to all others.
+
+    Raises:
+        OSError: it does not.
+    """
+    filesystem, path = open_folder(storage)
+    if filesystem.get_file_info(f"{path}/journal.jsonl").type != fs.FileType.File:
+        raise OSError(f"this node does not see {storage}: give --storage a path or URI that all nodes see")

@@ -1,0 +1,108 @@
+"""Which model a search ships, and shipping it: saved, loaded again, and checked on the sealed test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sldml.baselines import UNTRAINED_SEEDS, initialised
+from sldml.batches import Signals
+from sldml.config import EncoderConfig, EvaluationConfig, NormalizeConfig, RepresentationConfig, TrialConfig
+from sldml.final import describe_predictions, predict, trained_matching
+from sldml.images import image_shape
+from sldml.journal import History
+from sldml.matching import Matching
+from sldml.oneshot import exemplar_draws
+from sldml.protocols import Split
+from sldml.recognizer import Recognizer, calibrate
+from sldml.signals import Layout
+
+Weights = Mapping[str, Any]
+
+
+def ship(
+    folder: Path,
+    history: History,
+    results: Mapping[str, Any],
+    *,
+    split: Split,
+    signals: Signals,
+    layout: Layout,
+    load_final: Callable[[str, int], Weights],
+    load_trial: Callable[[str], Weights],
+    representation: RepresentationConfig,
+    search_name: str,
+) -> dict[str, Any]:
+    """Save the model that the search stands for, and describe how it does on the sealed test.
+
+    It is the first configuration's first seed, unless a training-free way is at least as good on validation:
+    then that one ships, for a model must never be worse than none.
+
+    Args:
+        folder: Where the model goes.
+        history: Trials and baselines.
+        results: Of `sldml.final.sealed_test`.
+        split: For the threshold (validation) and the check (sealed test).
+        signals: The prepared set's frames.
+        layout: What its rows mean.
+        load_final: From trial and seed to the weights of a final training.
+        load_trial: From a trial to its own weights, which have not seen the validation classes.
+        representation: What an untrained encoder sees.
+        search_name: Where the model comes from.
+
+    Returns:
+        `shipped` (kind, reason, accuracy, threshold …), and `confusion` and `per_class` of the shipped model.
+    """
+    winner = results["finals"][0]
+    name, free = max(history.baselines.items(), key=lambda item: float(item[1]["val"]))
+    origin = {"search": search_name, "prepared": history.search.get("prepared", {}).get("hash")}
+    config = TrialConfig.model_validate(winner["config"])
+    if winner["val_accuracy"] > free["val"]:
+        seed = winner["seeds"][0]
+        matching = trained_matching(config, load_final(winner["trial_id"], seed), layout)
+        calibrated = trained_matching(config, load_trial(winner["trial_id"]), layout)
+        reason = (
+            f"best on validation ({winner['val_accuracy']:.3f}; the best training-free way, {name}: {free['val']:.3f})"
+        )
+        shipped = {"kind": "trained", "trial_id": winner["trial_id"], "seed": seed, "reason": reason}
+        encoder: EncoderConfig | None = config.encoder
+    else:
+        encoder = None if free["encoder"] is None else EncoderConfig.model_validate(free["encoder"])
+        matching = calibrated = _training_free(name, free, encoder, representation, layout)
+        reason = (
+            f"no trained model is better than {name} on validation "
+            f"({free['val']:.3f}; the best trained one {winner['val_accuracy']:.3f})"
+        )
+        shipped = {"kind": "training_free", "baseline": name, "reason": reason}
+
+    threshold = _threshold(calibrated, split, signals, config.evaluation)
+    model = Recognizer(matching, encoder=encoder, threshold=threshold, origin={**origin, **shipped})
+    model.save(folder)
+    # What ships is what a person will load: it is the loaded model that the test's confusion belongs to.
+    found = describe_predictions(predict(Recognizer.load(folder).matching, split.sealed, signals), split.sealed)
+    return {
+        "shipped": {**shipped, "accuracy": found["accuracy"], "threshold": threshold},
+        "confusion": found["confusion"],
+        "per_class": found["per_class"],
+    }
+
+
+def _training_free(
+    name: str,
+    result: Mapping[str, Any],
+    encoder: EncoderConfig | None,
+    representation: RepresentationConfig,
+    layout: Layout,
+) -> Matching:
+    normalization = NormalizeConfig.model_validate(result["normalize"])
+    if encoder is not None:
+        network = initialised(encoder, image_shape(representation, layout), UNTRAINED_SEEDS[0])
+        return Matching("encoder", layout, normalization, representation, network)
+    return Matching("dtw_1nn" if name == "dtw_1nn" else "raw_1nn", layout, normalization)
+
+
+def _threshold(matching: Matching, split: Split, signals: Signals, evaluation: EvaluationConfig) -> float:
+    subset = split.development.validation.sample(1_000)
+    draws = exemplar_draws(subset.labels, evaluation.num_draws, evaluation.seed)
+    return calibrate(matching.between(signals, subset, subset), subset.labels, draws)

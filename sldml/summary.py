@@ -1,0 +1,149 @@
+"""The outcome of a search as one JSON object, for programs: `--summary FILE`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sldml.baselines import BASELINES
+from sldml.errors import InputError
+from sldml.journal import History
+
+
+@dataclass
+class Timing:
+    """How long this call took, and how much of it was training."""
+
+    started: float
+    """Seconds since 1970."""
+    slots: int = 1
+    """How many trials could run at once."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Wall time of each stage, seconds."""
+
+    def to_json(self, history: History) -> dict[str, Any]:
+        """`wall_s`: this call; `trial_s`: from start to end of its trials, summed; `bare_s`: what they spent in data,
+        step and evaluation; `efficiency`: bare time over the search's wall time in all slots."""
+        bare = trial = 0.0
+        for record in history.trials.values():
+            epochs = [e for e in record.epochs if e["time"] >= self.started]
+            bare += sum(e.get(f"time/{part}_s", 0.0) for e in epochs for part in ("data", "step", "evaluation"))
+            if epochs:
+                trial += max(e["time"] for e in epochs) - max(record.started, self.started)
+        search_s = self.stages.get("search", 0.0)
+        return {
+            "wall_s": time.time() - self.started,
+            "trial_s": trial,
+            "bare_s": bare,
+            "slots": self.slots,
+            "search_s": search_s,
+            "efficiency": bare / (self.slots * search_s) if search_s > 0 and bare > 0 else None,
+            "stages_s": dict(self.stages),
+        }
+
+
+def summarize(
+    history: History, state: str, timing: Timing, places: Mapping[str, Any], error: str | None = None
+) -> dict[str, Any]:
+    """The summary of a search. Accuracies are fractions; what there is not (yet) is null.
+
+    Args:
+        history: What the journal says.
+        state: `completed`, `interrupted` or `failed`.
+        timing: Of this call.
+        places: `mlflow`, `report` and `model`: where things lie.
+        error: Why it failed.
+    """
+    counts, ranked = history.counts(), history.ranked()
+    test = history.test or {}
+    return {
+        "name": history.search.get("name"),
+        "space": (history.search.get("space") or {}).get("name"),
+        "state": state,
+        "error": error,
+        "trials": {
+            "requested": _requested(history),
+            **{name: counts[name] for name in ("completed", "pruned", "diverged", "failed")},
+            "unfinished": counts["running"],
+        },
+        "best": None
+        if not ranked
+        else {"trial_id": ranked[0].trial_id, "val_accuracy": ranked[0].value, "config": ranked[0].config},
+        "baselines": {name: _baseline(history, name) for name in BASELINES},
+        "final": [
+            {key: final[key] for key in ("trial_id", "config", "test_accuracy", "val_accuracy", "num_epochs", "seeds")}
+            for final in test.get("finals", [])
+        ],
+        "shipped": test.get("shipped"),
+        "timing": timing.to_json(history),
+        "environment": history.search.get("environment"),
+        "prepared": history.search.get("prepared"),
+        **places,
+    }
+
+
+def write_summary(summary: Mapping[str, Any], path: Path) -> None:
+    """Write it whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def require_writable(path: Path) -> None:
+    """Make sure, before hours of work, that the summary can be written.
+
+    Raises:
+        InputError: it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return
+    except OSError as error:
+        raise InputError(f"--summary {path}: cannot be written ({error.strerror})") from error
+
+
+def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
+    """The last lines that a person sees: what came out, and what to do next."""
+    lines = []
+    for final in summary["final"]:
+        accuracy = final["test_accuracy"]
+        low, high = accuracy["ci95"]
+        lines.append(
+            f"final {final['trial_id']}: sealed test {accuracy['mean']:.3f} [{low:.3f}, {high:.3f}] over "
+            f"{len(accuracy['values'])} seeds, validation {final['val_accuracy']:.3f}"
+        )
+    for name, baseline in summary["baselines"].items():
+        if baseline["test"] is not None:
+            lines.append(f"baseline {name}: sealed test {baseline['test']:.3f}, validation {baseline['val']:.3f}")
+    shipped = summary["shipped"]
+    if shipped:
+        what = shipped.get("trial_id") or shipped["baseline"]
+        lines.append(f"ships: {what}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
+    if summary["state"] == "failed":
+        lines.append(f"failed: {summary['error']}")
+    if summary["trials"]["unfinished"] or summary["state"] == "interrupted":
+        lines.append(f"to go on: {resume}")
+    uri = summary["mlflow"]["tracking_uri"]
+    lines.append(f"compare: mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"compare: {uri}")
+    if summary["model"]:
+        lines.append(f"model:   {summary['model']}")
+    lines.append(f"report:  {summary['report']}")
+    return lines
+
+
+def _baseline(history: History, name: str) -> dict[str, Any]:
+    result = history.baselines.get(name, {})
+    return {key: result.get(key) for key in ("val", "test", "normalize", "encoder", "candidates")}
+
+
+def _requested(history: History) -> int | None:
+    settings = history.attempts[-1].get("settings") if history.attempts else None
+    requested = (settings or history.search.get("settings") or {}).get("trials")
+    return None if requested is None else int(requested)

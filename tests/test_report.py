@@ -1,0 +1,249 @@
+"""The report of whole, partial and hostile histories; and what a browser makes of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from made_history import LABELS, START, made_history
+
+from sldml.figures import learning_curves, search_clock, search_history
+from sldml.importance import MIN_TRIALS, parameter_importance
+from sldml.journal import History
+from sldml.report import describe, leaderboard, render_report, summarize, write_report
+
+FIGURES = ("search_history", "learning_curves", "importance", "confusion", "timeline")
+SECTIONS = ("summary", "leaderboard", "history", "curves", "parameters", "classes", "time", "trials", "environment")
+HOSTILE = [
+    "</script><script>document.title='pwned'</script>",
+    "<img src=http://evil.example/x onerror=\"document.title='pwned'\">",
+    '"><a href="http://evil.example">here</a>',
+    "<b>bold</b> &amp;",
+    "{{ 7 * 7 }}",
+]
+
+
+def text_of(page: str) -> str:
+    """The page without its scripts and styles."""
+    return re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+
+
+def test_a_whole_search_has_every_section_and_figure(tmp_path: Path) -> None:
+    path = write_report(made_history(30), tmp_path / "deep" / "report.html")
+    page = text_of(path.read_text(encoding="utf-8"))
+    for section in SECTIONS:
+        assert f'<section id="{section}"' in page
+    for name in FIGURES:
+        assert re.search(f'id="figure-{name}" role="img" aria-label="[^"]{{30,}}"', page), name
+    expected = (
+        "python launch/tune.py --space demo",
+        "9f1c0a7be2d4",
+        "4be1d09c77aa",
+        "0123456789abcdef",
+        "with uncommitted changes",
+        "worker-1",
+        "torch 2.9.0",
+        "A007 throw",
+        "DTW 1-NN",
+        "list of missing recordings",
+    )
+    for said in expected:
+        assert said in page, said
+    assert page.count("<tr>") >= 1 + 3 + 1 + 30
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_search_without_finals_says_what_is_missing() -> None:
+    page = text_of(render_report(made_history(12, final=False, baselines=False)))
+    for section in SECTIONS:
+        assert f'<section id="{section}"' in page
+    assert "the sealed test have not run" in page
+    assert "Not measured: raw 1-NN, DTW 1-NN, untrained encoder" in page
+    assert "1 trial had not ended" in page
+    assert "The sealed test has not been opened." in page
+    assert 'id="figure-confusion"' not in page
+    assert 'id="figure-learning_curves"' in page
+
+
+@pytest.mark.parametrize("history", [History(), made_history(1, final=False)], ids=["nothing", "one trial"])
+def test_hardly_anything_is_a_page_too(history: History) -> None:
+    page = text_of(render_report(history))
+    for section in SECTIONS:
+        assert f'<section id="{section}"' in page
+    assert "Too few trials" in page
+
+
+def test_trials_without_an_epoch_and_odd_params_are_drawn() -> None:
+    history = made_history(20)
+    trial = history.trials["t0001"]
+    trial.epochs, trial.state = [], "failed"
+    trial.error = "<script>boom"
+    diverged = history.trials["t0003"]
+    diverged.state = "diverged"
+    diverged.epochs = [{"epoch": 0, "val/accuracy": 0.0, "val/accuracy_best": 0.0, "time": diverged.started + 1}]
+    history.trials["t0002"].params |= {"miner": None, "sizes": [1, 2], "flag": True}
+    page = text_of(render_report(history))
+    for figure in (search_history(history), learning_curves(history)):
+        assert figure
+        assert min(y for trace in figure.figure.data for y in trace.y if y is not None) > 0.2
+    assert "&lt;script&gt;boom" in page
+    assert "[1, 2]" in page
+
+
+def test_hostile_names_stay_text() -> None:
+    history = made_history(10, labels=HOSTILE)
+    history.search = history.search | {"name": HOSTILE[0], "command": HOSTILE[1]}
+    history.search["split"] = history.search["split"] | {"notes": [HOSTILE[2]]}
+    page = render_report(history)
+    assert "<script>document.title" not in page
+    assert "<img" not in page.replace("<image", "").split("<script>")[0]
+    assert '<a href="http://evil' not in page
+    assert "{{ 7 * 7 }}" in page
+    assert HOSTILE[1] not in page
+
+
+def test_nothing_is_fetched_and_the_file_is_small(tmp_path: Path) -> None:
+    path = write_report(made_history(100), tmp_path / "report.html")
+    page = path.read_text(encoding="utf-8")
+    assert path.stat().st_size < 10e6
+    fetched = re.findall(r"""(?:src|href)\s*=\s*["']?([^"'\s>]+)""", text_of(page))
+    assert fetched
+    assert all(target.startswith(("#", "data:")) for target in fetched)
+    assert page.count("plotly.js v") >= 1
+    assert "default-src 'none'" in page
+    assert "cdn.plot.ly/plotly" not in text_of(page)
+    # A script that closed its own element would spill the library over the page.
+    assert len(re.findall("</script>", page)) == 2
+
+
+def test_importance_finds_what_matters() -> None:
+    for seed in range(5):
+        importance = parameter_importance(made_history(40, seed=seed))
+        assert next(iter(importance.shares)) == "optimizer.lr"
+        assert sum(importance.shares.values()) == pytest.approx(1.0)
+        assert "PED-ANOVA" in importance.method
+
+
+def test_importance_needs_trials_and_differences() -> None:
+    few = parameter_importance(made_history(MIN_TRIALS - 1, final=False))
+    assert few.shares == {}
+    assert "Too few trials" in few.method
+    flat = made_history(20, final=False)
+    for trial in flat.trials.values():
+        trial.params = {"loss.name": "arcface"}
+    assert parameter_importance(flat).shares == {}
+
+
+def test_leaderboard_keeps_the_order_of_validation_with_baselines_among_them() -> None:
+    history = made_history(30)
+    assert history.test
+    finals = history.test["finals"]
+    finals[0]["test_accuracy"] = {"mean": 0.1, "ci95": [0.0, 0.2], "values": [0.1]}  # the test changes no place
+    history.baselines["dtw_1nn"]["val"] = (finals[0]["val_accuracy"] + finals[1]["val_accuracy"]) / 2
+    rows = leaderboard(history)
+    expected = [
+        finals[0]["trial_id"],
+        "DTW 1-NN",
+        *(f["trial_id"] for f in finals[1:]),
+        "untrained encoder",
+        "raw 1-NN",
+    ]
+    assert [row.name for row in rows] == expected
+    assert [row.rank for row in rows] == [1, None, 2, 3, None, None]
+    assert [row.ships for row in rows] == [True, False, False, False, False, False]
+    assert rows[0].test == 0.1
+
+
+@pytest.mark.parametrize(
+    ("mean", "ci95", "warning"),
+    [
+        (0.72, [0.69, 0.75], None),
+        (0.60, [0.55, 0.65], "within the 95 % interval"),
+        (0.50, [0.45, 0.55], r"does not beat every baseline: DTW 1-NN \(58\.0 %\)"),
+        (0.72, None, "one seed only"),
+    ],
+)
+def test_the_summary_warns_where_the_winner_is_not_clearly_better(
+    mean: float, ci95: list[float] | None, warning: str | None
+) -> None:
+    history = made_history(20)
+    assert history.test
+    history.test["finals"][0]["test_accuracy"] = {"mean": mean, "ci95": ci95, "values": [mean]}
+    summary = summarize(history)
+    assert f"{100 * mean:.1f} %" in summary.sentence
+    assert "DTW 1-NN, 58.0 %" in summary.sentence
+    if warning is None:
+        assert summary.warnings == []
+    else:
+        assert len(summary.warnings) == 1
+        assert re.search(warning, summary.warnings[0])
+    history.test["shipped"] = {"kind": "training_free", "baseline": "dtw_1nn", "reason": "interval holds zero."}
+    assert summarize(history).warnings[-1] == (
+        "The model that ships is DTW 1-NN, not the trained one: interval holds zero."
+    )
+    assert [row.name for row in leaderboard(history) if row.ships] == ["DTW 1-NN"]
+
+
+def test_description_in_words() -> None:
+    params = {"loss.name": "arcface", "optimizer.lr": 0.00123456, "head.weight": 0.25, "steps": 64}
+    assert describe(params) == "arcface loss, learning rate 0.00123, head.weight 0.25, steps 64"
+    assert describe({f"p{i}": i for i in range(9)}).endswith("p5 5 and 3 more")
+    assert describe({}) == "nothing sampled"
+
+
+def test_the_clock_stands_still_between_interruption_and_resume() -> None:
+    history = made_history(4, final=False)
+    last = max(
+        time for t in history.trials.values() for time in (t.started, t.ended or 0, *(e["time"] for e in t.epochs))
+    )
+    history.attempts.append({"time": last + 86_400})
+    clock = search_clock(history)
+    assert clock(START) == 0
+    assert clock(last) == pytest.approx((last - START) / 60)
+    assert clock(last + 86_400 + 60) == pytest.approx((last + 60 - START) / 60)
+
+
+# ----------------------------------------------------------------------------------------------------- browser
+
+
+def in_chromium(path: Path, profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium: `apt-get install chromium`")
+    return subprocess.run(
+        [
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={profile}", "--enable-logging=stderr", "--virtual-time-budget=20000", *arguments,
+            path.absolute().as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("labels", [LABELS, HOSTILE], ids=["plain", "hostile"])
+def test_a_browser_draws_every_figure_without_an_error(tmp_path: Path, labels: list[str]) -> None:
+    path = write_report(made_history(100, labels=labels), tmp_path / "report.html")
+    done = in_chromium(path, tmp_path / "profile", "--window-size=1280,2000", "--dump-dom")
+    assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert "<title>demo-20261122-133000" in done.stdout
+    pieces = re.split(r'id="figure-(\w+)"', done.stdout)
+    drawn = dict(zip(pieces[1::2], pieces[2::2], strict=True))
+    assert set(drawn) == set(FIGURES)
+    for name, dom in drawn.items():
+        svg = dom.split("</figure>")[0]
+        assert 'class="main-svg"' in svg, name
+        assert re.search(r'class="(trace|scatterlayer|barlayer|heatmaplayer|hm)\b', svg), name
+
+
+@pytest.mark.verify
+def test_it_prints_on_a4(tmp_path: Path) -> None:
+    path = write_report(made_history(30), tmp_path / "report.html")
+    pdf = tmp_path / "report.pdf"
+    in_chromium(path, tmp_path / "profile", "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
+    boxes = set(re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf.read_bytes()))
+    assert {(round(float(w)), round(float(h))) for w, h in boxes} == {(595, 842)}
