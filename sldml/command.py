@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -26,21 +26,22 @@ def run_command(function: Callable[..., None], examples: str) -> NoReturn:
     """Run a command on the arguments of this process and end the process with the right status."""
     signal.signal(signal.SIGTERM, _as_interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    # Typer folds a help text's lines; a form feed ends what it folds.
-    app.command(epilog=None, help=f"{function.__doc__}\n\b\n{_unfolded(examples)}")(function)
+    # Typer folds the lines of a help text, except in paragraphs that open with a backspace.
+    app.command(epilog=None, help=f"{function.__doc__}\n\n{_unfolded(examples)}")(function)
     try:
-        app(standalone_mode=False)
+        # So called, it returns the status that it would have ended with, 130 after an interruption.
+        status = app(standalone_mode=False)
     except InputError as error:
         _end(f"error: {' '.join(str(error).split())}", BAD_INPUT)
-    except typer.Exit as ended:
-        sys.exit(ended.exit_code)
+    except (typer.Abort, KeyboardInterrupt):  # older versions of Typer
+        _end("interrupted", INTERRUPTED)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's own: an unknown option, a value that is no number
             _end(f"error: {error.format_message()} (see --help)", BAD_INPUT)
         raise
-    except KeyboardInterrupt:
+    if status == INTERRUPTED:
         _end("interrupted", INTERRUPTED)
-    sys.exit(DONE)
+    sys.exit(status or DONE)
 
 
 def _unfolded(text: str) -> str:
@@ -85,10 +86,11 @@ def storage_folder(given: str | None) -> Path:
     text = given or "results"
     scheme = urlsplit(text).scheme
     if scheme == "file":
-        return Path(urlsplit(text).path)
-    if scheme:
+        path = Path(unquote(urlsplit(text).path))
+    elif scheme:
         raise InputError(f"--storage {text}: mount it and give its folder; {scheme}: cannot be appended to")
-    path = Path(text).expanduser()
+    else:
+        path = Path(text).expanduser()
     if in_ray_job() and not path.is_absolute():
         raise InputError(
             f"--storage {text}: inside a Ray job it must be an absolute path (or file: URI) that all nodes see, for "

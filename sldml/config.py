@@ -162,6 +162,8 @@ class RepresentationConfig(Choice):
     """Each recording is resampled in time to this many steps."""
     image_px: int | None = Field(None, ge=16, le=512)
     """Side of the square image that the encoder sees; None leaves rows × steps as they are."""
+    num_bodies: int | None = Field(None, ge=1, le=8)
+    """The image shows the rows of so many bodies, the main actor's first; None shows all that there are."""
     swap_axes: SwapAxes | None = None
 
 

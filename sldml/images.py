@@ -29,6 +29,7 @@ def represent(signals: Tensor, config: RepresentationConfig, layout: Layout) -> 
         raise ValueError(
             f"signals must be [recordings, {config.steps} steps, {layout.num_rows} rows, 3], not {list(signals.shape)}"
         )
+    signals = signals[:, :, drawn_rows(config, layout)]
     match config.name:
         case "swap_axes":
             images = _swap_axes(signals, config.chosen)
@@ -44,7 +45,15 @@ def image_shape(config: RepresentationConfig, layout: Layout) -> tuple[int, int,
         return 3, config.image_px, config.image_px
     match config.name:
         case "swap_axes":
-            return 3, layout.num_rows, config.steps
+            return 3, len(drawn_rows(config, layout)), config.steps
+
+
+def drawn_rows(config: RepresentationConfig, layout: Layout) -> list[int]:
+    """The rows that the image shows: those of the first `config.num_bodies` bodies, and every sensor's."""
+    kept = layout.body_rows
+    if config.num_bodies is not None and layout.num_bodies > 0:
+        kept = min(kept, config.num_bodies * layout.body_rows // layout.num_bodies)
+    return [*range(kept), *range(layout.body_rows, layout.num_rows)]
 
 
 def to_input(images: Tensor) -> Tensor:

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from sldml.errors import InputError
+
 TrialState = Literal["running", "completed", "pruned", "diverged", "failed"]
 ENDED: tuple[TrialState, ...] = ("completed", "pruned", "diverged", "failed")
 OBJECTIVE = "val/accuracy_best"
 
 
-class JournalError(ValueError):
+class JournalError(InputError):
     """The journal cannot be read as one; the message names the file and the line."""
 
 
@@ -144,7 +146,7 @@ def read_history(path: Path) -> History:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             apply_event(history, json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise JournalError(f"{path}, line {number}: not an event of a search ({error!r})") from error
     return history
 

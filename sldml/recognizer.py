@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -76,6 +77,8 @@ class Recognizer:
         Raises:
             InputError: the rows of a recording are not those that the model was made for.
         """
+        if not recordings:
+            return
         features = self._features_of(recordings)
         self._features = features if self._features is None else torch.cat([self._features, features])
         self._labels += [recording.label for recording in recordings]
@@ -88,6 +91,8 @@ class Recognizer:
         """
         if self._features is None:
             raise InputError("no exemplar is enrolled: give the model one recording of each action first")
+        if not recordings:
+            return []
         distances = self.matching.distances(self._features, self._features_of(recordings)).cpu().numpy()
         labels = sorted(set(self._labels))
         owner = np.array([labels.index(label) for label in self._labels])
@@ -158,8 +163,19 @@ class Recognizer:
             saved = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{folder} holds no model: model.json cannot be read ({error})") from error
-        if saved.get("format") != _FORMAT:
-            raise InputError(f"{folder}: the model has format {saved.get('format')}, this version reads {_FORMAT}")
+        found = saved.get("format") if isinstance(saved, dict) else None
+        if found != _FORMAT:
+            raise InputError(f"{folder}: the model has format {found}, this version reads {_FORMAT}")
+        try:
+            return cls._described(saved, folder / "weights.safetensors")
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise InputError(f"{folder}: weights.safetensors does not fit model.json ({_one_line(error)})") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{folder}: model.json describes no model ({_one_line(error)})") from error
+
+    @classmethod
+    def _described(cls, saved: Mapping[str, Any], weights: Path) -> Recognizer:
+        """The model that a `model.json` describes."""
         layout = Layout.from_json(saved["layout"])
         normalization = NormalizeConfig.model_validate(saved["normalize"])
         if saved["matching"] != "encoder":
@@ -168,10 +184,7 @@ class Recognizer:
         representation = RepresentationConfig.model_validate(saved["representation"])
         config = EncoderConfig.model_validate(saved["encoder"])
         encoder = build_encoder(without_download(config), image_shape(representation, layout))
-        try:
-            encoder.load_state_dict(load_file(folder / "weights.safetensors"))
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{folder}: weights.safetensors does not fit model.json ({error})") from error
+        encoder.load_state_dict(load_file(weights))
         matching = Matching("encoder", layout, normalization, representation, encoder.eval())
         return cls(matching, encoder=config, threshold=saved["threshold"], origin=saved["origin"])
 
@@ -217,3 +230,7 @@ def _ratio(nearest: Any, second: Any) -> Any:
 
 def _dump(part: EncoderConfig | RepresentationConfig | None) -> dict[str, Any] | None:
     return None if part is None else part.model_dump(exclude_none=True)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

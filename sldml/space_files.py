@@ -8,7 +8,6 @@ under an earlier choice. `data`, `protocol`, `representation` and `fixed` stay a
 from __future__ import annotations
 
 import difflib
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -26,8 +25,6 @@ FOLDER = Path(__file__).resolve().parents[1] / "search_spaces"
 _TOP_LEVEL = ("data", "protocol", "representation")
 _KEYS = (*_TOP_LEVEL, "fixed", "search", "space")
 _LEAF_KINDS = ("choice", "float", "int")
-_PROBES = 200
-"""So many random configurations of a space are built when it is read."""
 
 
 def read_space(name_or_file: str, overrides: Sequence[str] = ()) -> SearchSpace:
@@ -89,12 +86,16 @@ def _override(space: SearchSpace, setting: str) -> SearchSpace:
     path, equals, text = setting.partition("=")
     if not equals or not path:
         raise InputError(f"--set {setting}: write it as dotted.path=value")
-    value = load_value(text)
+    value = load_value(text, f"--set {setting}")
     try:
         if path.startswith("search."):
             settings = merge(space.search.model_dump(), {path.removeprefix("search."): value})
             return SearchSpace(space.name, space.text, space.base, SearchSettings.model_validate(settings), space.root)
-        fields_at(path)
+        if parts := [model for field in fields_at(path) for model in _models(field.annotation)]:
+            keys = ", ".join(f"{path}.{key}" for key in parts[0].model_fields)
+            raise SpaceError(f"{path} is no value but a part with keys of its own: {keys}")
+        if isinstance(value, list | dict):
+            raise SpaceError(f"{value!r} is no plain value")
         return space.fixed(path, value)
     except pydantic.ValidationError as error:
         raise InputError(f"--set {setting}: {first_fault(error)[1]}") from error
@@ -157,7 +158,7 @@ class _Reader:
             config = TrialConfig.model_validate(base)
         except pydantic.ValidationError as error:
             path, message = first_fault(error)
-            raise SpaceError(f"{self._where_fixed(path)}: {path}: {message}") from error
+            raise SpaceError(f"{self._where_fixed(path)}: {path or 'fixed'}: {message}") from error
         try:
             search = SearchSettings.model_validate(self._mapping(value.get("search", {}), ("search",)))
         except pydantic.ValidationError as error:
@@ -167,7 +168,10 @@ class _Reader:
         root = self._group(self._mapping(value.get("space", {}), ("space",)), ("space",), "")
         space = SearchSpace(name, text, base, search, root)
         self._check_not_fixed(space)
-        self._probe(space)
+        try:
+            space.probe()
+        except SpaceError as error:
+            raise self._error(("space",), str(error)) from error
         return space
 
     # ------------------------------------------------------------------------------------------ the tree
@@ -176,6 +180,8 @@ class _Reader:
         when = self._when(body["when"], (*at, "when")) if "when" in body else ()
         members: list[Node] = []
         if "choose" in body:
+            if "name" in body:
+                raise self._error((*at, "name"), f"{path}.name is what choose decides: one of them")
             members.append(self._branches(body["choose"], (*at, "choose"), path))
         for key, child in body.items():
             if key not in ("when", "choose"):
@@ -259,10 +265,13 @@ class _Reader:
             if path not in self._choices:
                 earlier = ", ".join(self._choices) or "none"
                 raise self._error((*at, path), f"when: {path} is not an earlier choice (earlier ones: {earlier})")
-            for name in names if isinstance(names, list) else [names]:
+            allowed = tuple(names if isinstance(names, list) else [names])
+            if not allowed:
+                raise self._error((*at, path), f"when: {path}: at least one name is needed")
+            for name in allowed:
                 if name not in self._choices[path]:
                     raise self._error((*at, path), f"when: {path}: {_unknown(str(name), self._choices[path])}")
-            conditions.append((path, tuple(names if isinstance(names, list) else [names])))
+            conditions.append((path, allowed))
         return tuple(conditions)
 
     # ------------------------------------------------------------------------------------------ checks
@@ -277,16 +286,6 @@ class _Reader:
                     f"{self._where_fixed(leaf.path)}: {leaf.path} is fixed here and searched under `space`: one of them"
                 )
 
-    def _probe(self, space: SearchSpace) -> None:
-        """Build random configurations, so that values that do not go together are found now, not in a trial."""
-        rng = random.Random(0)
-        for _ in range(_PROBES):
-            params = space.visit(lambda leaf: rng.choice(leaf.ends()))
-            try:
-                space.configure(params)
-            except SpaceError as error:
-                raise SpaceError(f"{self._document.where('space')}: {error}, with {params}") from error
-
     def _mapping(self, body: Any, at: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(body, dict):
             raise self._error(at, f"{at[-1]} is a mapping (key: value), but found {body!r}")
@@ -297,6 +296,8 @@ class _Reader:
 
     def _where_fixed(self, path: str) -> str:
         """The place of a fixed value: pydantic's path may have the kind of a part in it, the file has not."""
+        if not path:  # values that do not go together: those of different parts are all under `fixed`
+            return self._document.where("fixed")
         keys = path.split(".")
         starts = [("fixed",), ()]
         for variant in (keys, [keys[0], *keys[2:]]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -16,6 +17,7 @@ from sldml.config import EncoderConfig, NormalizeConfig, Part, TrialConfig, flat
 from sldml.errors import InputError
 
 Scalar = str | int | float | bool
+_PROBES = 200
 
 
 class SpaceError(InputError):
@@ -115,7 +117,7 @@ class SearchSpace:
     @property
     def hash(self) -> str:
         """Of the file's text and of what was set over it."""
-        content = self.text + repr(sorted(flatten(self.base)))
+        content = self.text + repr(sorted(flatten(self.base))) + repr([(x.path, x.distribution) for x in self.leaves()])
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
     def __call__(self, trial: Suggester) -> None:
@@ -190,6 +192,20 @@ class SearchSpace:
         """With the first of each choice and the lower end of each range: for what is known before sampling."""
         return self.configure(self.visit(lambda leaf: leaf.ends()[0]))
 
+    def probe(self) -> None:
+        """Build random configurations, so that values that do not go together are found now, not in a trial.
+
+        Raises:
+            SpaceError: there are such.
+        """
+        rng = random.Random(0)
+        for _ in range(_PROBES):
+            params = self.visit(lambda leaf: rng.choice(leaf.ends()))
+            try:
+                self.configure(params)
+            except SpaceError as error:
+                raise SpaceError(f"{error}, with {params}") from error
+
     def normalizations(self) -> list[NormalizeConfig]:
         """Every normalisation that the space declares, fixed or as its choices."""
         choices = {leaf.path: leaf.ends() for leaf in self.leaves() if leaf.path.split(".")[0] == "normalize"}
@@ -209,6 +225,8 @@ class SearchSpace:
     def fixed(self, path: str, value: Scalar) -> SearchSpace:
         """The space with one path set to a value and searched no more.
 
+        What exists only in a branch or under a `when` gets the value there, as the one choice it has.
+
         Raises:
             SpaceError: there is no such path, or the value does not fit.
         """
@@ -216,6 +234,7 @@ class SearchSpace:
         base = self.base if inside else merge(self.base, unflatten({path: value}))
         space = replace(self, base=base, root=root)
         space.default_config()
+        space.probe()
         return space
 
 
@@ -246,26 +265,31 @@ def _leaves(node: Node) -> Iterator[Leaf]:
 def _allows(distribution: BaseDistribution, value: Scalar) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
-    return isinstance(value, int | float) and bool(distribution.low <= value <= distribution.high)
+    number = int if isinstance(distribution, IntDistribution) else int | float
+    return isinstance(value, number) and bool(distribution.low <= value <= distribution.high)
 
 
 def _fix(root: Group, path: str, value: Scalar) -> tuple[Group, bool]:
-    """`root` without the parameter at `path`, and whether the value had to stay in it (inside a branch)."""
+    """`root` without the parameter at `path`, and whether the value had to stay in it (it exists conditionally)."""
     inside = False
 
-    def fix(node: Node, in_branch: bool) -> Node:
+    def fix(node: Node, conditional: bool) -> Node:
         nonlocal inside
         match node:
             case Leaf(path=p) if p == path:
-                if not in_branch:
+                if not conditional:
                     return Group(())
                 inside = True
                 return Leaf(path, CategoricalDistribution((value,)))
-            case Group(members=members):
-                return replace(node, members=tuple(fix(m, in_branch) for m in members))
+            case Group(members=members, when=when):
+                return replace(node, members=tuple(fix(m, conditional or bool(when)) for m in members))
             case Branches(path=p, options=options):
                 if path == f"{p}.name":
-                    return options.get(str(value), Group(()))
+                    option = options.get(str(value), Group(()))
+                    if not conditional:
+                        return option
+                    inside = True
+                    return Branches(p, {str(value): option})
                 return replace(node, options={k: _as_group(fix(o, True)) for k, o in options.items()})
         return node
 

@@ -101,6 +101,8 @@ def require_writable(path: Path) -> None:
     Raises:
         InputError: it cannot.
     """
+    if path.is_dir():
+        raise InputError(f"--summary {path}: is a folder; give a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

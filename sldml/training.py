@@ -221,12 +221,17 @@ def recompute_activations(module: nn.Module) -> None:
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """The parts of the outermost sequences within `module`: the blocks of a residual network's stages."""
+    """The parts of the outermost sequences within `module`: the blocks of a residual network's stages.
+
+    A sequence of single layers is one block: a layer that works in place overwrites what the one before it gave.
+    """
     for child in module.children():
-        if isinstance(child, nn.Sequential):
+        if not isinstance(child, nn.Sequential):
+            yield from _blocks(child)
+        elif all(any(part.children()) for part in child):
             yield from child
         else:
-            yield from _blocks(child)
+            yield child
 
 
 def _recomputed(forward: Callable[[Tensor], Tensor], norms: list[Any], features: Tensor) -> Tensor:

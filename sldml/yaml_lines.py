@@ -1,7 +1,7 @@
 """YAML with line numbers, read the way people mean it.
 
-PyYAML reads `1e-5` as a string and `off` as False (YAML 1.1); here numbers are YAML 1.2's and only true and
-false are booleans. A key that appears twice is an error.
+PyYAML reads `1e-5` as a string, `off` as False, `1:30` as 90 and `010` as 8 (YAML 1.1); here numbers are decimal
+and only true and false are booleans. A key that appears twice is an error.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from sldml.errors import InputError
 Path = tuple[str, ...]
 
 
+_YAML_1_1 = (":bool", ":int", ":float", ":timestamp", ":value")
+
+
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float", ":timestamp"))]
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(_YAML_1_1)]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -29,7 +32,19 @@ def _add_resolver(tag: str, pattern: str, first: str) -> None:
 
 
 _add_resolver("bool", r"^(?:true|false|True|False|TRUE|FALSE)$", "tTfF")
-_add_resolver("float", r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$", "-+.0123456789")
+_add_resolver("int", r"^[-+]?[0-9]+$", "-+0123456789")
+_add_resolver(
+    "float",
+    r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$",
+    "-+.0123456789",
+)
+
+
+def _decimal(loader: _Loader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
 
 
 @dataclass
@@ -58,22 +73,40 @@ def load_yaml(text: str, source: str) -> Document:
     Raises:
         InputError: not YAML, no mapping, or a key twice; the message names source and line.
     """
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        if not isinstance(node, yaml.MappingNode):
-            raise InputError(f"{source}: a mapping (key: value) is needed")
-        document = Document(source, {})
-        document.value = _construct(node, (), document)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{source}{line}: no YAML: {getattr(error, 'problem', None) or error}") from error
+    document = Document(source, {})
+    document.value = _load(text, document, mapping=True)
     return document
 
 
-def load_value(text: str) -> Any:
-    """Read one scalar or list as a person types it on the command line."""
-    return yaml.load(text, Loader=_Loader)
+def load_value(text: str, source: str) -> Any:
+    """Read one scalar or list as a person types it on the command line; nothing is None.
+
+    Raises:
+        InputError: not YAML; the message names `source`.
+    """
+    return _load(text, Document(source, {}), mapping=False)
+
+
+def _load(text: str, document: Document, *, mapping: bool) -> Any:
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        if mapping and not isinstance(node, yaml.MappingNode):
+            raise InputError(f"{document.source}: a mapping (key: value) is needed")
+        return None if node is None else _construct(node, (), document)
+    except InputError:
+        raise
+    except yaml.reader.ReaderError as error:
+        number = text.count("\n", 0, error.position) + 1
+        what = f"the character {text[error.position]!r} is not allowed"
+        raise InputError(f"{document.source}, line {number}: no YAML: {what}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{document.source}{line}: no YAML: {getattr(error, 'problem', None) or error}") from error
+    except RecursionError as error:
+        raise InputError(f"{document.source}: no YAML: nested too deeply, or a part of itself") from error
+    except (ValueError, OverflowError) as error:  # an escape beyond Unicode
+        raise InputError(f"{document.source}: no YAML: {error}") from error
 
 
 def _construct(node: yaml.Node, path: Path, document: Document) -> Any:
@@ -82,6 +115,8 @@ def _construct(node: yaml.Node, path: Path, document: Document) -> Any:
         case yaml.MappingNode():
             mapping: dict[str, Any] = {}
             for key_node, value_node in node.value:
+                if not isinstance(key_node, yaml.ScalarNode):
+                    raise InputError(f"{document.source}, line {key_node.start_mark.line + 1}: a key is one word")
                 key = str(key_node.value)
                 here = (*path, key)
                 if key in mapping:
@@ -98,7 +133,10 @@ def _scalar(node: yaml.Node, document: Document) -> Any:
     loader = _Loader("")
     try:
         return loader.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{document.source}, line {node.start_mark.line + 1}: {error}") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # all but the first: `!!int x`
+        kind = str(node.tag).rpartition(":")[2]
+        raise InputError(
+            f"{document.source}, line {node.start_mark.line + 1}: {node.value!r} cannot be read as {kind}"
+        ) from error
     finally:
         loader.dispose()

@@ -124,3 +124,13 @@ def test_input_by_hand() -> None:
 def test_signals_of_another_length_are_refused() -> None:
     with pytest.raises(ValueError, match=r"8 steps, 5 rows, 3\], not \[4, 7, 5, 3\]"):
         represent(random_signals()[:, :7], config(), LAYOUT)
+
+
+def test_only_the_first_bodies_and_all_sensors_are_drawn():
+    layout = Layout("kinect_v2", 2, {"acceleration": 8.0})
+    config = RepresentationConfig(steps=8, num_bodies=1, swap_axes={"value_range": "fixed", "half_range": 100.0})
+    signals = torch.arange(51, dtype=torch.float32).view(1, 1, 51, 1).expand(1, 8, 51, 3)
+    images = represent(signals, config, layout)
+    rows = images[0, 0, :, 0] / 255 * 200 - 100
+    assert image_shape(config, layout) == (3, 26, 8) == tuple(images.shape[1:])
+    assert rows.round().tolist() == [*range(25), 50]

@@ -1,0 +1,55 @@
+"""What several test modules share: a small made dataset, prepared once, and the real recordings where they are."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from sldml.batches import Signals
+from sldml.config import NtuOneShot, SyntheticData
+from sldml.prepared import PreparedSet, prepare
+from sldml.protocols import Split, make_split
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def made_set(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    """20 novel and 8 auxiliary classes with 5 made recordings each; 3 of the 8 are development classes."""
+    config = SyntheticData(num_auxiliary=8, recordings_per_class=5)
+    return prepare(config, None, tmp_path_factory.mktemp("made"), num_workers=1)
+
+
+@pytest.fixture(scope="session")
+def made_split(made_set: PreparedSet) -> Split:
+    """Trains on 5 classes, validates on 3, tests on 20."""
+    return make_split(NtuOneShot(), made_set.catalog)
+
+
+@pytest.fixture(scope="session")
+def made_signals(made_set: PreparedSet) -> Signals:
+    return Signals.open(made_set.folder, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real recordings; a test that wants it is skipped where there is none."""
+    folder = Path(os.environ.get("DATASET_FOLDER", "/nowhere"))
+    if not folder.is_dir():
+        pytest.skip("DATASET_FOLDER is not set to a folder of real recordings")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_utd(real_data: Path) -> Path:
+    if not (real_data / "utd_mhad").is_dir():
+        pytest.skip("DATASET_FOLDER holds no utd_mhad/")
+    return real_data

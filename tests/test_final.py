@@ -1,0 +1,230 @@
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small import trial_config
+
+from sldml.baselines import initialised
+from sldml.batches import Signals
+from sldml.config import TrialConfig
+from sldml.final import (
+    NothingToTrainError,
+    describe_predictions,
+    plan_finals,
+    predict,
+    sealed_test,
+    trained_matching,
+)
+from sldml.images import image_shape
+from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
+from sldml.matching import Matching
+from sldml.prepared import PreparedSet
+from sldml.protocols import Sealed, Split
+
+CONFIG = trial_config()
+
+
+def trial(trial_id: str, accuracies: list[float], state: TrialState = "completed") -> TrialRecord:
+    best = np.maximum.accumulate(accuracies).tolist()
+    epochs = [{"epoch": i, "val/accuracy": a, OBJECTIVE: b} for i, (a, b) in enumerate(zip(accuracies, best), start=1)]
+    record = TrialRecord(trial_id, {}, {**CONFIG.to_dict(), "seed": 9}, started=0.0, state=state)
+    record.epochs = epochs
+    return record
+
+
+def history_of(*trials: TrialRecord) -> History:
+    return History(trials={record.trial_id: record for record in trials})
+
+
+def finished(history: History, seeds: dict[str, list[int]]) -> History:
+    """The history with completed final trainings."""
+    for trial_id, own in seeds.items():
+        for seed in own:
+            config = {**history.trials[trial_id].config, "seed": seed}
+            history.finals[trial_id, seed] = FinalRecord(trial_id, seed, 0.0, config, state="completed")
+    return history
+
+
+# --------------------------------------------------------------------------------------------------------- plan
+
+
+def test_the_best_by_validation_are_planned_in_order_for_their_best_epoch() -> None:
+    history = history_of(
+        trial("t1", [0.2, 0.5, 0.4, 0.5]),
+        trial("t2", [0.3, 0.9, 0.1], "pruned"),
+        trial("t3", [0.7], "pruned"),
+        trial("t4", [0.1, 0.1], "completed"),
+        trial("t5", [0.99], "diverged"),
+        trial("t6", [0.98], "failed"),
+        trial("t7", [], "running"),
+    )
+    plan = plan_finals(history, top_k=3, num_seeds=2)
+    assert [(p["trial_id"], p["seed"], p["num_epochs"]) for p in plan] == [
+        ("t2", 1, 2), ("t2", 2, 2), ("t3", 1, 1), ("t3", 2, 1), ("t1", 1, 2), ("t1", 2, 2),
+    ]  # fmt: skip
+    for final in plan:
+        assert final["config"] == {**history.trials[final["trial_id"]].config, "seed": final["seed"]}
+    assert history.trials["t2"].config["seed"] == 9
+    assert len(plan_finals(history, top_k=10, num_seeds=1)) == 4
+
+
+def test_the_epoch_is_the_first_that_reached_the_best() -> None:
+    (final,) = plan_finals(history_of(trial("t1", [0.2, 0.6, 0.6, 0.3, 0.6])), top_k=1, num_seeds=1)
+    assert final["num_epochs"] == 2
+
+
+def test_with_nothing_to_go_on_with_it_is_said() -> None:
+    history = history_of(trial("t1", [0.5], "diverged"), trial("t2", [], "failed"))
+    with pytest.raises(NothingToTrainError, match="no trial has a result"):
+        plan_finals(history, 3, 3)
+
+
+def test_the_plan_does_not_look_at_the_test() -> None:
+    history = history_of(trial("t1", [0.5]), trial("t2", [0.6]))
+    plan = plan_finals(history, 2, 1)
+    history.test = {"finals": [{"trial_id": "t1", "test_accuracy": {"mean": 1.0}}]}
+    assert plan_finals(history, 2, 1) == plan
+
+
+# -------------------------------------------------------------------------------------------------- sealed test
+
+
+class Weights:
+    """Weights of "final trainings": other ones for each trial and seed."""
+
+    def __init__(self, made_set: PreparedSet) -> None:
+        self._shape = image_shape(CONFIG.representation, made_set.layout)
+        self.loaded: list[tuple[str, int]] = []
+
+    def __call__(self, trial_id: str, seed: int) -> Mapping[str, Any]:
+        self.loaded.append((trial_id, seed))
+        return initialised(CONFIG.encoder, self._shape, seed + 100 * int(trial_id[1:])).state_dict()
+
+
+@pytest.fixture
+def weights(made_set: PreparedSet) -> Weights:
+    return Weights(made_set)
+
+
+def search() -> History:
+    trials = [trial(f"t{i}", [0.1 * i]) for i in (3, 1, 5, 4, 2)]
+    return finished(history_of(*trials), {"t1": [1], "t5": [1, 2, 3], "t3": [1, 2], "t4": [1]})
+
+
+def test_every_final_model_is_scored_in_the_order_of_validation(
+    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    history, sealed = search(), made_split.sealed
+    history.finals["t3", 3] = FinalRecord("t3", 3, 0.0, history.trials["t3"].config, state="diverged")
+    results = sealed_test(history, sealed, made_signals, made_set.layout, weights)
+    assert (results["num_queries"], results["num_classes"], results["num_exemplars"]) == (80, 20, 20)
+    assert [(f["trial_id"], f["seeds"]) for f in results["finals"]] == [
+        ("t5", [1, 2, 3]), ("t4", [1]), ("t3", [1, 2]), ("t1", [1]),
+    ]  # fmt: skip
+    assert weights.loaded == [(f["trial_id"], s) for f in results["finals"] for s in f["seeds"]]
+    for final in results["finals"]:
+        assert final["val_accuracy"] == history.trials[final["trial_id"]].value
+        assert final["num_epochs"] == 1
+        assert final["config"]["seed"] == 9
+        accuracies = []
+        for seed in final["seeds"]:
+            matching = trained_matching(CONFIG, weights(final["trial_id"], seed), made_set.layout)
+            accuracies.append(float((predict(matching, sealed, made_signals) == sealed.queries.labels).mean()))
+        accuracy = final["test_accuracy"]
+        assert accuracy["values"] == pytest.approx(accuracies)
+        assert accuracy["mean"] == pytest.approx(np.mean(accuracies))
+        assert accuracy["ci95"][0] <= accuracy["mean"] <= accuracy["ci95"][1]
+        matrix = np.array(final["confusion"]["matrix"])
+        assert final["confusion"]["labels"] == list(sealed.exemplars.classes)
+        assert matrix.sum() == 80
+        assert matrix.trace() / 80 == pytest.approx(accuracies[0])
+    assert results["finals"][1]["test_accuracy"]["ci95"] == [0.0, 1.0]  # one seed has no spread
+
+
+def test_shuffled_test_labels_do_not_change_the_order(
+    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    history, queries = search(), made_split.sealed.queries
+    orders, orders_by_test = set(), set()
+    for seed in range(6):
+        labels = np.random.default_rng(seed).permutation(queries.labels)
+        sealed = Sealed(made_split.sealed.exemplars, dataclasses.replace(queries, labels=labels))
+        finals = sealed_test(history, sealed, made_signals, made_set.layout, weights)["finals"]
+        orders.add(tuple((f["trial_id"], tuple(f["seeds"])) for f in finals))
+        by_test = sorted(finals, key=lambda f: -f["test_accuracy"]["mean"])
+        orders_by_test.add(tuple(f["trial_id"] for f in by_test))
+    assert orders == {(("t5", (1, 2, 3)), ("t4", (1,)), ("t3", (1, 2)), ("t1", (1,)))}
+    assert len(orders_by_test) > 1  # an order by test would have changed
+
+
+def test_without_a_finished_final_training_there_is_no_test(
+    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    with pytest.raises(NothingToTrainError, match="no final training completed"):
+        sealed_test(history_of(trial("t1", [0.5])), made_split.sealed, made_signals, made_set.layout, weights)
+
+
+def test_predict_names_the_class_of_the_nearest_exemplar(
+    made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    way = Matching("raw_1nn", made_set.layout, CONFIG.normalize)
+    sealed = made_split.sealed
+    found = predict(way, sealed, made_signals)
+    distances = way.between(made_signals, sealed.exemplars, sealed.queries).numpy()
+    assert found.tolist() == [min(range(20), key=lambda c: distances[c, q]) for q in range(80)]  # noqa: B023
+    # Exemplars as queries are themselves.
+    itself = predict(way, Sealed(sealed.exemplars, sealed.exemplars), made_signals)
+    assert itself.tolist() == list(range(20))
+
+
+def test_predictions_in_numbers(made_split: Split) -> None:
+    sealed = made_split.sealed
+    few = Sealed(sealed.exemplars, sealed.queries.take(np.flatnonzero(sealed.queries.labels < 2)))  # 4 + 4 queries
+    predicted = np.empty(8, np.int64)
+    predicted[few.queries.labels == 0] = [0, 0, 0, 5]
+    predicted[few.queries.labels == 1] = [1, 1, 0, 0]
+    found = describe_predictions(predicted, few)
+    assert found["accuracy"] == pytest.approx(5 / 8)
+    assert found["per_class"] == {"A001": 0.75, "A007": 0.5}  # a class without queries has no accuracy
+    assert found["confusion"]["matrix"][0][:6] == [3, 0, 0, 0, 0, 1]
+    assert len(found["confusion"]["labels"]) == 20
+
+
+def test_trained_weights_are_loaded_without_fetching_pretrained_ones(
+    made_set: PreparedSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = {"name": "resnet18", "embedding_dim": 4, "resnet18": {"weights": "none"}}
+    config = trial_config(encoder=encoder)
+    network = initialised(config.encoder, image_shape(config.representation, made_set.layout), 3)
+    pretrained = trial_config(encoder={**encoder, "resnet18": {"weights": "imagenet"}})
+    monkeypatch.setattr("sldml.encoders._imagenet_weights", lambda: pytest.fail("weights are fetched"))
+    matching = trained_matching(pretrained, network.state_dict(), made_set.layout)
+    assert matching.encoder is not None
+    assert torch.equal(matching.encoder.fc.weight, network.fc.weight)  # type: ignore[union-attr, arg-type]
+
+
+# ------------------------------------------------------------------------------------------ what a worker trains
+
+
+def test_a_worker_trains_final_models_on_all_auxiliary_recordings_for_the_planned_epochs(
+    made_set: PreparedSet, made_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sldml.search import Job, trainable  # here, for it imports Ray
+
+    given: dict[str, Any] = {}
+
+    def run_final(config: TrialConfig, num_epochs: int, train: Any, *others: Any, **options: Any) -> None:
+        given.update(config=config, num_epochs=num_epochs, train=train)
+
+    monkeypatch.setattr(trainable, "run_final", run_final)
+    (tmp_path / "journal.jsonl").touch()
+    job = Job(str(tmp_path), str(made_set.folder), None, made_set.layout, made_split.development, threads=1)
+    (final,) = plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1)
+    trainable.train_final({"final": final}, job)
+    assert (given["config"].seed, given["num_epochs"]) == (1, 2)
+    development = made_split.development
+    assert sorted(given["train"].names) == sorted((*development.train.names, *development.validation.names))

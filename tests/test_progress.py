@@ -1,0 +1,161 @@
+"""Progress: plain lines where there is no terminal, one line that changes where there is one."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sldml.config import TrialConfig
+from sldml.journal import History, apply_event
+from sldml.progress import ProgressPrinter
+
+CONFIG = TrialConfig.model_validate(
+    {"loss": {"name": "sup_con"}, "miner": {"name": "batch_hard"}, "optimizer": {"lr": 3e-4}}
+).to_dict()
+
+
+class Watched:
+    """A printer and the history it is told with."""
+
+    def __init__(self, terminal: bool = False, width: int = 40) -> None:
+        self.file = io.StringIO()
+        console = Console(file=self.file, force_terminal=terminal, width=width, highlight=False, soft_wrap=True)
+        self.printer = ProgressPrinter(console)
+        self.history = History()
+
+    def tell(self, event: str, time: float, **fields: Any) -> None:
+        told = {"event": event, "time": time, **fields}
+        apply_event(self.history, told)
+        self.printer.happened(told, self.history)
+
+    def run_trial(self, trial_id: str, state: str, *values: float, error: str | None = None) -> None:
+        self.tell("trial_started", 100.0, trial_id=trial_id, params={}, config=CONFIG)
+        for number, value in enumerate(values, start=1):
+            metrics = {"epoch": number, "val/accuracy_best": value}
+            self.tell("epoch", 100.0 + number, trial_id=trial_id, metrics=metrics)
+        self.tell("trial_ended", 112.4, trial_id=trial_id, state=state, error=error)
+
+    @property
+    def text(self) -> str:
+        return self.file.getvalue()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+
+def plain(text: str) -> bool:
+    return all(character == "\n" or character.isprintable() for character in text)
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_without_a_terminal_each_ended_trial_is_one_plain_line(watched: Watched):
+    with watched.printer as printer:
+        printer.searching(3)
+        watched.run_trial("t0000", "completed", 0.25, 0.5, 0.5)
+        watched.run_trial("t0001", "pruned", 0.375)
+        watched.run_trial("t0002", "failed", error="out of [red]memory[/red]")
+    what = "sup_con, miner batch_hard, small_cnn, lr 3.0e-04"
+    assert watched.lines == [
+        f"   1/3 t0000 completed 0.500 at epoch 2 (3 epochs, 12 s; best 0.500) {what}",
+        f"   2/3 t0001 pruned    0.375 at epoch 1 (1 epochs, 12 s; best 0.500) {what}",
+        f"   3/3 t0002 failed     (0 epochs, 12 s; best 0.500) {what}: out of [red]memory[/red]",
+    ]
+    assert plain(watched.text)
+
+
+def test_a_diverged_trial_is_told_but_not_the_best(watched: Watched):
+    watched.printer.searching(2)
+    watched.run_trial("t0", "diverged", 0.9)
+    watched.run_trial("t1", "completed", 0.5)
+    assert "diverged  0.900 at epoch 1 (1 epochs, 12 s; best 0.000)" in watched.lines[0]
+    assert "best 0.500" in watched.lines[1]
+
+
+def test_a_trial_that_runs_on_is_not_counted_as_ended(watched: Watched):
+    watched.printer.searching(4)
+    watched.tell("trial_started", 100.0, trial_id="t0", params={}, config=CONFIG)
+    assert watched.text == ""
+    watched.run_trial("t1", "completed", 0.5)
+    assert watched.lines[0].startswith("   1/4 t1 ")
+
+
+def test_final_models_are_told(watched: Watched):
+    watched.tell("final_started", 200.0, trial_id="t0", seed=1, config={})
+    watched.tell("final_epoch", 210.0, trial_id="t0", seed=1, metrics={"epoch": 1})
+    watched.tell("final_ended", 230.2, trial_id="t0", seed=1, state="completed")
+    watched.tell("final_started", 200.0, trial_id="t0", seed=2, config={})
+    watched.tell("final_ended", 201.0, trial_id="t0", seed=2, state="failed", error="no memory")
+    assert watched.lines == [
+        "final t0 seed 1: completed, 1 epochs, 30 s",
+        "final t0 seed 2: failed, 0 epochs, 1 s: no memory",
+    ]
+
+
+def test_events_without_a_line_say_nothing(watched: Watched):
+    watched.tell("stage", 1.0, stage="search", state="started")
+    watched.tell("stage", 2.0, stage="search", state="ended")
+    watched.tell("baselines", 3.0, results={})
+    assert watched.text == ""
+
+
+def test_long_lines_are_not_folded_and_marks_are_kept(watched: Watched):
+    message = "results in /a/very/long/path/to/results/demo-20261122-140000 [dim]with[/dim] :smile: marks"
+    watched.printer.say(message)
+    assert watched.text.startswith("results in /a/very/long/path/to/results/demo-20261122-140000 [dim]with[/dim] ")
+    assert watched.text.count("\n") == 1
+
+
+def test_counts_are_told_seldom_and_at_the_end(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    now = 1000.0
+    monkeypatch.setattr("sldml.progress.time.monotonic", lambda: now)
+    with watched.printer as printer:
+        show = printer.counting("reading recordings")
+        for done in range(1, 13):
+            now += 1.0
+            show(done, 12)
+    assert watched.lines == [
+        "reading recordings: 1 of 12",
+        "reading recordings: 7 of 12",
+        "reading recordings: 12 of 12",
+    ]
+    assert plain(watched.text)
+
+
+def test_without_a_console_it_prints_to_standard_output(capsys: pytest.CaptureFixture[str]):
+    with ProgressPrinter() as printer:
+        printer.say("x" * 300)
+        printer.counting("writing")(3, 3)
+    assert capsys.readouterr() == ("x" * 300 + "\nwriting: 3 of 3\n", "")
+
+
+def test_in_a_terminal_a_line_changes_and_goes_away():
+    watched = Watched(terminal=True, width=120)
+    with watched.printer as printer:
+        printer.searching(2)
+        watched.run_trial("t0", "completed", 0.5)
+        watched.tell("trial_started", 100.0, trial_id="t1", params={}, config=CONFIG)
+    assert "\x1b[" in watched.text
+    assert "trials (running 1, pruned 0, best 0.500)" in watched.text
+    assert "1/2" in watched.text
+    assert "t0 completed 0.500 at epoch 1" in watched.text
+    shown = len(watched.text)
+    printer.say("after")
+    assert watched.text[shown:] == "after\n"  # no bar is drawn again
+
+
+def test_in_a_terminal_counts_are_not_told_as_lines():
+    watched = Watched(terminal=True, width=120)
+    with watched.printer as printer:
+        show = printer.counting("reading")
+        show(1, 2)
+        show(2, 2)
+    assert "reading: " not in watched.text
+    assert "2/2" in watched.text

@@ -1,0 +1,301 @@
+"""What happens is told to the journal first, then to the watcher and to tracking; each run once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sldml.config import TrialConfig
+from sldml.journal import History, Journal, read_history
+from sldml.recorder import Recorder
+from sldml.tracking import NullTracker
+
+CONFIG = TrialConfig.model_validate({"loss": {"name": "arcface"}}).to_dict()
+NORMALIZE = {"center": "every_frame", "scale": "torso", "view": "as_recorded"}
+TAGS = {"dataset": "synthetic", "commit": "abc"}
+
+
+class FakeTracker(NullTracker):
+    """Remembers each call, and the last line that the journal held when it came."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.calls: list[tuple[str, str | None, dict[str, Any]]] = []
+        self.last_events: list[str | None] = []
+
+    def _note(self, method: str, key: str | None, **fields: Any) -> None:
+        lines = self.path.read_text().splitlines()
+        self.last_events.append(json.loads(lines[-1])["event"] if lines else None)
+        self.calls.append((method, key, fields))
+
+    def start_run(self, key: str, **fields: Any) -> None:
+        self._note("start_run", key, **fields)
+
+    def log_metrics(self, key: str | None, metrics: Any, **fields: Any) -> None:
+        self._note("log_metrics", key, metrics=dict(metrics), **fields)
+
+    def log_dict(self, key: str | None, value: Any, file: str) -> None:
+        self._note("log_dict", key, value=value, file=file)
+
+    def set_tags(self, key: str | None, tags: Any) -> None:
+        self._note("set_tags", key, tags=dict(tags))
+
+    def end_run(self, key: str, **fields: Any) -> None:
+        self._note("end_run", key, **fields)
+
+    def told(self, method: str, key: str | None = None) -> list[dict[str, Any]]:
+        return [fields for name, of, fields in self.calls if name == method and (key is None or of == key)]
+
+
+class Told:
+    """A watcher that remembers, and what the history held when it was told."""
+
+    def __init__(self, tracker: FakeTracker) -> None:
+        self.events: list[str] = []
+        self.states: list[dict[str, str]] = []
+        self._tracker = tracker
+        self.calls_before: list[int] = []
+
+    def happened(self, event: dict[str, Any], history: History) -> None:
+        self.events.append(event["event"])
+        self.states.append({trial_id: trial.state for trial_id, trial in history.trials.items()})
+        self.calls_before.append(len(self._tracker.calls))
+
+
+class Search:
+    def __init__(self, path: Path, history: History | None = None) -> None:
+        self.path = path
+        self.tracker = FakeTracker(path)
+        self.watcher = Told(self.tracker)
+        self.recorder = Recorder(Journal(path), history or History(), self.tracker, self.watcher, TAGS)
+
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.path.read_text().splitlines()]
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Search:
+    return Search(tmp_path / "journal.jsonl")
+
+
+def result(epoch: int, best: float, **more: Any) -> dict[str, Any]:
+    return {"epoch": epoch, "val/accuracy_best": best, **more}
+
+
+def test_record_writes_tells_and_returns(search: Search):
+    event = search.recorder.record("stage", stage="trials", state="started")
+    assert (event["event"], event["stage"]) == ("stage", "trials")
+    assert search.recorder.history.stages == [{k: v for k, v in event.items() if k != "event"}]
+    assert search.watcher.events == ["stage"]
+    assert search.tracker.calls == []
+
+
+def test_a_trial_from_start_to_end(search: Search):
+    recorder = search.recorder
+    recorder.trial_started("t0", {"optimizer.lr": 0.1}, CONFIG)
+    recorder.epoch("t0", result(1, 0.5, **{"train/loss": 2.0}))
+    recorder.trial_ended("t0", "completed")
+    assert search.events() == ["trial_started", "epoch", "trial_ended"]
+    assert search.watcher.events == search.events()
+    # The journal had the event each time before tracking heard of it.
+    order = [
+        (method, event) for (method, _, _), event in zip(search.tracker.calls, search.tracker.last_events, strict=True)
+    ]
+    assert order == [
+        ("start_run", "trial_started"),
+        ("log_dict", "trial_started"),
+        ("log_metrics", "epoch"),
+        ("end_run", "trial_ended"),
+    ]
+    assert search.watcher.calls_before == [0, 2, 3]
+    assert search.watcher.states == [{"t0": "running"}, {"t0": "running"}, {"t0": "completed"}]
+
+
+def test_the_run_of_a_trial_has_its_tags_and_parameters(search: Search):
+    search.recorder.trial_started("t0", {"optimizer.lr": 0.1}, CONFIG)
+    ((method, key, run), (_, _, config)) = search.tracker.calls
+    assert (method, key, run["name"]) == ("start_run", "trial:t0", "t0")
+    assert run["tags"] == {
+        **TAGS,
+        "loss": "arcface",
+        "miner": "none",
+        "encoder": "small_cnn",
+        "stage": "search",
+        "state": "running",
+        "trial_id": "t0",
+    }
+    assert run["params"] == TrialConfig.model_validate(CONFIG).dotted()
+    assert run["started"] == search.recorder.history.trials["t0"].started
+    assert config == {"value": CONFIG, "file": "config.json"}
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("completed", "FINISHED"), ("pruned", "FINISHED"), ("diverged", "FAILED"), ("failed", "FAILED")],
+)
+def test_the_states_in_which_a_trial_ends(search: Search, state: Any, status: str):
+    search.recorder.trial_started("t0", {}, CONFIG)
+    search.recorder.trial_ended("t0", state, "why" if state == "failed" else None)
+    tags = {"state": state, "error": "why"} if state == "failed" else {"state": state}
+    assert search.tracker.told("end_run") == [{"status": status, "tags": tags}]
+    assert read_history(search.path).trials["t0"].state == state
+
+
+def test_an_interrupted_trial_stays_unfinished_in_the_journal(search: Search):
+    search.recorder.trial_started("t0", {}, CONFIG)
+    search.recorder.trial_ended("t0", "running")
+    assert search.events() == ["trial_started"]
+    assert read_history(search.path).trials["t0"].state == "running"
+    assert search.tracker.told("end_run") == [{"status": "KILLED", "tags": {"state": "interrupted"}}]
+
+
+def test_a_resumed_trial_is_started_in_the_journal_only_once(search: Search):
+    search.recorder.trial_started("t0", {"optimizer.lr": 0.1}, CONFIG)
+    search.recorder.epoch("t0", result(1, 0.5))
+    started = search.recorder.history.trials["t0"].started
+
+    again = Search(search.path, read_history(search.path))
+    again.recorder.trial_started("t0", {"optimizer.lr": 0.1}, CONFIG)
+    again.recorder.epoch("t0", result(2, 0.6))
+    assert again.events() == ["trial_started", "epoch", "epoch"]
+    assert again.watcher.events == ["epoch"]
+    (run,) = again.tracker.told("start_run", "trial:t0")  # tracking finds the run by its key again
+    assert run["started"] == started
+    assert [e["epoch"] for e in read_history(search.path).trials["t0"].epochs] == [1, 2]
+
+
+def test_an_epoch_keeps_the_trials_own_numbers(search: Search):
+    search.recorder.trial_started("t0", {}, CONFIG)
+    confusion = {"labels": ["a", "b"], "matrix": [[1, 0], [0, 1]]}
+    search.recorder.epoch(
+        "t0",
+        result(
+            1,
+            0.5,
+            **{
+                "train/loss": float("nan"),
+                "time/step_s": 1.5,
+                "images_per_s": 9.0,
+                "val/confusion": confusion,
+                "training_iteration": 1,
+                "pid": 77,
+                "config": {"seed": 0},
+            },
+        ),
+    )
+    (kept,) = read_history(search.path).trials["t0"].epochs
+    assert set(kept) == {"epoch", "val/accuracy_best", "time/step_s", "images_per_s", "val/confusion", "time"}
+    (logged,) = search.tracker.told("log_metrics", "trial:t0")
+    assert logged["metrics"] == {"val/accuracy_best": 0.5, "time/step_s": 1.5, "images_per_s": 9.0}
+    assert (logged["step"], logged["time"]) == (1, kept["time"])
+    assert search.tracker.told("log_dict")[-1] == {"value": confusion, "file": "validation_confusion.json"}
+
+
+def finals(*configurations: tuple[str, list[int], list[float]]) -> dict[str, Any]:
+    return {
+        "finals": [
+            {
+                "trial_id": trial_id,
+                "seeds": seeds,
+                "test_accuracy": {"mean": sum(values) / len(values), "values": values},
+                "confusion": {"matrix": [[1]]},
+            }
+            for trial_id, seeds, values in configurations
+        ]
+    }
+
+
+def test_final_runs_are_closed_after_the_sealed_test(search: Search):
+    recorder = search.recorder
+    for seed in (0, 1):
+        recorder.final_started("t0", seed, CONFIG)
+        recorder.final_epoch("t0", seed, {"epoch": 1, "train/loss": 1.0})
+        recorder.final_ended("t0", seed, "completed")
+    assert search.tracker.told("end_run") == []
+    starts = search.tracker.told("start_run")
+    assert [run["name"] for run in starts] == ["final t0 seed 0", "final t0 seed 1"]
+    assert [(run["tags"]["stage"], run["tags"]["trial_id"]) for run in starts] == [("final", "t0")] * 2
+
+    recorder.test(finals(("t0", [0, 1], [0.7, 0.8])))
+    assert search.events()[-1] == "test"
+    for seed, accuracy in ((0, 0.7), (1, 0.8)):
+        calls = [(m, f) for m, key, f in search.tracker.calls if key == f"final:t0:{seed}"][-4:]
+        assert calls == [
+            ("log_metrics", {"metrics": {"test/accuracy": accuracy}}),
+            ("set_tags", {"tags": {"place": "1"}}),
+            ("log_dict", {"value": {"matrix": [[1]]}, "file": "confusion.json"}),
+            ("end_run", {"status": "FINISHED", "tags": {"state": "completed"}}),
+        ]
+    (method, key, fields) = search.tracker.calls[-1]
+    assert (method, key, fields["metrics"]) == ("log_metrics", None, {"test/accuracy": pytest.approx(0.75)})
+
+
+def test_places_are_those_of_validation_not_of_the_test(search: Search):
+    search.recorder.test(finals(("t5", [0], [0.5]), ("t2", [0], [0.9])))
+    tags = {key: fields["tags"]["place"] for method, key, fields in search.tracker.calls if method == "set_tags"}
+    assert tags == {"final:t5:0": "1", "final:t2:0": "2"}
+    assert search.tracker.calls[-1][2]["metrics"] == {"test/accuracy": 0.5}
+
+
+def test_a_final_run_that_failed_is_closed_at_once(search: Search):
+    search.recorder.final_started("t0", 0, CONFIG)
+    search.recorder.final_ended("t0", 0, "failed", "out of memory")
+    assert search.tracker.told("end_run", "final:t0:0") == [
+        {"status": "FAILED", "tags": {"state": "failed", "error": "out of memory"}}
+    ]
+    assert read_history(search.path).finals["t0", 0].error == "out of memory"
+
+
+def test_an_interrupted_final_run_is_started_once_and_goes_on(search: Search):
+    search.recorder.final_started("t0", 0, CONFIG)
+    search.recorder.final_ended("t0", 0, "running")
+    search.recorder.final_started("t0", 0, CONFIG)
+    assert search.events() == ["final_started"]
+    assert len(search.tracker.told("start_run", "final:t0:0")) == 2
+    assert search.tracker.told("end_run")[0]["status"] == "KILLED"
+
+
+def baseline(test: float | None) -> dict[str, Any]:
+    return {"val": 0.6, "val_std": 0.04, "test": test, "normalize": NORMALIZE, "candidates": [{"val": 0.6}]}
+
+
+def test_baselines_are_told_on_validation_and_again_with_the_test(search: Search):
+    search.recorder.baselines({"dtw_1nn": baseline(None)})
+    search.recorder.baselines({"dtw_1nn": baseline(0.55)})
+    assert search.events() == ["baselines", "baselines"]
+    assert read_history(search.path).baselines["dtw_1nn"]["test"] == 0.55
+    key = "baseline:dtw_1nn"
+    assert [name for name, of, _ in search.tracker.calls if of == key] == [
+        "start_run",
+        "log_metrics",
+        "log_dict",
+        "end_run",
+    ] * 2
+    first, second = search.tracker.told("log_metrics", key)
+    assert first["metrics"] == {"val/accuracy_best": 0.6, "val/accuracy_std": 0.04}
+    assert second["metrics"] == first["metrics"] | {"test/accuracy": 0.55}
+    run = search.tracker.told("start_run", key)[0]
+    assert run["tags"] == {**TAGS, "stage": "baseline", "state": "completed"}
+    assert run["params"] == {"baseline": "dtw_1nn", **{f"normalize.{name}": v for name, v in NORMALIZE.items()}}
+
+
+def test_without_tracking_the_journal_is_the_same(tmp_path: Path, search: Search):
+    path = tmp_path / "other.jsonl"
+    recorder = Recorder(Journal(path), History(), NullTracker(), search.watcher, TAGS)
+    for each in (recorder, search.recorder):
+        each.trial_started("t0", {"seed": 1}, CONFIG)
+        each.epoch("t0", result(1, 0.5))
+        each.trial_ended("t0", "pruned")
+        each.baselines({"raw_1nn": baseline(0.4)})
+        each.final_started("t0", 0, CONFIG)
+        each.final_ended("t0", 0, "completed")
+        each.test(finals(("t0", [0], [0.7])))
+
+    def timeless(file: Path) -> list[dict[str, Any]]:
+        return [json.loads(line) | {"time": 0} for line in file.read_text().splitlines()]
+
+    assert timeless(path) == timeless(search.path)
+    assert len(timeless(path)) == 7

@@ -1,0 +1,151 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import trial_config
+
+from sldml.baselines import UNTRAINED_SEEDS, initialised
+from sldml.batches import Signals
+from sldml.config import NormalizeConfig
+from sldml.final import predict, trained_matching
+from sldml.images import image_shape
+from sldml.journal import History
+from sldml.matching import Matching
+from sldml.oneshot import exemplar_draws
+from sldml.prepared import PreparedSet
+from sldml.protocols import Split
+from sldml.recognizer import Recognizer, calibrate
+from sldml.shipping import ship
+
+CONFIG = trial_config(normalize={"center": "first_frame"})
+FREE_NORMALIZATION = NormalizeConfig(view="face_camera")
+SEEDS = {"final": 11, "other final": 12, "trial": 13}
+
+
+@pytest.fixture
+def state(made_set: PreparedSet) -> Any:
+    shape = image_shape(CONFIG.representation, made_set.layout)
+    return lambda which: initialised(CONFIG.encoder, shape, SEEDS[which]).state_dict()
+
+
+def history(**values: float) -> History:
+    baselines = {
+        name: {
+            "val": value,
+            "normalize": FREE_NORMALIZATION.model_dump(),
+            "encoder": CONFIG.encoder.model_dump(exclude_none=True) if name == "untrained" else None,
+        }
+        for name, value in values.items()
+    }
+    return History(search={"prepared": {"hash": "abc"}}, baselines=baselines)
+
+
+def results(val_accuracy: float) -> dict[str, Any]:
+    """What the sealed test found: the second configuration did far better there."""
+    common = {"config": CONFIG.to_dict(), "seeds": [4, 5]}
+    return {
+        "finals": [
+            {**common, "trial_id": "t1", "val_accuracy": val_accuracy, "test_accuracy": {"mean": 0.1}},
+            {**common, "trial_id": "t2", "val_accuracy": val_accuracy - 0.1, "test_accuracy": {"mean": 0.9}},
+        ]
+    }
+
+
+@pytest.fixture
+def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path, state: Any) -> Any:
+    def run(past: History, val_accuracy: float) -> dict[str, Any]:
+        def load_final(trial_id: str, seed: int) -> Mapping[str, Any]:
+            return state("final" if (trial_id, seed) == ("t1", 4) else "other final")
+
+        return ship(
+            tmp_path / "model",
+            past,
+            results(val_accuracy),
+            split=made_split,
+            signals=made_signals,
+            layout=made_set.layout,
+            load_final=load_final,
+            load_trial=lambda trial_id: state("trial" if trial_id == "t1" else "other final"),
+            representation=CONFIG.representation,
+            search_name="demo-1",
+        )
+
+    return run
+
+
+def check(outcome: dict[str, Any], expected: Matching, tmp_path: Path, split: Split, signals: Signals) -> Recognizer:
+    """The saved model predicts as `expected` does, and what is said of it is what it does."""
+    model = Recognizer.load(tmp_path / "model")
+    predicted = predict(model.matching, split.sealed, signals)
+    assert predicted.tolist() == predict(expected, split.sealed, signals).tolist()
+    accuracy = float((predicted == split.sealed.queries.labels).mean())
+    assert outcome["shipped"]["accuracy"] == pytest.approx(accuracy)
+    matrix = torch.tensor(outcome["confusion"]["matrix"])
+    assert matrix.sum() == len(split.sealed.queries)
+    assert matrix.trace() / matrix.sum() == pytest.approx(accuracy)
+    assert set(outcome["per_class"]) == set(split.sealed.exemplars.classes)
+    assert model.threshold == outcome["shipped"]["threshold"]
+    assert model.origin.items() >= {"search": "demo-1", "prepared": "abc"}.items()
+    json.dumps(outcome, allow_nan=False)
+    return model
+
+
+def threshold(matching: Matching, split: Split, signals: Signals) -> float:
+    subset = split.development.validation
+    draws = exemplar_draws(subset.labels, CONFIG.evaluation.num_draws, CONFIG.evaluation.seed)
+    return calibrate(matching.between(signals, subset, subset), subset.labels, draws)
+
+
+def test_the_first_configurations_first_seed_ships_where_it_is_better_on_validation(
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+) -> None:
+    outcome = send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.61)
+    shipped = outcome["shipped"]
+    assert (shipped["kind"], shipped["trial_id"], shipped["seed"]) == ("trained", "t1", 4)
+    assert "dtw_1nn: 0.600" in shipped["reason"]
+    expected = trained_matching(CONFIG, state("final"), made_set.layout)
+    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    assert model.encoder_config == CONFIG.encoder
+    # Its threshold comes from weights that have not seen the validation classes.
+    unseen = trained_matching(CONFIG, state("trial"), made_set.layout)
+    assert model.threshold == pytest.approx(threshold(unseen, made_split, made_signals))
+    assert model.threshold != pytest.approx(threshold(expected, made_split, made_signals))
+
+
+@pytest.mark.parametrize("name", ["raw_1nn", "dtw_1nn", "untrained"])
+@pytest.mark.parametrize("val_accuracy", [0.5, 0.7])
+def test_a_training_free_way_that_is_as_good_ships_instead(
+    name: str,
+    val_accuracy: float,
+    send: Any,
+    made_set: PreparedSet,
+    made_split: Split,
+    made_signals: Signals,
+    tmp_path: Path,
+) -> None:
+    values = {"raw_1nn": 0.3, "dtw_1nn": 0.3, "untrained": 0.3, name: 0.7}
+    outcome = send(history(**values), val_accuracy)
+    assert outcome["shipped"]["kind"] == "training_free"
+    assert outcome["shipped"]["baseline"] == name
+    assert f"no trained model is better than {name}" in outcome["shipped"]["reason"]
+    if name == "untrained":
+        network = initialised(CONFIG.encoder, image_shape(CONFIG.representation, made_set.layout), UNTRAINED_SEEDS[0])
+        expected = Matching("encoder", made_set.layout, FREE_NORMALIZATION, CONFIG.representation, network)
+    else:
+        expected = Matching(name, made_set.layout, FREE_NORMALIZATION)  # type: ignore[arg-type]
+    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    assert model.matching.kind == expected.kind
+    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals))
+
+
+def test_what_ships_does_not_depend_on_the_test(send: Any) -> None:
+    past = history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4)
+    for result in past.baselines.values():
+        result["test"] = 1.0
+    assert send(past, 0.61)["shipped"]["kind"] == "trained"
+    for result in past.baselines.values():
+        result["test"] = 0.0
+    assert send(past, 0.59)["shipped"]["kind"] == "training_free"
