@@ -146,7 +146,7 @@ def _run(request: Request) -> None:
 
 
 def _dry_run(request: Request) -> None:
-    from sldml.pipeline import plan_lines
+    from sldml.plan import plan_lines
 
     for line in plan_lines(request):
         print(line)

@@ -7,7 +7,6 @@ import pickle
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from sldml.config import EncoderConfig, ResNet18, SmallCnn
@@ -107,7 +106,9 @@ def _build_resnet18(config: ResNet18, embedding_dim: int) -> nn.Module:
 
     The ReLU that SL-DML puts between the two is left out: what it gets is a mean of ReLUs, never negative.
     """
-    encoder: nn.Module = torchvision.models.resnet18(weights=None)
+    from torchvision.models import resnet18  # takes seconds, for it brings torch's compiler with it
+
+    encoder: nn.Module = resnet18(weights=None)
     if config.weights == "imagenet":
         encoder.load_state_dict(_imagenet_weights())
     encoder.fc = nn.Linear(512, embedding_dim)
@@ -119,7 +120,9 @@ def _build_resnet18(config: ResNet18, embedding_dim: int) -> nn.Module:
 
 
 def _imagenet_weights() -> dict[str, Tensor]:
-    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    from torchvision.models import ResNet18_Weights
+
+    weights = ResNet18_Weights.IMAGENET1K_V1
     try:
         # Torch downloads into a temporary file, checks its hash, moves it and removes what is left over, so
         # neither an interrupted download nor two at once leave half a file under the final name.

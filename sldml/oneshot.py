@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import faiss
 import numpy as np
-import scipy.stats
+import scipy.special
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -150,6 +150,6 @@ def mean_ci95(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, (0.0, 1.0)
-    error = float(scipy.stats.sem(values))
-    half = float(scipy.stats.t.ppf(0.975, len(values) - 1)) * error
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    half = float(scipy.special.stdtrit(len(values) - 1, 0.975)) * error
     return mean, (max(0.0, mean - half), min(1.0, mean + half))

@@ -20,7 +20,7 @@ import torch
 from sldml.baselines import BaselineScorer
 from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
-from sldml.config import SyntheticData, TrialConfig
+from sldml.config import TrialConfig
 from sldml.environment import describe_environment
 from sldml.errors import InputError
 from sldml.final import NothingToTrainError, plan_finals, sealed_test
@@ -30,18 +30,11 @@ from sldml.progress import ProgressPrinter
 from sldml.protocols import Split, make_split
 from sldml.recorder import Recorder
 from sldml.report import write_report
-from sldml.search import (
-    Job,
-    Slots,
-    connected,
-    final_folder,
-    run_finals,
-    run_search,
-    serve_set,
-    share_out,
-)
+from sldml.search.cluster import Slots, connected, serve_set, share_out
+from sldml.search.run import run_finals, run_search
+from sldml.search.trainable import Job, final_folder
 from sldml.shipping import ship
-from sldml.sources import describe, find_source
+from sldml.sources import describe
 from sldml.spaces import SearchSpace
 from sldml.summary import Timing, require_writable, summarize, write_summary
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri, hide_password
@@ -457,32 +450,3 @@ def split_line(split: Split) -> str:
         f"{split.description}; trains on {len(train)} recordings of {len(train.classes)} classes, validates on "
         f"{len(validation)} of {len(validation.classes)}, {len(split.sealed.queries)} sealed queries"
     )
-
-
-def plan_lines(request: Request) -> list[str]:
-    """What a search would do, after checking all that can be checked without writing anything.
-
-    Raises:
-        InputError: something that was asked for cannot be had.
-    """
-    space, config = request.space, request.space.default_config()
-    settings = space.search
-    if isinstance(config.data, SyntheticData):
-        files = "made when the search begins"
-    else:
-        source = find_source(config.data, request.data)
-        files = f"{len(source.files)} files in {source.folder}"
-    if not request.resume and (request.folder / "journal.jsonl").exists():
-        raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
-    if request.tracking_uri is not None and not request.tracking_uri.startswith("sqlite:"):
-        check(request.tracking_uri)
-    searched = [leaf.path for leaf in space.leaves()]
-    return [
-        f"search {request.name}: {describe(config.data)}, {files}",
-        f"results: {request.folder}; prepared sets: {request.cache}",
-        f"tracking: {hide_password(request.tracking_uri or default_uri(request.storage))}",
-        f"{settings.trials} trials of at most {config.train.max_epochs} epochs, sampler {settings.sampler}, scheduler "
-        f"{settings.scheduler}; then {settings.top_k} configurations with {settings.final_seeds} seeds each",
-        f"searched ({len(searched)}): {', '.join(searched)}",
-        "nothing was written (--dry-run)",
-    ]

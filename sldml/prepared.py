@@ -14,13 +14,11 @@ again by a key made of the source's settings and its files' names, sizes and tim
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -28,19 +26,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import filelock
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sldml.cache import FILES, writing
 from sldml.config import DataConfig, SyntheticData
 from sldml.errors import InputError
 from sldml.signals import Layout, Recording, RecordingError
 from sldml.sources import RawSource, find_source, make_source, synthetic_key
 
-FILES = ("signals.npy", "held.npy", "catalog.parquet", "meta.json")
 _FORMAT = 1
 _FILES_PER_TASK = 16
+_FEWEST_FILES_FOR_PROCESSES = 1_500
+"""Below, one process has read them before others have even started."""
 Progress = Callable[[int, int], None]
 """Called with (recordings done, recordings in all)."""
 
@@ -107,52 +106,21 @@ def prepare(
         source = find_source(config, data_folder)
         key = source.key()
     folder = cache / f"{config.dataset}-{key[:16]}"
-    with cache_lock(folder):
-        if folder.is_dir():
-            prepared = open_prepared(folder)
-        else:
-            _remove_leftovers(folder)
-            scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
-            try:
-                if source is None:
-                    assert isinstance(config, SyntheticData)
-                    (scratch / "raw").mkdir()
-                    source = make_source(config, scratch / "raw")
-                (scratch / "set").mkdir()
-                _write(source, key, scratch / "set", progress, num_workers or os.cpu_count() or 1)
-                (scratch / "set").rename(folder)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-            prepared = open_prepared(folder)
+    with writing(folder) as scratch:
+        if scratch is not None:
+            if source is None:
+                assert isinstance(config, SyntheticData)
+                (scratch / "raw").mkdir()
+                source = make_source(config, scratch / "raw")
+            _write(source, key, scratch, progress, num_workers or os.cpu_count() or 1)
+            shutil.rmtree(scratch / "raw", ignore_errors=True)
+    prepared = open_prepared(folder)
     if strict and prepared.meta["refused"]:
         first = prepared.meta["refused"][0]
         raise InputError(
             f"{len(prepared.meta['refused'])} broken recordings (--strict): {first['file']}: {first['reason']}"
         )
     return prepared
-
-
-@contextlib.contextmanager
-def cache_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of one prepared set in a cache, which is made where it does not exist."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder.with_name(folder.name + ".lock"))
-        lock.acquire()
-    except OSError as error:
-        raise InputError(
-            f"cannot write prepared sets to {folder.parent} ({error.strerror}): choose another folder by SLDML_CACHE"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left of this set; the lock is held, so nobody is writing it."""
-    for leftover in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 # ------------------------------------------------------------------------------------------------------ writing
@@ -252,8 +220,7 @@ def _require_unique_names(catalog: pd.DataFrame, source: RawSource) -> None:
 def _read_all(source: RawSource, num_workers: int) -> Iterator[tuple[Path, Recording | RecordingError]]:
     """Read all files in order, a bounded number of recordings ahead of who takes them."""
     tasks = [source.files[i : i + _FILES_PER_TASK] for i in range(0, len(source.files), _FILES_PER_TASK)]
-    num_workers = min(num_workers, len(tasks))
-    if num_workers < 2:
+    if num_workers < 2 or len(source.files) < _FEWEST_FILES_FOR_PROCESSES:
         for path in source.files:
             yield path, read_or_refuse(source.read, path)
         return

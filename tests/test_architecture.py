@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
     "sldml",
     "sldml.errors",
+    "sldml.cache",
     "sldml.config",
     "sldml.signals.recording",
     "sldml.signals.skeletons",
@@ -76,6 +77,7 @@ ORDER = [
     "sldml.summary",
     "sldml.command",
     "sldml.pipeline",
+    "sldml.plan",
 ]
 
 MAX_LINES = 400
@@ -90,6 +92,7 @@ HEAVY = (
     "optuna",
     "pandas",
     "sldml.pipeline",
+    "sldml.plan",
     "sldml.search",
     "sldml.tracking",
 )

@@ -30,7 +30,10 @@ CONFIG = trial_config()
 
 def trial(trial_id: str, accuracies: list[float], state: TrialState = "completed") -> TrialRecord:
     best = np.maximum.accumulate(accuracies).tolist()
-    epochs = [{"epoch": i, "val/accuracy": a, OBJECTIVE: b} for i, (a, b) in enumerate(zip(accuracies, best), start=1)]
+    epochs = [
+        {"epoch": i, "val/accuracy": a, OBJECTIVE: b}
+        for i, (a, b) in enumerate(zip(accuracies, best, strict=True), start=1)
+    ]
     record = TrialRecord(trial_id, {}, {**CONFIG.to_dict(), "seed": 9}, started=0.0, state=state)
     record.epochs = epochs
     return record
@@ -175,7 +178,7 @@ def test_predict_names_the_class_of_the_nearest_exemplar(
     sealed = made_split.sealed
     found = predict(way, sealed, made_signals)
     distances = way.between(made_signals, sealed.exemplars, sealed.queries).numpy()
-    assert found.tolist() == [min(range(20), key=lambda c: distances[c, q]) for q in range(80)]  # noqa: B023
+    assert found.tolist() == [min(range(20), key=lambda c: distances[c, q]) for q in range(80)]
     # Exemplars as queries are themselves.
     itself = predict(way, Sealed(sealed.exemplars, sealed.exemplars), made_signals)
     assert itself.tolist() == list(range(20))

@@ -141,8 +141,8 @@ def test_embeddings_score_as_their_cosine_distances(at_once: int, monkeypatch: p
     by_embeddings = score_embeddings(embeddings, labels, draws)
     by_distances = score_distances(cosine_distances(embeddings), labels, draws)
     assert by_embeddings.per_draw.tolist() == by_distances.per_draw.tolist()
-    assert 0 < by_embeddings.std
-    scaled = embeddings * torch.rand(len(labels), 1).add(0.1)  # lengths do not matter to a cosine
+    assert by_embeddings.std > 0
+    scaled = embeddings * torch.linspace(0.1, 5.0, len(labels)).unsqueeze(1)  # lengths do not matter to a cosine
     assert score_embeddings(scaled, labels, draws).per_draw.tolist() == by_distances.per_draw.tolist()
 
 
@@ -176,6 +176,12 @@ def test_recordings_alone_in_their_class_do_not_count() -> None:
     # Recording 2 is alone: it is not asked for its neighbours, but it is one, and the nearest of 1.
     distances = torch.tensor([[0.0, 0.5, 2.0], [1.0, 0.0, 0.5], [2.0, 0.5, 0.0]])
     assert map_at_r_distances(distances, np.array([0, 0, 1])) == pytest.approx((1 + 0) / 2)
+
+
+def test_a_recording_farther_from_itself_than_its_neighbours_loses_the_last_of_them() -> None:
+    # By rounding, say. Of 0's list (1, 2) its own R = 1 nearest is 1.
+    distances = torch.tensor([[0.5, 0.1, 0.2], [0.1, 0.0, 0.2], [0.2, 0.2, 0.0]])
+    assert map_at_r_distances(distances, np.array([0, 0, 1])) == 1.0
 
 
 @settings(max_examples=60, deadline=None)

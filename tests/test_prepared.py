@@ -180,6 +180,22 @@ def test_a_writer_killed_half_way_leaves_nothing_that_is_taken_for_good(
     assert whole.hash == ready(data, tmp_path / "fresh").hash
 
 
+def test_a_set_comes_to_its_place_whole_and_in_one_step(
+    data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    rename = Path.rename
+
+    def watched(self: Path, target: Path) -> Path:
+        assert not target.exists()
+        seen.append(sorted(path.name for path in self.iterdir()))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    ready(data, cache)
+    assert seen == [sorted(FILES)]
+
+
 def test_broken_files_are_listed_with_their_reasons_and_left_out(data: Path, cache: Path, tmp_path: Path) -> None:
     whole = ready(data, tmp_path / "without")
     add_broken(data)
@@ -231,14 +247,14 @@ def test_an_interrupted_preparation_leaves_nothing(data: Path, cache: Path) -> N
 @pytest.mark.parametrize("place", ["taken", "taken/below"])
 def test_an_unwritable_cache_is_one_line(data: Path, tmp_path: Path, place: str) -> None:
     (tmp_path / "taken").touch()  # a file where a folder should be: not even root can write there
-    with pytest.raises(InputError, match="cannot write prepared sets to .*SLDML_CACHE") as caught:
+    with pytest.raises(InputError, match=r"cannot write prepared sets to .*SLDML_CACHE") as caught:
         ready(data, tmp_path / place)
     assert "\n" not in str(caught.value)
 
 
 def test_recordings_that_appear_twice_are_refused(data: Path, cache: Path) -> None:
     write_recording(data / "ntu/copy", "S001C001P001R001A001", 3)
-    with pytest.raises(InputError, match="1 recordings appear twice .*S001C001P001R001A001"):
+    with pytest.raises(InputError, match=r"1 recordings appear twice .*S001C001P001R001A001"):
         ready(data, cache)
     assert folders(cache) == []
 
@@ -256,9 +272,12 @@ def test_the_official_list_of_missing_skeletons_is_left_out(data: Path, cache: P
     assert prepared.meta["refused"] == []
 
 
-def test_parallel_and_serial_reading_write_the_same_bytes(data: Path, tmp_path: Path) -> None:
+def test_parallel_and_serial_reading_write_the_same_bytes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sldml.prepared._FILES_PER_TASK", 2)  # more tasks than are read ahead
     add_broken(data)
-    for i in range(40):  # more than two tasks
+    for i in range(40):
         write_recording(
             data / "ntu", f"S004C001P{i:03d}R001A003", 2 + i % 5, seed=i, dropped=(1,) if i % 7 == 0 else ()
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sldml.cache import FILES, writing
 from sldml.errors import InputError
-from sldml.prepared import FILES, cache_lock
 
 _CHUNK_BYTES = 64 * 2**20
 _OBJECT_STORE_BYTES = 512 * 2**20
@@ -183,15 +182,10 @@ def bring_set(folder: str, server: Any) -> Path:
         return target
     if server is None:
         return given
-    with cache_lock(target):
-        if not target.is_dir():
-            scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=cache))
-            try:
-                for name, size in ray.get(server.sizes.remote()).items():
-                    with (scratch / name).open("wb") as file:
-                        while file.tell() < size:
-                            file.write(ray.get(server.read.remote(name, file.tell())))
-                scratch.rename(target)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+    with writing(target) as scratch:
+        if scratch is not None:
+            for name, size in ray.get(server.sizes.remote()).items():
+                with (scratch / name).open("wb") as file:
+                    while file.tell() < size:
+                        file.write(ray.get(server.read.remote(name, file.tell())))
     return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from typing import Any
 
@@ -26,6 +27,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
     """
 
     def __init__(self, space: SearchSpace, *, earlier: list[TrialRecord], seed: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         super().__init__(space=space, metric=OBJECTIVE, mode=MODE, sampler=make_sampler(space, seed))
         self._search_space = space
         self._unfinished = deque(record for record in earlier if record.state == "running")
@@ -90,9 +92,9 @@ def make_sampler(space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:
     match space.search.sampler:
         case "tpe":
             # multivariate and group: for conditional spaces; constant liar: for trials that run side by side.
-            return optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, group=True, constant_liar=True, warn_independent_sampling=False
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
         case "random":
             return optuna.samplers.RandomSampler(seed=seed)
 

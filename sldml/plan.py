@@ -1,0 +1,38 @@
+"""What a search would do: `--dry-run`."""
+
+from __future__ import annotations
+
+from sldml.config import SyntheticData
+from sldml.errors import InputError
+from sldml.pipeline import Request
+from sldml.sources import describe, find_source
+from sldml.tracking import check, default_uri, hide_password
+
+
+def plan_lines(request: Request) -> list[str]:
+    """What a search would do, after checking all that can be checked without writing anything.
+
+    Raises:
+        InputError: something that was asked for cannot be had.
+    """
+    space, config = request.space, request.space.default_config()
+    settings = space.search
+    if isinstance(config.data, SyntheticData):
+        files = "made when the search begins"
+    else:
+        source = find_source(config.data, request.data)
+        files = f"{len(source.files)} files in {source.folder}"
+    if not request.resume and (request.folder / "journal.jsonl").exists():
+        raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
+    if request.tracking_uri is not None and not request.tracking_uri.startswith("sqlite:"):
+        check(request.tracking_uri)
+    searched = [leaf.path for leaf in space.leaves()]
+    return [
+        f"search {request.name}: {describe(config.data)}, {files}",
+        f"results: {request.folder}; prepared sets: {request.cache}",
+        f"tracking: {hide_password(request.tracking_uri or default_uri(request.storage))}",
+        f"{settings.trials} trials of at most {config.train.max_epochs} epochs, sampler {settings.sampler}, scheduler "
+        f"{settings.scheduler}; then {settings.top_k} configurations with {settings.final_seeds} seeds each",
+        f"searched ({len(searched)}): {', '.join(searched)}",
+        "nothing was written (--dry-run)",
+    ]

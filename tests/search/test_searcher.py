@@ -1,0 +1,122 @@
+"""The study is told what really happened, and knows what earlier calls saw."""
+
+import pytest
+from optuna.trial import TrialState
+
+from sldml.journal import OBJECTIVE, TrialRecord
+from sldml.search.scheduler import make_scheduler
+from sldml.search.searcher import StudySearch, study_trial
+from sldml.space_files import parse_space
+from sldml.spaces import SearchSettings, SpaceError
+
+SPACE = """
+search: {trials: 8, sampler: random}
+space:
+  optimizer: {lr: {float: [1.0e-4, 1.0e-1], log: true}}
+  loss:
+    choose:
+      triplet_margin: {margin: {float: [0.05, 0.5]}}
+      arcface: {}
+  miner:
+    when: {loss: [triplet_margin]}
+    choose: {none: {}, batch_hard: {}}
+"""
+
+
+@pytest.fixture
+def space():
+    return parse_space(SPACE, "toy", "toy.yaml")
+
+
+def record(trial_id, state, curve, **params):
+    params = {"optimizer.lr": 0.01, "loss.name": "arcface", **params}
+    epochs = [{"epoch": e, OBJECTIVE: v, "time": 0.0} for e, v in enumerate(curve, start=1)]
+    return TrialRecord(trial_id, params, {}, 0.0, state, epochs)
+
+
+def result(epoch, value, state="running"):
+    return {"epoch": epoch, OBJECTIVE: value, "state": state, "training_iteration": 99}
+
+
+def test_a_suggestion_names_the_trial_and_holds_its_whole_configuration(space):
+    searcher = StudySearch(space, earlier=[], seed=0)
+    first, second = searcher.suggest("ray1"), searcher.suggest("ray2")
+    assert [first["trial_id"], second["trial_id"]] == ["t0001", "t0002"]
+    assert first["config"]["optimizer"]["lr"] == first["params"]["optimizer.lr"]
+    assert first["config"]["loss"]["name"] == first["params"]["loss.name"]
+    assert first["epochs_reported"] == 0
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "state", "value"),
+    [
+        (result(5, 0.7, "completed"), False, TrialState.COMPLETE, 0.7),
+        (result(5, 0.7, "running"), False, TrialState.PRUNED, None),
+        (result(5, 0.0, "diverged"), False, TrialState.PRUNED, None),
+        (result(0, 0.0, "failed"), False, TrialState.FAIL, None),
+        (None, True, TrialState.FAIL, None),
+        (result(5, 0.7, "running"), True, TrialState.FAIL, None),
+    ],
+)
+def test_the_study_is_told_how_a_trial_ended(space, last, error, state, value):
+    searcher = StudySearch(space, earlier=[], seed=0)
+    searcher.suggest("ray1")
+    searcher.on_trial_result("ray1", result(4, 0.6))
+    searcher.on_trial_complete("ray1", last, error)
+    (told,) = searcher._ot_study.trials
+    assert told.state == state
+    if state == TrialState.PRUNED:
+        # Optuna gives a pruned trial its last intermediate value: finite, and by epoch, not by report.
+        assert told.intermediate_values == {4: 0.6, 5: last[OBJECTIVE]}
+    else:
+        assert told.value == value
+
+
+def test_a_report_that_a_retry_repeats_is_told_once(space):
+    searcher = StudySearch(space, earlier=[], seed=0)
+    searcher.suggest("ray1")
+    searcher.on_trial_result("ray1", result(1, 0.5))
+    searcher.on_trial_result("ray1", result(1, 0.9))
+    assert searcher._ot_study.trials[0].intermediate_values == {1: 0.5}
+
+
+def test_trials_that_end_because_the_search_does_are_no_result(space):
+    searcher = StudySearch(space, earlier=[], seed=0)
+    searcher.suggest("ray1")
+    searcher.stop_telling()
+    searcher.on_trial_complete("ray1", result(3, 0.9))
+    assert searcher._ot_study.trials[0].state == TrialState.FAIL
+
+
+def test_a_resumed_search_knows_ended_trials_and_hands_out_interrupted_ones_first(space):
+    earlier = [
+        record("t0001", "completed", [0.3, 0.6]),
+        record("t0002", "running", [0.4], **{"optimizer.lr": 0.05}),
+        record("t0003", "pruned", [0.2]),
+        record("t0004", "diverged", [0.5, 0.0]),
+        record("t0005", "failed", []),
+    ]
+    searcher = StudySearch(space, earlier=earlier, seed=0)
+    told = [(t.state, t.value if t.state == TrialState.COMPLETE else None) for t in searcher._ot_study.trials]
+    assert told == [(TrialState.COMPLETE, 0.6), (TrialState.PRUNED, None), (TrialState.PRUNED, None)]
+    assert searcher._ot_study.trials[2].intermediate_values == {2: 0.0}, "a diverged trial counts as the worst"
+
+    resumed, new = searcher.suggest("ray1"), searcher.suggest("ray2")
+    assert resumed["trial_id"] == "t0002"
+    assert resumed["params"] == earlier[1].params
+    assert resumed["epochs_reported"] == 1
+    assert new["trial_id"] == "t0006"
+
+
+def test_a_trial_of_another_space_is_refused(space):
+    with pytest.raises(SpaceError, match=r"optimizer\.lr"):
+        study_trial(space, record("t0001", "completed", [0.5], **{"optimizer.lr": 5.0}))
+
+
+def test_asha_remembers_the_rungs_of_earlier_calls():
+    settings = SearchSettings(grace_period=2, reduction_factor=2)
+    earlier = [record(f"t{i}", "pruned", [0.1 * i] * 2) for i in range(1, 5)]
+    scheduler = make_scheduler(settings, 8, earlier)
+    rungs = dict(scheduler._brackets[0]._rungs)
+    assert rungs[2] == pytest.approx({"t1": 0.1, "t2": 0.2, "t3": 0.3, "t4": 0.4})
+    assert not rungs[4]
