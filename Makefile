@@ -1,41 +1,45 @@
-# The two commands: `make demo` and `make test`. Both do all of their set-up themselves.
+# The two commands: `make demo` and `make test`. Both do all of their set-up themselves, once.
 #
-#   make install   environment in .venv         make lint     ruff and mypy
-#   make demo      a whole search on made data   make verify   long tests: kills, clusters, jobs, servers
-#   make test      the tests (minutes)           make clean    remove .venv and caches
+#   make install   the environment in .venv      make lint     ruff and mypy
+#   make demo      a whole search on made data   make verify   long tests: kills, clusters, jobs, servers, browser
+#   make test      the tests                     make clean    remove .venv and caches
 #
-# Your own environment (your torch build, conda, a container): `make demo VENV=/path/to/env` uses the one there
-# and installs nothing into it where `sldml` can already be imported.
+# With an environment of your own (your torch build, conda, a container): `make demo VENV=/path/to/env`. Nothing is
+# installed into it; it has to be able to import sldml (`pip install -e '.[dev]'` there).
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.sldml-installed
+
+ifeq ($(VENV),.venv)
+INSTALLED := .venv/.installed
+else
+INSTALLED :=
+endif
 
 .PHONY: install demo test verify lint clean
 
-install: $(STAMP)
+install: $(INSTALLED)
 
-$(STAMP): pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -c 'import sldml, pytest, ruff' 2>/dev/null && [ "$(VENV)" != .venv ] || { \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
-	  $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev]'; }
-	@touch $@
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv/bin/uv pip install --quiet --python .venv/bin/python -c constraints.txt -e '.[dev]'
+	touch $@
 
-demo: $(STAMP)
+demo: $(INSTALLED)
 	$(BIN)/python launch/tune.py --space demo
 
-test: $(STAMP)
+test: $(INSTALLED)
 	$(BIN)/python -m pytest -m 'not verify'
 
-verify: $(STAMP)
+verify: $(INSTALLED)
 	$(BIN)/python -m pytest -m verify
 
-lint: $(STAMP)
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
