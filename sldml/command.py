@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -22,12 +22,26 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def run_command(function: Callable[..., None], examples: str) -> NoReturn:
-    """Run a command on the arguments of this process and end the process with the right status."""
+def run_command(
+    function: Callable[..., None] | Mapping[str, Callable[..., None]], examples: str, *, about: str = ""
+) -> NoReturn:
+    """Run a command on the arguments of this process and end the process with the right status.
+
+    Args:
+        function: What to run; several, by the word that asks for each, where the command has more than one.
+        examples: For the help text.
+        about: What a command of several functions is for; a single one says it in its docstring.
+    """
     signal.signal(signal.SIGTERM, _as_interrupt)
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     # Typer folds the lines of a help text, except in paragraphs that open with a backspace.
-    app.command(epilog=None, help=f"{function.__doc__}\n\n{_unfolded(examples)}")(function)
+    about = f"{about or function.__doc__}\n\n{_unfolded(examples)}"
+    app = typer.Typer(help=about, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    if isinstance(function, Mapping):
+        app.callback()(lambda: None)  # else a single entry would be run without its word
+        for word, each in function.items():
+            app.command(word)(each)
+    else:
+        app.command(help=about)(function)
     try:
         # So called, it returns the status that it would have ended with, 130 after an interruption.
         status = app(standalone_mode=False)

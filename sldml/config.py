@@ -82,7 +82,7 @@ class SyntheticData(Part):
     dataset: Literal["synthetic"] = "synthetic"
     seed: int = Field(0, ge=0)
     num_auxiliary: int = Field(30, ge=4, le=100)
-    recordings_per_class: int = Field(12, ge=2, le=500)
+    recordings_per_class: int = Field(12, ge=2, le=90)
 
 
 DataConfig = Annotated[Ntu120Data | UtdMhadData | SyntheticData, Field(discriminator="dataset")]

@@ -30,7 +30,7 @@ from sldml.progress import ProgressPrinter
 from sldml.protocols import Split, make_split
 from sldml.recorder import Recorder
 from sldml.report import write_report
-from sldml.search.cluster import Slots, connected, serve_set, share_out
+from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out
 from sldml.search.run import run_finals, run_search
 from sldml.search.trainable import Job, final_folder
 from sldml.shipping import ship
@@ -142,6 +142,7 @@ def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
         history = _earlier(request)
         tracking_uri = request.tracking_uri or default_uri(request.storage)
         check(tracking_uri)
+        check_address(request.address)
         prepared, split = _data(request, printer)
         with connected(request.address):
             slots = share_out(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,34 @@ def make_source(config: SyntheticData, folder: Path) -> RawSource:
         folder,
     )
     return RawSource("synthetic", config.model_dump(), folder, tuple(ntu.find(folder)), ntu.LAYOUT, ntu.read)
+
+
+def write_synthetic(config: SyntheticData, out: Path, progress: Callable[[int, int], None] | None = None) -> int:
+    """Write the made recordings where a person can find them, `<out>/ntu/*.skeleton`: all of them or none.
+
+    Returns:
+        How many files there are.
+
+    Raises:
+        InputError: `out` holds something already, or cannot be written.
+    """
+    made = synthetic.SyntheticSource(
+        seed=config.seed, num_auxiliary=config.num_auxiliary, recordings_per_class=config.recordings_per_class
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise InputError(f"--out {out}: is not empty; give a new folder")
+        scratch = Path(tempfile.mkdtemp(prefix=".ntu-", dir=out))
+        try:
+            num_files = len(synthetic.generate(made, scratch, progress))
+            scratch.chmod(0o755)
+            scratch.rename(out / "ntu")
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror}); give another folder") from error
+    return num_files
 
 
 def describe(config: DataConfig) -> str:

@@ -35,6 +35,7 @@ ORDER = [
     "sldml.signals.synthetic",
     "sldml.sources",
     "sldml.prepared",
+    "sldml.inventory",
     "sldml.protocols",
     "sldml.normalize",
     "sldml.augment",

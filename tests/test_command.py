@@ -262,3 +262,63 @@ def test_prepared_sets_lie_where_the_environment_says(monkeypatch: pytest.Monkey
     assert cache_folder(Path("/results")) == Path("/home/someone/prepared")
     monkeypatch.setenv("SLDML_CACHE", "prepared")
     assert cache_folder(Path("/results")) == outside / "prepared"
+
+
+# ------------------------------------------------------------------------------------------------ several in one
+
+
+def status_of_two(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    def other(size: Annotated[int, typer.Option(help="How large.")]) -> None:
+        """Do another thing."""
+        print(f"other {size}")
+
+    monkeypatch.setattr(sys, "argv", ["made.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run_command({"make": made, "other": other}, EXAMPLES, about="Two things.")
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "out", "err"),
+    [
+        (["make", "--count", "2"], 0, "done 2\n", ""),
+        (["other", "--size", "3"], 0, "other 3\n", ""),
+        (["make", "--what", "input"], 2, "", "error: f.yaml, line 3: no such loss\n"),
+        (["make", "--what", "interrupt"], 130, "", "interrupted\n"),
+        ([], 2, "", "error: Missing command. (see --help)\n"),
+        (["wat"], 2, "", "error: No such command 'wat'. (see --help)\n"),
+        (["other"], 2, "", "error: Missing option '--size'. (see --help)\n"),
+    ],
+)
+def test_a_command_may_have_several_functions(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    out: str,
+    err: str,
+):
+    assert status_of_two(monkeypatch, *arguments) == status
+    found = capsys.readouterr()
+    assert (found.out, found.err.lstrip()) == (out, err)
+
+
+def test_a_command_of_several_functions_lists_them(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    assert status_of_two(monkeypatch, "--help") == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "Two things." in lines
+    assert {line.strip() for line in EXAMPLES.splitlines()} <= set(lines)
+    assert any(line.split() == ["make", "Do", "what", "is", "asked."] for line in lines)
+    assert status_of_two(monkeypatch, "other", "--help") == 0
+    assert "How large." in capsys.readouterr().out
+
+
+def test_one_function_in_several_still_needs_its_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["made.py", "make"])
+    with pytest.raises(SystemExit) as ended:
+        run_command({"make": made}, "", about="One thing.")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "done 1\n"

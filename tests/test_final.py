@@ -216,7 +216,7 @@ def test_trained_weights_are_loaded_without_fetching_pretrained_ones(
 def test_a_worker_trains_final_models_on_all_auxiliary_recordings_for_the_planned_epochs(
     made_set: PreparedSet, made_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sldml.search import Job, trainable  # here, for it imports Ray
+    from sldml.search import trainable  # here, for it imports Ray
 
     given: dict[str, Any] = {}
 
@@ -225,7 +225,7 @@ def test_a_worker_trains_final_models_on_all_auxiliary_recordings_for_the_planne
 
     monkeypatch.setattr(trainable, "run_final", run_final)
     (tmp_path / "journal.jsonl").touch()
-    job = Job(str(tmp_path), str(made_set.folder), None, made_set.layout, made_split.development, threads=1)
+    job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_set.layout, made_split.development, threads=1)
     (final,) = plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1)
     trainable.train_final({"final": final}, job)
     assert (given["config"].seed, given["num_epochs"]) == (1, 2)

@@ -306,7 +306,7 @@ def assert_tells_nothing_of(split: Split, received: Any) -> None:
     ids=["ntu", "utd 11", "utd 3"],
 )
 def test_what_a_trial_receives_tells_nothing_of_novel_recordings(split: Split) -> None:
-    from sldml.search import Job  # here, for it imports Ray
+    from sldml.search.trainable import Job  # here, for it imports Ray
 
     assert [field.name for field in dataclasses.fields(Development)] == ["train", "validation", "measure"]
     assert_tells_nothing_of(split, split.development)

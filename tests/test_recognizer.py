@@ -77,7 +77,7 @@ def test_of_several_exemplars_of_a_label_the_nearest_counts_and_none_is_a_rival(
     model = simple()
     model.enrol([constant(0.0, "wave"), constant(10.0, "clap")])
     assert model.recognize([constant(6.0)])[0].label == "clap"
-    model.enrol([constant(5.0, "wave"), constant(30.0, "clap")])  # more of both, later
+    model.enrol([constant(5.0, "wave"), constant(40.0, "clap")])  # more of both, later
     (found,) = model.recognize([constant(6.0)])
     assert found.label == "wave"
     assert found.ratio == pytest.approx(1 / 4, rel=1e-4)  # 5 against 10, not against the other "wave"

@@ -338,8 +338,13 @@ def test_a_step_that_does_not_fit_is_taken_again_over_the_whole_batch(
         return result
 
     monkeypatch.setattr(training, "_step", once_too_large)
+    thrifty: list[nn.Module] = []
+    monkeypatch.setattr(
+        "sldml.training.recompute_activations", lambda module: thrifty.append(module) or recompute_activations(module)
+    )
     assert numbers(training.run_epoch()) == pytest.approx(numbers(expected.run_epoch()), rel=1e-5)
     assert not failures
+    assert thrifty == [training.encoder]
     failures += [torch.cuda.OutOfMemoryError(), torch.cuda.OutOfMemoryError()]
     with pytest.raises(torch.cuda.OutOfMemoryError):
         training.run_epoch()

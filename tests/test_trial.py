@@ -101,6 +101,27 @@ def test_one_report_an_epoch_with_the_running_best(run: Run) -> None:
     assert set(reports[0]) >= {"val/accuracy_std", "val/map_at_r", "train/loss", "train/head_loss", "train/lr"}
 
 
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accuracies of four epochs, whatever the model does."""
+    accuracies = iter([0.5, 0.25, 0.75, 0.625])
+    monkeypatch.setattr("sldml.trial.score", lambda *arguments: (next(accuracies), 0.125))
+
+
+@pytest.mark.usefixtures("scripted")
+def test_the_objective_is_the_running_best(run: Run) -> None:
+    reports = run()
+    assert [m["val/accuracy"] for m in reports] == [0.5, 0.25, 0.75, 0.625]
+    assert [m[OBJECTIVE] for m in reports] == [0.5, 0.5, 0.75, 0.75]
+    assert [m["val/accuracy_std"] for m in reports] == [0.125] * 4
+
+
+@pytest.mark.usefixtures("scripted")
+def test_the_running_best_goes_on_over_an_interruption(run: Run, checkpoint: CheckpointFile) -> None:
+    run(checkpoint=checkpoint, kill_at=1)
+    assert [m[OBJECTIVE] for m in run(checkpoint=checkpoint, epochs_reported=1)] == [0.5, 0.75, 0.75]
+
+
 def test_what_is_reported_is_what_the_saved_weights_score(
     run: Run, checkpoint: CheckpointFile, made_set: PreparedSet, made_split: Split, made_signals: Signals
 ) -> None:
@@ -186,13 +207,14 @@ def test_an_epoch_is_saved_before_it_is_reported(run: Run, checkpoint: Checkpoin
     assert [m["epoch"] for m in state["history"]] == [1, 2]
 
 
+@pytest.mark.usefixtures("scripted")
 def test_the_best_and_the_last_epoch_must_be_saved(
     run: Run, checkpoint: CheckpointFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     musts: list[bool] = []
     monkeypatch.setattr(checkpoint, "save", lambda state, *, must: musts.append(must))
-    reports = run(checkpoint=checkpoint)
-    assert musts == [m["val/accuracy"] == m[OBJECTIVE] or m["epoch"] == 4 for m in reports]
+    run(checkpoint=checkpoint)
+    assert musts == [True, False, True, True]
 
 
 # --------------------------------------------------------------------------------------------------- divergence

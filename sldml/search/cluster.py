@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from sldml.errors import InputError
 _CHUNK_BYTES = 64 * 2**20
 _OBJECT_STORE_BYTES = 512 * 2**20
 """Enough for what trials are given; recordings are memory-mapped, not put into Ray's object store."""
+_CONNECT_S = 5.0
 _SETTINGS = {
     # Trials run where they are started; every path that they get is absolute.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -62,6 +64,23 @@ def connected(address: str | None) -> Iterator[None]:
     finally:
         if not borrowed:
             ray.shutdown()
+
+
+def check_address(address: str | None) -> None:
+    """Make sure that something listens at `host:port` (Ray itself would try for minutes).
+
+    Raises:
+        InputError: nothing does.
+    """
+    if address in (None, "auto", "local"):
+        return
+    host, _, port = str(address).removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"--address {address}: write auto, or host:port of the cluster's head")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"no Ray cluster answers at --address {address}: {error}") from error
 
 
 @dataclass(frozen=True)

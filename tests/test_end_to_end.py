@@ -1,0 +1,217 @@
+"""The command as a person runs it: a whole search, small, from raw files to report, model and MLflow runs."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from sldml.batches import Signals
+from sldml.final import predict
+from sldml.journal import OBJECTIVE, read_history
+from sldml.prepared import open_prepared
+from sldml.protocols import NTU_NOVEL, make_split
+from sldml.recognizer import Recognizer
+from sldml.space_files import read_space
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = [
+    *("--space", "demo", "--trials", "4", "--max-epochs", "3", "--top-k", "2", "--final-seeds", "2"),
+    *("--set", "data.num_auxiliary=10", "--set", "protocol.num_auxiliary=10"),
+    *("--set", "data.recordings_per_class=5", "--set", "encoder.small_cnn.width=8"),
+    *("--set", "search.grace_period=1"),
+]
+
+
+def tune(*arguments, cwd=ROOT, **environment):
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "launch" / "tune.py"), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(results folder, what was printed, the summary) of a search that ran to its end, from another folder."""
+    folder = tmp_path_factory.mktemp("results")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    ended = tune(*SMALL, "--name", "small", "--storage", folder, "--summary", "out/summary.json", cwd=elsewhere)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    return folder, ended.stdout, json.loads((elsewhere / "out" / "summary.json").read_text())
+
+
+def test_the_summary_tells_what_happened(finished):
+    folder, _, summary = finished
+    assert summary["name"] == "small"
+    assert summary["space"] == "demo"
+    assert summary["state"] == "completed"
+    trials = summary["trials"]
+    assert trials["requested"] == 4 == trials["completed"] + trials["pruned"] + trials["diverged"] + trials["failed"]
+    assert set(summary["baselines"]) == {"raw_1nn", "dtw_1nn", "untrained"}
+    for baseline in summary["baselines"].values():
+        assert 0 < baseline["val"] < 1
+        assert 0 < baseline["test"] < 1
+    assert [len(final["test_accuracy"]["values"]) for final in summary["final"]] == [2, 2]
+    assert summary["final"][0]["trial_id"] == summary["best"]["trial_id"]
+    for final in summary["final"]:
+        low, high = final["test_accuracy"]["ci95"]
+        assert low <= final["test_accuracy"]["mean"] <= high
+    timing = summary["timing"]
+    assert timing["efficiency"] == pytest.approx(timing["bare_s"] / (timing["slots"] * timing["search_s"]))
+    assert Path(summary["report"]) == folder / "small" / "report.html"
+    assert Path(summary["report"]).stat().st_size > 1_000_000
+    assert summary["environment"]["packages"]["ray"]
+
+
+def test_finals_stand_in_the_order_of_validation(finished):
+    folder, _, summary = finished
+    history = read_history(folder / "small" / "journal.jsonl")
+    ranked = [record.trial_id for record in history.ranked()]
+    assert [final["trial_id"] for final in summary["final"]] == ranked[:2]
+    for final in summary["final"]:
+        record = history.trials[final["trial_id"]]
+        assert final["num_epochs"] == record.best_epoch
+        for seed in (1, 2):
+            epochs = history.finals[final["trial_id"], seed].epochs
+            assert [e["epoch"] for e in epochs] == list(range(1, record.best_epoch + 1))
+            assert not any(name.startswith("val/") for e in epochs for name in e), "something was there to choose by"
+
+
+def test_every_configuration_is_what_was_sampled(finished):
+    folder, _, _ = finished
+    history = read_history(folder / "small" / "journal.jsonl")
+    space = read_space("demo", [SMALL[i + 1] for i, a in enumerate(SMALL) if a == "--set"] + ["train.max_epochs=3"])
+    for record in history.trials.values():
+        assert space.configure(record.params).to_dict() == record.config
+        space.distributions(record.params)
+
+
+def test_nothing_of_novel_classes_is_told_before_the_sealed_test(finished):
+    folder, _, _ = finished
+    lines = (folder / "small" / "journal.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    (sealed,) = [
+        i for i, e in enumerate(events) if e["event"] == "stage" and (e["name"], e["state"]) == ("test", "started")
+    ]
+    for line, event in zip(lines[:sealed], events, strict=False):
+        assert not any(label in line for label in NTU_NOVEL), event["event"]
+        if event["event"] == "baselines":
+            assert all(result["test"] is None for result in event["results"].values())
+    assert any(label in line for line in lines[sealed:] for label in NTU_NOVEL)
+
+
+def test_the_shipped_model_loads_and_scores_as_recorded(finished):
+    folder, printed, summary = finished
+    model = Recognizer.load(Path(summary["model"]))
+    (prepared_folder,) = (folder / "prepared").glob("synthetic-????????????????")
+    prepared = open_prepared(prepared_folder)
+    space = read_space("demo", ["data.num_auxiliary=10", "protocol.num_auxiliary=10", "data.recordings_per_class=5"])
+    sealed = make_split(space.default_config().protocol, prepared.catalog).sealed
+    signals = Signals.open(prepared.folder, torch.device("cpu"))
+    accuracy = (predict(model.matching, sealed, signals) == sealed.queries.labels).mean()
+    assert accuracy == pytest.approx(summary["shipped"]["accuracy"])
+    best_free = max(b["val"] for b in summary["baselines"].values())
+    assert (summary["shipped"]["kind"] == "trained") == (summary["best"]["val_accuracy"] > best_free)
+    assert "ships:" in printed
+    assert not list(Path(summary["model"]).glob("*.p*kl")), "a pickle was shipped"
+
+
+def test_mlflow_has_the_search_its_trials_baselines_and_finals(finished):
+    from mlflow import MlflowClient
+
+    folder, _, summary = finished
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    assert summary["mlflow"]["tracking_uri"] == f"sqlite:///{folder / 'mlflow.db'}"
+    runs = client.search_runs([summary["mlflow"]["experiment_id"]], max_results=100)
+    parent = next(run for run in runs if run.info.run_id == summary["mlflow"]["run_id"])
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == len(runs) - 1
+    assert Counter(run.data.tags["stage"] for run in children) == {"search": 4, "baseline": 3, "final": 4}
+    assert all(run.info.status == "FINISHED" for run in runs)
+
+    history = read_history(folder / "small" / "journal.jsonl")
+    trials = {run.data.tags["trial_id"]: run for run in children if run.data.tags["stage"] == "search"}
+    assert set(trials) == set(history.trials)
+    for trial_id, run in trials.items():
+        record = history.trials[trial_id]
+        assert run.data.tags["state"] == record.state
+        assert run.data.tags["loss"] == record.config["loss"]["name"]
+        for name, value in record.params.items():
+            assert run.data.params[name] == str(value)
+        metrics = client.get_metric_history(run.info.run_id, "val/accuracy")
+        assert [(m.step, m.value) for m in metrics] == [(e["epoch"], e["val/accuracy"]) for e in record.epochs]
+        assert run.data.metrics[OBJECTIVE] == record.value
+        assert "config.json" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+    for run in children:
+        if run.data.tags["stage"] == "final":
+            assert 0 < run.data.metrics["test/accuracy"] < 1
+            assert "confusion.json" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+    assert {a.path for a in client.list_artifacts(parent.info.run_id)} >= {"report.html", "space.yaml", "model"}
+
+
+def test_what_is_printed_ends_with_what_to_do_next(finished):
+    folder, printed, _ = finished
+    lines = printed.splitlines()
+    assert lines[-1].endswith(str(folder / "small" / "report.html"))
+    assert any(line.startswith("compare: mlflow ui --backend-store-uri sqlite:") for line in lines[-4:])
+    assert not any("\x1b" in line for line in lines), "control characters without a terminal"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--space", "ntu"], "DATASET_FOLDER"),
+        (["--space", "ntu", "--data", "/nowhere"], "/nowhere"),
+        (["--space", "nope"], "there are demo, ntu, utd_mhad"),
+        (["--space", "demo", "--set", "loss.name=nope"], "loss.name"),
+        (["--space", "demo", "--trials", "x"], "--trials x"),
+        (["--space", "demo", "--time-budget", "soon"], "--time-budget soon"),
+        (["--space", "demo", "--tracking-uri", "http://127.0.0.1:9"], "127.0.0.1:9"),
+        (["--space", "demo", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9"),
+        (["--resume", "nope"], "no search nope"),
+        (["--nope"], "--nope"),
+        ([], "--space"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, said, tmp_path):
+    ended = tune(*arguments, cwd=tmp_path, DATASET_FOLDER="", SLDML_CACHE=str(tmp_path / "cache"))
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.glob("results/*/journal.jsonl")), "something is left that looks like a search"
+
+
+def test_a_search_is_not_overwritten(finished):
+    folder, _, _ = finished
+    ended = tune(*SMALL, "--name", "small", "--storage", folder)
+    assert ended.returncode == 2
+    assert "--resume" in ended.stderr
+
+
+def test_inside_a_ray_job_relative_places_are_refused(tmp_path):
+    for arguments, said in [
+        (["--storage", "results"], "--storage"),
+        (["--tracking-uri", "sqlite:///m.db", "--storage", tmp_path], "--tracking-uri"),
+    ]:
+        ended = tune("--space", "demo", *arguments, cwd=tmp_path, RAY_JOB_CONFIG_JSON_ENV_VAR="{}")
+        assert ended.returncode == 2
+        assert said in ended.stderr
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    ended = tune("--space", "demo", "--dry-run", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "16 trials" in ended.stdout
+    assert not list(tmp_path.iterdir())
