@@ -26,7 +26,7 @@ from sldml.command import (
 from sldml.errors import InputError
 
 if TYPE_CHECKING:
-    from sldml.pipeline import Request
+    from sldml.request import Request
 
 EXAMPLES = """
 Examples:
@@ -69,7 +69,7 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
 ) -> None:
     """Search losses, miners, encoders and learning rates; train the best again; test; report."""
-    from sldml.pipeline import Request, earlier_settings
+    from sldml.request import Request, check_request, earlier_settings
     from sldml.space_files import override, parse_space, read_space
 
     root = storage_folder(storage)
@@ -109,6 +109,7 @@ def tune(
         overrides=changes,
         summary=None if summary is None else summary.expanduser().absolute(),
     )
+    check_request(request)
     if dry_run:
         _dry_run(request)
     else:

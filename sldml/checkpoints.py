@@ -1,4 +1,4 @@
-"""Checkpoints of one training: a single file, replaced atomically, on a path or on a URI's file system.
+"""Checkpoints of one training: its last state and its best weights, on a path or on a URI's file system.
 
 Found again by its place alone, so a retry after a failed machine, a resume after a killed driver and a second
 node all go on from the same file. Loads without executing pickles.
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from pyarrow import fs
 
-_FILE = "last.pt"
+_LAST, _BEST = "last.pt", "best.pt"
 _LARGEST_SHARE_OF_TIME = 0.05
 
 
@@ -45,19 +45,33 @@ class CheckpointFile:
         started = time.monotonic()
         if not must and self._last_cost > _LARGEST_SHARE_OF_TIME * (started - self._last_saved):
             return False
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        self._filesystem.create_dir(self._folder, recursive=True)
-        with self._filesystem.open_output_stream(f"{self._folder}/{_FILE}.tmp") as file:
-            file.write(buffer.getbuffer())
-        self._filesystem.move(f"{self._folder}/{_FILE}.tmp", f"{self._folder}/{_FILE}")
+        self._replace(_LAST, state)
         self._last_saved = time.monotonic()
         self._last_cost = self._last_saved - started
         return True
 
+    def save_best(self, weights: dict[str, Any]) -> None:
+        """Replace what `load_best` gives."""
+        self._replace(_BEST, weights)
+
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The last state, or None where nothing was ever saved."""
-        path = f"{self._folder}/{_FILE}"
+        return self._load(_LAST, device)
+
+    def load_best(self, device: torch.device) -> dict[str, Any] | None:
+        """The weights of the best epoch so far, or None."""
+        return self._load(_BEST, device)
+
+    def _replace(self, name: str, content: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        self._filesystem.create_dir(self._folder, recursive=True)
+        with self._filesystem.open_output_stream(f"{self._folder}/{name}.tmp") as file:
+            file.write(buffer.getbuffer())
+        self._filesystem.move(f"{self._folder}/{name}.tmp", f"{self._folder}/{name}")
+
+    def _load(self, name: str, device: torch.device) -> dict[str, Any] | None:
+        path = f"{self._folder}/{name}"
         if self._filesystem.get_file_info(path).type != fs.FileType.File:
             return None
         with self._filesystem.open_input_file(path) as file:

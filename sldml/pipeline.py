@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import filelock
@@ -30,48 +29,16 @@ from sldml.progress import ProgressPrinter
 from sldml.protocols import Split, make_split
 from sldml.recorder import Recorder
 from sldml.report import write_report
+from sldml.request import Request
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out
 from sldml.search.run import run_finals, run_search
-from sldml.search.trainable import Job, final_folder
+from sldml.search.trainable import Job, final_folder, trial_folder
 from sldml.shipping import ship
 from sldml.sources import describe
-from sldml.spaces import SearchSpace
 from sldml.summary import Timing, require_writable, summarize, write_summary
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri, hide_password
 
 _MOST_REFUSED_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asked for; None means that the project chooses."""
-
-    space: SearchSpace
-    name: str
-    storage: Path
-    """Folder of all searches, absolute; on a cluster, one that all nodes see."""
-    cache: Path
-    """Folder of prepared sets."""
-    data: Path | None = None
-    resume: bool = False
-    strict: bool = False
-    tracking_uri: str | None = None
-    address: str | None = None
-    concurrent: int | None = None
-    cpus_per_trial: float | None = None
-    gpus_per_trial: float | None = None
-    time_budget_s: float | None = None
-    final: bool = True
-    command: str = ""
-    overrides: Sequence[str] = ()
-    """What was set over the space's file, kept for `--resume`."""
-    summary: Path | None = None
-    """Where the outcome is written as JSON."""
-
-    @property
-    def folder(self) -> Path:
-        """The search's own folder."""
-        return self.storage / self.name
 
 
 @dataclass
@@ -91,42 +58,6 @@ class Search:
     def history(self) -> History:
         """Everything that the journal says."""
         return self.recorder.history
-
-
-@dataclass(frozen=True)
-class EarlierSettings:
-    """What a search was begun with, for those who go on with it."""
-
-    space_name: str
-    space_text: str
-    overrides: list[str]
-    num_trials: int
-    data: Path | None
-
-
-def earlier_settings(folder: Path) -> EarlierSettings:
-    """Read them from the journal of a search.
-
-    Raises:
-        InputError: there is no such search.
-    """
-    path = folder / "journal.jsonl"
-    if not path.is_file():
-        names = sorted(p.parent.name for p in folder.parent.glob("*/journal.jsonl"))
-        known = f"there are {', '.join(names)}" if names else "there is none yet"
-        raise InputError(f"no search {folder.name} in {folder.parent}: {known}")
-    history = read_history(path)
-    if not history.attempts:
-        raise InputError(f"search {folder.name} ended before it began: start it anew under another --name")
-    last, space = history.attempts[-1], history.search["space"]
-    data = history.search["data"]
-    return EarlierSettings(
-        space["name"],
-        space["text"],
-        list(last["overrides"]),
-        last["settings"]["trials"],
-        None if data is None else Path(data),
-    )
 
 
 def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
@@ -242,7 +173,7 @@ def _finish(search: Search) -> None:
     with _stage(search, "test"):
         sealed, layout = search.split.sealed, search.prepared.layout
         recorder.baselines(_scorer(search).test(sealed, history.baselines))
-        results = sealed_test(history, sealed, search.signals, layout, lambda t, s: _weights(search, t, s))
+        results = sealed_test(history, sealed, search.signals, layout, lambda t, s: _final_weights(search, t, s))
         shipped = ship(
             search.request.folder / "model",
             history,
@@ -250,8 +181,8 @@ def _finish(search: Search) -> None:
             split=search.split,
             signals=search.signals,
             layout=layout,
-            load_final=lambda t, s: _weights(search, t, s),
-            load_trial=lambda t: _checkpoint(search, f"trials/{t}"),
+            load_final=lambda t, s: _final_weights(search, t, s),
+            load_trial=lambda t: _trial_weights(search, t),
             representation=search.request.space.default_config().representation,
             search_name=search.request.name,
         )
@@ -402,17 +333,22 @@ def _identity(search: Search) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------ ends
 
 
-def _checkpoint(search: Search, folder: str) -> Mapping[str, Any]:
-    """The encoder's weights in a checkpoint of this search."""
-    saved = CheckpointFile(f"{search.request.folder}/{folder}").load(torch.device("cpu"))
-    if saved is None:
-        raise FileNotFoundError(f"{search.request.folder}/{folder}: its checkpoint is gone")
-    weights: Mapping[str, Any] = saved["training"]["encoder"]
+def _final_weights(search: Search, trial_id: str, seed: int) -> Mapping[str, Any]:
+    """The encoder of a final training."""
+    saved = CheckpointFile(f"{search.request.folder}/{final_folder(trial_id, seed)}").load(torch.device("cpu"))
+    return _present(None if saved is None else saved["training"]["encoder"], f"final {trial_id} seed {seed}")
+
+
+def _trial_weights(search: Search, trial_id: str) -> Mapping[str, Any]:
+    """The encoder of a trial's best epoch."""
+    saved = CheckpointFile(f"{search.request.folder}/{trial_folder(trial_id)}").load_best(torch.device("cpu"))
+    return _present(saved, trial_id)
+
+
+def _present(weights: Mapping[str, Any] | None, whose: str) -> Mapping[str, Any]:
+    if weights is None:
+        raise FileNotFoundError(f"the checkpoint of {whose} is gone from the search's folder")
     return weights
-
-
-def _weights(search: Search, trial_id: str, seed: int) -> Mapping[str, Any]:
-    return _checkpoint(search, final_folder(trial_id, seed))
 
 
 def _same_finals(test: Mapping[str, Any], plan: Sequence[Mapping[str, Any]]) -> bool:

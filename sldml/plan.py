@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from sldml.config import SyntheticData
-from sldml.errors import InputError
-from sldml.pipeline import Request
-from sldml.sources import describe, find_source
+from sldml.request import Request, check_request
+from sldml.sources import describe
 from sldml.tracking import check, default_uri, hide_password
 
 
@@ -17,13 +15,7 @@ def plan_lines(request: Request) -> list[str]:
     """
     space, config = request.space, request.space.default_config()
     settings = space.search
-    if isinstance(config.data, SyntheticData):
-        files = "made when the search begins"
-    else:
-        source = find_source(config.data, request.data)
-        files = f"{len(source.files)} files in {source.folder}"
-    if not request.resume and (request.folder / "journal.jsonl").exists():
-        raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
+    files = check_request(request)
     if request.tracking_uri is not None and not request.tracking_uri.startswith("sqlite:"):
         check(request.tracking_uri)
     searched = [leaf.path for leaf in space.leaves()]

@@ -36,8 +36,9 @@ def ship(
 ) -> dict[str, Any]:
     """Save the model that the search stands for, and describe how it does on the sealed test.
 
-    It is the first configuration's first seed, unless a training-free way is at least as good on validation:
-    then that one ships, for a model must never be worse than none.
+    It is the first configuration's first seed, unless a training-free way is at least as good on validation, or
+    validation had no classes of its own: then the training-free one ships, for a model must never be worse than
+    none.
 
     Args:
         folder: Where the model goes.
@@ -58,7 +59,8 @@ def ship(
     name, free = max(history.baselines.items(), key=lambda item: float(item[1]["val"]))
     origin = {"search": search_name, "prepared": history.search.get("prepared", {}).get("hash")}
     config = TrialConfig.model_validate(winner["config"])
-    if winner["val_accuracy"] > free["val"]:
+    disjoint = split.development.measure == "one_shot_accuracy"
+    if disjoint and winner["val_accuracy"] > free["val"]:
         seed = winner["seeds"][0]
         matching = trained_matching(config, load_final(winner["trial_id"], seed), layout)
         calibrated = trained_matching(config, load_trial(winner["trial_id"]), layout)
@@ -71,8 +73,12 @@ def ship(
         encoder = None if free["encoder"] is None else EncoderConfig.model_validate(free["encoder"])
         matching = calibrated = _training_free(name, free, encoder, representation, layout)
         reason = (
-            f"no trained model is better than {name} on validation "
-            f"({free['val']:.3f}; the best trained one {winner['val_accuracy']:.3f})"
+            "validation had no classes of its own, so it cannot tell whether training pays"
+            if not disjoint
+            else (
+                f"no trained model is better than {name} on validation "
+                f"({free['val']:.3f}; the best trained one {winner['val_accuracy']:.3f})"
+            )
         )
         shipped = {"kind": "training_free", "baseline": name, "reason": reason}
 

@@ -103,7 +103,9 @@ class Training:
             sums += self._step_or_recompute(images, labels)
         self.epoch += 1
         total, metric, head = (sums / self.steps_per_epoch).tolist()  # waits for the device, once an epoch
-        if not torch.isfinite(sums).all():
+        # The weights, too: the last step of an epoch can break them after its loss was still finite.
+        weights = torch.stack([p.detach().sum() for p in self._parameters])
+        if not (torch.isfinite(sums).all() and torch.isfinite(weights).all()):
             raise DivergedError(f"the loss is not finite in epoch {self.epoch}")
         step_s = time.perf_counter() - started - data_s
         return EpochStats(total, metric, head, lr, self.steps_per_epoch * self.batch_size, data_s, step_s)

@@ -86,6 +86,8 @@ def run_trial(
         # Before the report: what has been reported can then be gone on from.
         if checkpoint is not None:
             state = {"training": training.state_dict(), "history": history}
+            if accuracy == best:
+                checkpoint.save_best(training.encoder.state_dict())
             checkpoint.save(state, must=last or accuracy == best)
         report(metrics)
 

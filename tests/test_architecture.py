@@ -76,6 +76,7 @@ ORDER = [
     "sldml.recognizer",
     "sldml.shipping",
     "sldml.summary",
+    "sldml.request",
     "sldml.command",
     "sldml.pipeline",
     "sldml.plan",

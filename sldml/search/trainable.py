@@ -52,7 +52,7 @@ def train_trial(config: dict[str, Any], job: Job) -> None:
             epochs_reported=config["epochs_reported"],
         )
 
-    _run(config, job, f"trials/{config['trial_id']}", run)
+    _run(config, job, trial_folder(config["trial_id"]), run)
 
 
 def train_final(config: dict[str, Any], job: Job) -> None:
@@ -71,6 +71,11 @@ def train_final(config: dict[str, Any], job: Job) -> None:
         )
 
     _run(final, job, final_folder(final["trial_id"], final["seed"]), run)
+
+
+def trial_folder(trial_id: str) -> str:
+    """Where a trial keeps its checkpoints, below the search's folder."""
+    return f"trials/{trial_id}"
 
 
 def final_folder(trial_id: str, seed: int) -> str:
