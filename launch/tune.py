@@ -20,6 +20,7 @@ from sldml.command import (
     cache_folder,
     parse_duration,
     run_command,
+    search_name,
     storage_folder,
     tracking_store,
 )
@@ -80,7 +81,7 @@ def tune(
         if changes and changes[0].startswith("search.trials=+"):
             raise InputError(f"--trials {trials}: more trials than before need --resume")
         chosen = read_space(space, changes)
-        name = name or f"{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        name = search_name(name) if name else f"{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     else:
         if space is not None or name is not None:
             raise InputError("--resume goes on with a search as it is: leave out --space and --name")
@@ -137,11 +138,16 @@ def _run(request: Request) -> None:
     from sldml.pipeline import run
     from sldml.progress import ProgressPrinter
     from sldml.summary import closing_lines
+    from sldml.tracking import hide_password
 
     with ProgressPrinter() as printer:
         outcome = run(request, printer)
-    again = f"python launch/tune.py --resume {request.name} --storage {request.storage}"
-    for line in closing_lines(outcome, resume=again):
+    again = ["python", "launch/tune.py", "--resume", request.name, "--storage", str(request.storage)]
+    if request.tracking_uri:
+        again += ["--tracking-uri", hide_password(request.tracking_uri)]
+    if request.address:
+        again += ["--address", request.address]
+    for line in closing_lines(outcome, resume=shlex.join(again)):
         print(line, flush=True)
     sys.exit({"completed": DONE, "interrupted": INTERRUPTED}.get(outcome["state"], FAILED))
 

@@ -19,6 +19,8 @@ import typer
 from sldml.errors import InputError
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_TAKEN = ("prepared", "mlflow-artifacts", "mlflow.db")
+"""What lies beside the searches in the folder of results."""
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -111,6 +113,19 @@ def storage_folder(given: str | None) -> Path:
             "the job's working folder is a temporary copy"
         )
     return path.absolute()
+
+
+def search_name(given: str) -> str:
+    """`--name`, which is a folder directly in the folder of results.
+
+    Raises:
+        InputError: it is a path, or a name that something else there has.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", given):
+        raise InputError(f"--name {given}: write letters, digits, _, - and . only (it names a folder in --storage)")
+    if given in _TAKEN:
+        raise InputError(f"--name {given}: {', '.join(_TAKEN)} lie beside the searches; choose another name")
+    return given
 
 
 def tracking_store(given: str | None) -> str | None:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from sldml.config import EncoderConfig, ResNet18, SmallCnn
+from sldml.errors import InputError
 
 
-class WeightsError(RuntimeError):
+class WeightsError(InputError):
     """Pretrained weights could be neither found on this machine nor downloaded."""
 
 
@@ -38,6 +39,15 @@ def build_encoder(config: EncoderConfig, image_shape: tuple[int, int, int]) -> n
             return _build_resnet18(config.chosen, config.embedding_dim)
         case "small_cnn":
             return ResidualCnn(config.chosen, config.embedding_dim)
+
+
+def require_imagenet_weights() -> None:
+    """Fetch the ImageNet weights of resnet18 into torch's cache, where they are not there yet.
+
+    Raises:
+        WeightsError: they are neither cached nor to be had from the network.
+    """
+    _imagenet_weights()
 
 
 def without_download(config: EncoderConfig) -> EncoderConfig:

@@ -104,7 +104,9 @@ def sealed_test(
                 "num_epochs": record.best_epoch,
                 "seeds": [final.seed for final in done],
                 "test_accuracy": {"mean": mean, "ci95": list(interval), "values": values},
-                "confusion": {"labels": list(sealed.exemplars.classes), "matrix": matrices[0].tolist()},
+                "confusions": [
+                    {"labels": list(sealed.exemplars.classes), "matrix": matrix.tolist()} for matrix in matrices
+                ],
             }
         )
     if not finals:

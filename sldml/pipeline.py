@@ -20,6 +20,7 @@ from sldml.baselines import BaselineScorer
 from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
 from sldml.config import TrialConfig
+from sldml.encoders import require_imagenet_weights
 from sldml.environment import describe_environment
 from sldml.errors import InputError
 from sldml.final import NothingToTrainError, plan_finals, sealed_test
@@ -74,7 +75,10 @@ def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
         tracking_uri = request.tracking_uri or default_uri(request.storage)
         check(tracking_uri)
         check_address(request.address)
+        if request.space.may_be("encoder.resnet18.weights", "imagenet"):
+            require_imagenet_weights()
         prepared, split = _data(request, printer)
+        _require_same_data(history, prepared)
         with connected(request.address):
             slots = share_out(
                 concurrent=request.concurrent,
@@ -247,6 +251,15 @@ def _earlier(request: Request) -> History:
     return read_history(path)
 
 
+def _require_same_data(history: History, prepared: PreparedSet) -> None:
+    known = history.search.get("prepared", {}).get("hash", prepared.hash)
+    if known != prepared.hash:
+        raise InputError(
+            f"the recordings are not those that search {history.search['name']} was begun with (prepared set {known}, "
+            f"now {prepared.hash}): start a new one under another --name"
+        )
+
+
 def _data(request: Request, printer: ProgressPrinter) -> tuple[PreparedSet, Split]:
     """The prepared set and its split; everything that a person should know about them is said."""
     config = request.space.default_config()
@@ -267,7 +280,7 @@ def _data(request: Request, printer: ProgressPrinter) -> tuple[PreparedSet, Spli
     split = make_split(config.protocol, prepared.catalog)
     for note in (*prepared.meta["notes"], *split.notes):
         printer.say(f"note: {note}")
-    printer.say(split_line(split))
+    printer.say(split.in_words())
     return prepared, split
 
 
@@ -378,12 +391,3 @@ def _tags(config: TrialConfig) -> dict[str, str]:
 
 def _words(normalization: Mapping[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in normalization.items())
-
-
-def split_line(split: Split) -> str:
-    """A split in one line, for a person."""
-    train, validation = split.development.train, split.development.validation
-    return (
-        f"{split.description}; trains on {len(train)} recordings of {len(train.classes)} classes, validates on "
-        f"{len(validation)} of {len(validation.classes)}, {len(split.sealed.queries)} sealed queries"
-    )

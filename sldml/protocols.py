@@ -123,6 +123,14 @@ class Split:
     description: str
     notes: tuple[str, ...]
 
+    def in_words(self) -> str:
+        """In one line, for a person."""
+        train, validation = self.development.train, self.development.validation
+        return (
+            f"{self.description}; trains on {len(train)} recordings of {len(train.classes)} classes, validates on "
+            f"{len(validation)} of {len(validation.classes)}, {len(self.sealed.queries)} sealed queries"
+        )
+
 
 def make_split(config: ProtocolConfig, catalog: pd.DataFrame) -> Split:
     """Split a prepared set's catalogue.

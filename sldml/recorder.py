@@ -112,15 +112,16 @@ class Recorder:
         """The sealed test was taken, once."""
         self.record("test", results=results)
         for place, final in enumerate(results["finals"], start=1):
-            for seed, accuracy in zip(final["seeds"], final["test_accuracy"]["values"], strict=True):
+            values = final["test_accuracy"]["values"]
+            for seed, accuracy, confusion in zip(final["seeds"], values, final["confusions"], strict=True):
                 key = f"final:{final['trial_id']}:{seed}"
                 self._tracker.log_metrics(key, {"test/accuracy": accuracy})
                 self._tracker.set_tags(key, {"place": str(place)})
-                if "confusion" in final:
-                    self._tracker.log_dict(key, final["confusion"], "confusion.json")
+                self._tracker.log_dict(key, confusion, "confusion.json")
                 self._end_run(key, "completed", None)
-        if results["finals"]:
-            self._tracker.log_metrics(None, {"test/accuracy": results["finals"][0]["test_accuracy"]["mean"]})
+        self._tracker.log_metrics(None, {"test/accuracy": results["finals"][0]["test_accuracy"]["mean"]})
+        self._tracker.log_dict(None, results["confusion"], "confusion.json")
+        self._tracker.log_dict(None, {"per_class": results["per_class"], **results["shipped"]}, "shipped.json")
 
     # ------------------------------------------------------------------------------------------------ tracking
 
@@ -142,9 +143,6 @@ class Recorder:
     def _log_epoch(self, key: str, event: Mapping[str, Any]) -> None:
         metrics = {k: v for k, v in event["metrics"].items() if isinstance(v, int | float) and k != "epoch"}
         self._tracker.log_metrics(key, metrics, step=event["metrics"]["epoch"], time=event["time"])
-        confusion = event["metrics"].get("val/confusion")
-        if confusion is not None:
-            self._tracker.log_dict(key, confusion, "validation_confusion.json")
 
     def _end_run(self, key: str, state: TrialState, error: str | None) -> None:
         tags: dict[str, str] = {"state": "interrupted" if state == "running" else state}

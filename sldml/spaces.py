@@ -206,6 +206,13 @@ class SearchSpace:
             except SpaceError as error:
                 raise SpaceError(f"{error}, with {params}") from error
 
+    def may_be(self, path: str, value: Scalar) -> bool:
+        """Whether a configuration of this space can have `value` at `path`, searched or fixed."""
+        node: Any = self.base
+        for key in path.split("."):
+            node = node.get(key) if isinstance(node, Mapping) else None
+        return node == value or any(leaf.path == path and value in leaf.ends() for leaf in self.leaves())
+
     def normalizations(self) -> list[NormalizeConfig]:
         """Every normalisation that the space declares, fixed or as its choices."""
         choices = {leaf.path: leaf.ends() for leaf in self.leaves() if leaf.path.split(".")[0] == "normalize"}

@@ -13,7 +13,15 @@ from typing import Annotated
 import pytest
 import typer
 
-from sldml.command import cache_folder, in_ray_job, parse_duration, run_command, storage_folder, tracking_store
+from sldml.command import (
+    cache_folder,
+    in_ray_job,
+    parse_duration,
+    run_command,
+    search_name,
+    storage_folder,
+    tracking_store,
+)
 from sldml.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -208,6 +216,23 @@ def test_results_go_to_an_absolute_folder(outside: Path):
     assert storage_folder("~/results") == Path("/home/someone/results")
     assert storage_folder("file:///data/my%20results") == Path("/data/my results")
     assert storage_folder("file:results") == outside / "results"
+
+
+@pytest.mark.parametrize("given", ["demo", "demo-2", "7.b_c", "große-suche"])
+def test_names_of_searches(given: str):
+    assert search_name(given) == given
+
+
+@pytest.mark.parametrize("given", ["", ".", "..", "../demo", "a/b", "/tmp/a", ".demo", "-demo", "a b", "a\nb"])
+def test_a_name_is_no_path(given: str):
+    with pytest.raises(InputError, match="letters, digits"):
+        search_name(given)
+
+
+@pytest.mark.parametrize("given", ["prepared", "mlflow-artifacts", "mlflow.db"])
+def test_a_search_is_not_called_as_what_lies_beside_it(given: str):
+    with pytest.raises(InputError, match="lie beside the searches"):
+        search_name(given)
 
 
 @pytest.mark.parametrize("given", ["s3://bucket/results", "gs://bucket", "hdfs://host/results"])

@@ -1,14 +1,12 @@
 """The command as a person runs it: a whole search, small, from raw files to report, model and MLflow runs."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from running import SMALL, tune
 
 from sldml.batches import Signals
 from sldml.final import predict
@@ -17,27 +15,6 @@ from sldml.prepared import open_prepared
 from sldml.protocols import NTU_NOVEL, make_split
 from sldml.recognizer import Recognizer
 from sldml.space_files import read_space
-
-ROOT = Path(__file__).resolve().parents[1]
-SMALL = [
-    *("--space", "demo", "--trials", "4", "--max-epochs", "3", "--top-k", "2", "--final-seeds", "2"),
-    *("--set", "data.num_auxiliary=10", "--set", "protocol.num_auxiliary=10"),
-    *("--set", "data.recordings_per_class=5", "--set", "encoder.small_cnn.width=8"),
-    *("--set", "search.grace_period=1"),
-]
-
-
-def tune(*arguments, cwd=ROOT, **environment):
-    """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "launch" / "tune.py"), *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -141,8 +141,8 @@ def test_every_final_model_is_scored_in_the_order_of_validation(
         assert accuracy["values"] == pytest.approx(accuracies)
         assert accuracy["mean"] == pytest.approx(np.mean(accuracies))
         assert accuracy["ci95"][0] <= accuracy["mean"] <= accuracy["ci95"][1]
-        matrix = np.array(final["confusion"]["matrix"])
-        assert final["confusion"]["labels"] == list(sealed.exemplars.classes)
+        matrix = np.array(final["confusions"][0]["matrix"])
+        assert final["confusions"][0]["labels"] == list(sealed.exemplars.classes)
         assert matrix.sum() == 80
         assert matrix.trace() / 80 == pytest.approx(accuracies[0])
     assert results["finals"][1]["test_accuracy"]["ci95"] == [0.0, 1.0]  # one seed has no spread

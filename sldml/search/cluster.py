@@ -59,7 +59,8 @@ def connected(address: str | None) -> Iterator[None]:
                 reason = str(error).strip().splitlines()[0]
                 raise InputError(f"no Ray cluster answers at --address {address}: {reason}") from error
         else:
-            ray.init(include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
+            # "local": else Ray would join a cluster that somebody started on this machine with `ray start`.
+            ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
         yield
     finally:
         if not borrowed:
