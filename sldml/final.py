@@ -87,6 +87,7 @@ def sealed_test(
     finals = []
     for record in history.ranked():
         done = [f for f in history.finals.values() if f.trial_id == record.trial_id and f.state == "completed"]
+        done.sort(key=lambda final: final.seed)  # the journal has them as they began, side by side
         matrices = []
         for final in done:
             config = TrialConfig.model_validate(final.config)

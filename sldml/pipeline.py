@@ -128,7 +128,9 @@ def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
 def _work(search: Search, tracker: Tracker) -> None:
     """The stages, in order. What the journal already has is not done again."""
     request, recorder, history = search.request, search.recorder, search.history
-    if not history.search:
+    if history.search:
+        recorder.replay()
+    else:
         recorder.record("search", **_identity(search))
     recorder.record(
         "attempt",

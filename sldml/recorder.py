@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sldml.config import flatten
-from sldml.journal import OBJECTIVE, History, Journal, TrialState, apply_event
+from sldml.journal import OBJECTIVE, FinalRecord, History, Journal, TrialRecord, TrialState, apply_event
 
 if TYPE_CHECKING:
     from sldml.tracking import NullTracker, Tracker
@@ -50,19 +50,41 @@ class Recorder:
         self._watcher.happened(written, self.history)
         return written
 
+    def replay(self) -> None:
+        """Hand all of an earlier call's history to tracking again: what a killed driver had not yet written.
+
+        Tracking leaves out what it has.
+        """
+        history = self.history
+        self._track_baselines(history.baselines)
+        for record in history.trials.values():
+            self._start_trial_run(record)
+            for epoch in record.epochs:
+                self._log_epoch(f"trial:{record.trial_id}", epoch, epoch["time"])
+            if record.state != "running":
+                self._end_run(f"trial:{record.trial_id}", record.state, record.error, record.ended)
+        for final in history.finals.values():
+            key = f"final:{final.trial_id}:{final.seed}"
+            self._start_final_run(final)
+            for epoch in final.epochs:
+                self._log_epoch(key, epoch, epoch["time"])
+            if final.state not in ("running", "completed"):
+                self._end_run(key, final.state, final.error, final.ended)
+        if history.test is not None:
+            self._track_test(history.test)
+
     # ------------------------------------------------------------------------------------------------ trials
 
     def trial_started(self, trial_id: str, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         """A trial begins, or goes on after an interruption (then the journal knows it already)."""
         if trial_id not in self.history.trials:
             self.record("trial_started", trial_id=trial_id, params=dict(params), config=dict(config))
-        record = self.history.trials[trial_id]
-        self._start_run(f"trial:{trial_id}", trial_id, config, record.started, stage="search", trial_id=trial_id)
+        self._start_trial_run(self.history.trials[trial_id])
 
     def epoch(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """A trial reported."""
         event = self.record("epoch", trial_id=trial_id, metrics=_metrics(result))
-        self._log_epoch(f"trial:{trial_id}", event)
+        self._log_epoch(f"trial:{trial_id}", event["metrics"], event["time"])
 
     def trial_ended(self, trial_id: str, state: TrialState, error: str | None = None) -> None:
         """A trial is over; `running` means that it was interrupted and can go on."""
@@ -76,14 +98,12 @@ class Recorder:
         """A final training begins."""
         if (trial_id, seed) not in self.history.finals:
             self.record("final_started", trial_id=trial_id, seed=seed, config=dict(config))
-        started = self.history.finals[trial_id, seed].started
-        key = f"final:{trial_id}:{seed}"
-        self._start_run(key, f"final {trial_id} seed {seed}", config, started, stage="final", trial_id=trial_id)
+        self._start_final_run(self.history.finals[trial_id, seed])
 
     def final_epoch(self, trial_id: str, seed: int, result: Mapping[str, Any]) -> None:
         """A final training reported."""
         event = self.record("final_epoch", trial_id=trial_id, seed=seed, metrics=_metrics(result))
-        self._log_epoch(f"final:{trial_id}:{seed}", event)
+        self._log_epoch(f"final:{trial_id}:{seed}", event["metrics"], event["time"])
 
     def final_ended(self, trial_id: str, seed: int, state: TrialState, error: str | None = None) -> None:
         """A final training is over. Its run stays open until the sealed test is known."""
@@ -97,6 +117,9 @@ class Recorder:
     def baselines(self, results: dict[str, dict[str, Any]]) -> None:
         """The training-free ways were scored on validation, or (again, with `test`) on the sealed test."""
         self.record("baselines", results=results)
+        self._track_baselines(results)
+
+    def _track_baselines(self, results: Mapping[str, Mapping[str, Any]]) -> None:
         for name, result in results.items():
             key = f"baseline:{name}"
             params = {"baseline": name, **dict(flatten({"normalize": result["normalize"]}))}
@@ -111,6 +134,9 @@ class Recorder:
     def test(self, results: dict[str, Any]) -> None:
         """The sealed test was taken, once."""
         self.record("test", results=results)
+        self._track_test(results)
+
+    def _track_test(self, results: Mapping[str, Any]) -> None:
         for place, final in enumerate(results["finals"], start=1):
             values = final["test_accuracy"]["values"]
             for seed, accuracy, confusion in zip(final["seeds"], values, final["confusions"], strict=True):
@@ -140,15 +166,24 @@ class Recorder:
         )
         self._tracker.log_dict(key, dict(config), "config.json")
 
-    def _log_epoch(self, key: str, event: Mapping[str, Any]) -> None:
-        metrics = {k: v for k, v in event["metrics"].items() if isinstance(v, int | float) and k != "epoch"}
-        self._tracker.log_metrics(key, metrics, step=event["metrics"]["epoch"], time=event["time"])
+    def _start_trial_run(self, record: TrialRecord) -> None:
+        name = record.trial_id
+        self._start_run(f"trial:{name}", name, record.config, record.started, stage="search", trial_id=name)
 
-    def _end_run(self, key: str, state: TrialState, error: str | None) -> None:
+    def _start_final_run(self, final: FinalRecord) -> None:
+        name = f"final {final.trial_id} seed {final.seed}"
+        key = f"final:{final.trial_id}:{final.seed}"
+        self._start_run(key, name, final.config, final.started, stage="final", trial_id=final.trial_id)
+
+    def _log_epoch(self, key: str, epoch: Mapping[str, Any], time: float) -> None:
+        numbers = {k: v for k, v in epoch.items() if isinstance(v, int | float) and k not in ("epoch", "time")}
+        self._tracker.log_metrics(key, numbers, step=epoch["epoch"], time=time)
+
+    def _end_run(self, key: str, state: TrialState, error: str | None, time: float | None = None) -> None:
         tags: dict[str, str] = {"state": "interrupted" if state == "running" else state}
         if error:
             tags["error"] = error
-        self._tracker.end_run(key, status=_RUN_STATUS[state], tags=tags)
+        self._tracker.end_run(key, status=_RUN_STATUS[state], tags=tags, time=time)
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:

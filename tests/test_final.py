@@ -148,6 +148,18 @@ def test_every_final_model_is_scored_in_the_order_of_validation(
     assert results["finals"][1]["test_accuracy"]["ci95"] == [0.0, 1.0]  # one seed has no spread
 
 
+def test_seeds_stand_in_order_however_they_began(
+    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    """Two begin at once: which comes first in the journal is chance, and the first one ships."""
+    history = finished(history_of(trial("t5", [0.5])), {"t5": [2, 1, 3]})
+    (found,) = sealed_test(history, made_split.sealed, made_signals, made_set.layout, weights)["finals"]
+    assert found["seeds"] == [1, 2, 3]
+    ordered = finished(history_of(trial("t5", [0.5])), {"t5": [1, 2, 3]})
+    (expected,) = sealed_test(ordered, made_split.sealed, made_signals, made_set.layout, weights)["finals"]
+    assert found["test_accuracy"] == expected["test_accuracy"]
+
+
 def test_shuffled_test_labels_do_not_change_the_order(
     weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
 ) -> None:

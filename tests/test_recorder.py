@@ -44,7 +44,7 @@ class FakeTracker(NullTracker):
         self._note("set_tags", key, tags=dict(tags))
 
     def end_run(self, key: str, **fields: Any) -> None:
-        self._note("end_run", key, **fields)
+        self._note("end_run", key, **{k: v for k, v in fields.items() if v is not None})
 
     def told(self, method: str, key: str | None = None) -> list[dict[str, Any]]:
         return [fields for name, of, fields in self.calls if name == method and (key is None or of == key)]
@@ -300,3 +300,28 @@ def test_without_tracking_the_journal_is_the_same(tmp_path: Path, search: Search
 
     assert timeless(path) == timeless(search.path)
     assert len(timeless(path)) == 7
+
+
+def test_a_resumed_search_hands_tracking_what_a_killed_driver_had_not_written(search: Search):
+    recorder = search.recorder
+    recorder.trial_started("t0", {"optimizer.lr": 0.1}, CONFIG)
+    recorder.epoch("t0", result(1, 0.5))
+    recorder.trial_ended("t0", "completed")
+    recorder.trial_started("t1", {}, CONFIG)
+    recorder.epoch("t1", result(1, 0.4))
+    recorder.final_started("t0", 3, CONFIG)
+    recorder.final_ended("t0", 3, "diverged")
+    written = search.events()
+    before, search.tracker.calls[:] = list(search.tracker.calls), []
+
+    recorder.replay()
+    assert search.events() == written, "a replay is nothing new"
+    for key in ("trial:t0", "trial:t1", "final:t0:3"):
+        assert search.tracker.told("start_run", key) == [f for m, k, f in before if (m, k) == ("start_run", key)]
+        assert search.tracker.told("log_metrics", key) == [f for m, k, f in before if (m, k) == ("log_metrics", key)]
+    ends = {key: (f["status"], f["time"]) for m, key, f in search.tracker.calls if m == "end_run"}
+    history = read_history(search.path)
+    assert ends == {
+        "trial:t0": ("FINISHED", history.trials["t0"].ended),
+        "final:t0:3": ("FAILED", history.finals["t0", 3].ended),
+    }

@@ -1,6 +1,6 @@
 """How fast: start-up, reading, batches. Run on a machine that does nothing else; see PERFORMANCE.md.
 
-python tests/benchmarks/measure.py
+Run: python -m tests.benchmarks.measure
 """
 
 from __future__ import annotations
