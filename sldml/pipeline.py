@@ -152,7 +152,7 @@ def _work(search: Search, tracker: Tracker) -> None:
         search.printer.say(f"baseline {name}: validation {result['val']:.3f} ({_words(result['normalize'])})")
 
     with _stage(search, "search"):
-        deadline = None if request.time_budget_s is None else search.timing.started + request.time_budget_s
+        deadline = None if request.time_budget_s is None else time.time() + request.time_budget_s
         search.printer.searching(request.space.search.trials)
         run_search(
             request.space,
