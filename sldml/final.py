@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,12 @@ def plan_finals(history: History, top_k: int, num_seeds: int) -> list[dict[str, 
         for record in ranked
         for seed in range(1, num_seeds + 1)
     ]
+
+
+def was_tested(test: Mapping[str, Any], plan: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the sealed test was taken with exactly the models of `plan`."""
+    tested = [(final["trial_id"], seed, final["num_epochs"]) for final in test["finals"] for seed in final["seeds"]]
+    return tested == [(final["trial_id"], final["seed"], final["num_epochs"]) for final in plan]
 
 
 def trained_matching(config: TrialConfig, weights: Mapping[str, Any], layout: Layout) -> Matching:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from sldml.config import TrialConfig
 from sldml.encoders import require_imagenet_weights
 from sldml.environment import describe_environment
 from sldml.errors import InputError
-from sldml.final import NothingToTrainError, plan_finals, sealed_test
+from sldml.final import NothingToTrainError, plan_finals, sealed_test, was_tested
 from sldml.journal import History, Journal, read_history
 from sldml.prepared import PreparedSet, prepare
 from sldml.progress import ProgressPrinter
@@ -174,12 +174,20 @@ def _finish(search: Search) -> None:
     with _stage(search, "final"):
         slots = dataclasses.replace(search.slots, count=min(search.slots.count, len(plan)))
         run_finals(plan, _job(search), slots, recorder)
-    if history.test is not None and _same_finals(history.test, plan):
+    if history.test is not None and was_tested(history.test, plan):
         return
     with _stage(search, "test"):
         sealed, layout = search.split.sealed, search.prepared.layout
         recorder.baselines(_scorer(search).test(sealed, history.baselines))
-        results = sealed_test(history, sealed, search.signals, layout, lambda t, s: _final_weights(search, t, s))
+        planned = {(final["trial_id"], final["seed"]) for final in plan}
+        finals = {key: final for key, final in history.finals.items() if key in planned}
+        results = sealed_test(
+            dataclasses.replace(history, finals=finals),
+            sealed,
+            search.signals,
+            layout,
+            lambda t, s: _final_weights(search, t, s),
+        )
         shipped = ship(
             search.request.folder / "model",
             history,
@@ -350,7 +358,9 @@ def _identity(search: Search) -> dict[str, Any]:
 
 def _final_weights(search: Search, trial_id: str, seed: int) -> Mapping[str, Any]:
     """The encoder of a final training."""
-    saved = CheckpointFile(f"{search.request.folder}/{final_folder(trial_id, seed)}").load(torch.device("cpu"))
+    num_epochs = len(search.history.finals[trial_id, seed].epochs)
+    folder = f"{search.request.folder}/{final_folder(trial_id, seed, num_epochs)}"
+    saved = CheckpointFile(folder).load(torch.device("cpu"))
     return _present(None if saved is None else saved["training"]["encoder"], f"final {trial_id} seed {seed}")
 
 
@@ -364,12 +374,6 @@ def _present(weights: Mapping[str, Any] | None, whose: str) -> Mapping[str, Any]
     if weights is None:
         raise FileNotFoundError(f"the checkpoint of {whose} is gone from the search's folder")
     return weights
-
-
-def _same_finals(test: Mapping[str, Any], plan: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the sealed test was taken with exactly these models."""
-    tested = [(final["trial_id"], seed) for final in test["finals"] for seed in final["seeds"]]
-    return tested == [(final["trial_id"], final["seed"]) for final in plan]
 
 
 def _places(search: Search, tracker: Tracker) -> dict[str, Any]:

@@ -95,8 +95,9 @@ class Recorder:
     # ------------------------------------------------------------------------------------------------ final
 
     def final_started(self, trial_id: str, seed: int, config: Mapping[str, Any]) -> None:
-        """A final training begins."""
-        if (trial_id, seed) not in self.history.finals:
+        """A final training begins, or goes on; a completed one that begins again is another."""
+        known = self.history.finals.get((trial_id, seed))
+        if known is None or known.state != "running":
             self.record("final_started", trial_id=trial_id, seed=seed, config=dict(config))
         self._start_final_run(self.history.finals[trial_id, seed])
 

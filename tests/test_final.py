@@ -18,6 +18,7 @@ from sldml.final import (
     predict,
     sealed_test,
     trained_matching,
+    was_tested,
 )
 from sldml.images import image_shape
 from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
@@ -91,6 +92,17 @@ def test_the_plan_does_not_look_at_the_test() -> None:
     plan = plan_finals(history, 2, 1)
     history.test = {"finals": [{"trial_id": "t1", "test_accuracy": {"mean": 1.0}}]}
     assert plan_finals(history, 2, 1) == plan
+
+
+def test_a_test_is_taken_again_only_for_other_models() -> None:
+    plan = plan_finals(history_of(trial("t1", [0.5]), trial("t2", [0.6, 0.7])), 2, 2)
+    finals = [
+        {"trial_id": "t2", "seeds": [1, 2], "num_epochs": 2},
+        {"trial_id": "t1", "seeds": [1, 2], "num_epochs": 1},
+    ]
+    assert was_tested({"finals": finals}, plan)
+    assert not was_tested({"finals": finals[:1]}, plan)
+    assert not was_tested({"finals": [{**finals[0], "num_epochs": 1}, finals[1]]}, plan)
 
 
 # -------------------------------------------------------------------------------------------------- sealed test

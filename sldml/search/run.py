@@ -61,8 +61,13 @@ def run_search(
 
 def run_finals(finals: Sequence[Mapping[str, Any]], job: Job, slots: Slots, recorder: Recorder) -> None:
     """Train the final models; each of `finals` has `trial_id`, `seed`, `config` and `num_epochs`."""
-    done = {key for key, record in recorder.history.finals.items() if record.state == "completed"}
-    waiting = [dict(final) for final in finals if (final["trial_id"], final["seed"]) not in done]
+    known = recorder.history.finals
+    waiting = []
+    for final in finals:
+        record = known.get((final["trial_id"], final["seed"]))
+        # A trial that went on after an interruption may be best at another epoch now: then its models are anew.
+        if record is None or record.state != "completed" or len(record.epochs) != final["num_epochs"]:
+            waiting.append(dict(final))
     if not waiting:
         return
     _fit(

@@ -70,7 +70,7 @@ def train_final(config: dict[str, Any], job: Job) -> None:
             checkpoint=checkpoint,
         )
 
-    _run(final, job, final_folder(final["trial_id"], final["seed"]), run)
+    _run(final, job, final_folder(final["trial_id"], final["seed"], final["num_epochs"]), run)
 
 
 def trial_folder(trial_id: str) -> str:
@@ -78,9 +78,9 @@ def trial_folder(trial_id: str) -> str:
     return f"trials/{trial_id}"
 
 
-def final_folder(trial_id: str, seed: int) -> str:
+def final_folder(trial_id: str, seed: int, num_epochs: int) -> str:
     """Where a final training keeps its checkpoint, below the search's folder."""
-    return f"final/{trial_id}-{seed}"
+    return f"final/{trial_id}-{seed}-{num_epochs}"
 
 
 def _run(
