@@ -21,6 +21,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def _subnormal_numbers() -> None:
+    """Some library that another test has loaded may have switched them off, and hypothesis refuses to go on."""
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def made_set(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     """20 novel and 8 auxiliary classes with 5 made recordings each; 3 of the 8 are development classes."""

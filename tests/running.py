@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,11 @@ def tune(*arguments, cwd=ROOT, timeout=500, **environment):
     )
 
 
+def heed_interrupts():
+    """For a child process: a shell that put the tests into the background has them ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*arguments, log: Path, **environment):
     """Start the command in a process group of its own; what it prints goes to `log`."""
     with log.open("w") as file:
@@ -40,6 +46,7 @@ def start(*arguments, log: Path, **environment):
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=heed_interrupts,
         )
 
 

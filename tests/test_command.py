@@ -12,6 +12,7 @@ from typing import Annotated
 
 import pytest
 import typer
+from running import heed_interrupts
 
 from sldml.command import (
     cache_folder,
@@ -139,6 +140,7 @@ def process(*arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
 
 

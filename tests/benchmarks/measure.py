@@ -68,7 +68,9 @@ def reading(folder: Path) -> None:
 def batches(cache: Path) -> None:
     prepared = prepare(SyntheticData(), None, cache)
     signals = Signals.open(prepared.folder, torch.device("cpu"))
-    offsets, lengths = (torch.from_numpy(prepared.catalog[key].to_numpy(np.int64)) for key in ("offset", "length"))
+    offsets, lengths = (
+        torch.from_numpy(prepared.catalog[key].to_numpy(np.int64, copy=True)) for key in ("offset", "length")
+    )
     chosen = torch.randint(len(offsets), (256, 64), generator=torch.Generator().manual_seed(0))
     torch.set_num_threads(1)
 
