@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 import torch
 from small import trial_config
 
+from sldml import shipping
 from sldml.baselines import UNTRAINED_SEEDS, initialised
 from sldml.batches import Signals
 from sldml.config import NormalizeConfig
@@ -76,6 +78,12 @@ def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_pa
     return run
 
 
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The made set's few classes count as enough to choose by."""
+    monkeypatch.setattr(shipping, "FEWEST_CLASSES_TO_TRUST", 8)
+
+
 def check(outcome: dict[str, Any], expected: Matching, tmp_path: Path, split: Split, signals: Signals) -> Recognizer:
     """The saved model predicts as `expected` does, and what is said of it is what it does."""
     model = Recognizer.load(tmp_path / "model")
@@ -99,6 +107,7 @@ def threshold(matching: Matching, split: Split, signals: Signals) -> float:
     return calibrate(matching.between(signals, subset, subset), subset.labels, draws)
 
 
+@pytest.mark.usefixtures("trusted")
 def test_the_first_configurations_first_seed_ships_where_it_is_better_on_validation(
     send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
 ) -> None:
@@ -115,6 +124,7 @@ def test_the_first_configurations_first_seed_ships_where_it_is_better_on_validat
     assert model.threshold != pytest.approx(threshold(expected, made_split, made_signals))
 
 
+@pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("name", ["raw_1nn", "dtw_1nn", "untrained"])
 @pytest.mark.parametrize("val_accuracy", [0.5, 0.7])
 def test_a_training_free_way_that_is_as_good_ships_instead(
@@ -141,6 +151,7 @@ def test_a_training_free_way_that_is_as_good_ships_instead(
     assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals))
 
 
+@pytest.mark.usefixtures("trusted")
 def test_what_ships_does_not_depend_on_the_test(send: Any) -> None:
     past = history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4)
     for result in past.baselines.values():
@@ -149,3 +160,19 @@ def test_what_ships_does_not_depend_on_the_test(send: Any) -> None:
     for result in past.baselines.values():
         result["test"] = 0.0
     assert send(past, 0.59)["shipped"]["kind"] == "training_free"
+
+
+def test_with_too_few_classes_no_trained_model_is_trusted(send: Any) -> None:
+    past = history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4)
+    shipped = send(past, 0.99)["shipped"]
+    assert (shipped["kind"], shipped["baseline"]) == ("training_free", "dtw_1nn")
+    assert "with 8 auxiliary classes, 3 of them for validation" in shipped["reason"]
+
+
+def test_validation_without_classes_of_its_own_trusts_no_trained_model(
+    monkeypatch: pytest.MonkeyPatch, made_split: Split
+) -> None:
+    development = dataclasses.replace(made_split.development, measure="map_at_r")
+    monkeypatch.setattr(shipping, "FEWEST_CLASSES_TO_TRUST", 2)
+    assert "no classes of its own" in str(shipping._doubt(development, 0.99, "dtw_1nn", 0.1))
+    assert shipping._doubt(made_split.development, 0.99, "dtw_1nn", 0.1) is None
