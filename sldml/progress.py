@@ -41,6 +41,7 @@ class ProgressPrinter:
     def counting(self, what: str) -> Any:
         """A function (done, of) that shows how far `what` is."""
         self._end_bar()
+        self._last_told = time.monotonic()
 
         def show(done: int, of: int) -> None:
             self._show(what, done, of)

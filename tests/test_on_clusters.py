@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from running import ROOT, SMALL, tune
+from running import ROOT, SMALL, tune, wait_for
 
 from sldml.journal import read_history
 
@@ -64,11 +66,27 @@ def head(tmp_path, monkeypatch):
     }
     token_file.write_text("0123456789abcdef" * 4)
     ports = ["--port", "6391", "--dashboard-port", "8291", "--dashboard-agent-listen-port", "52391"]
-    started = [RAY, "start", "--head", "--num-cpus", "2", "--include-dashboard", "true", *ports]
-    ended = subprocess.run(started, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    yield environment
-    subprocess.run([RAY, "stop", "--force"], env=environment, capture_output=True, timeout=60, check=False)
+    command = [RAY, "start", "--head", "--block", "--num-cpus", "2", "--include-dashboard", "true", *ports]
+    # Ended by its process, not by `ray stop`, which would end every Ray on the machine.
+    with (tmp_path / "head.log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for(lambda: _answers("127.0.0.1", 8291), process, tmp_path / "head.log", timeout_s=120)
+        yield environment
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _answers(host, port):
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.mark.timeout(900)

@@ -122,8 +122,7 @@ def test_counts_are_told_seldom_and_at_the_end(watched: Watched, monkeypatch: py
             now += 1.0
             show(done, 12)
     assert watched.lines == [
-        "reading recordings: 1 of 12",
-        "reading recordings: 7 of 12",
+        "reading recordings: 6 of 12",
         "reading recordings: 12 of 12",
     ]
     assert plain(watched.text)
