@@ -8,57 +8,12 @@ share (`optimizer.lr`) lie beside `name`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Part(BaseModel):
-    """A frozen piece of configuration that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-
-
-class Choice(Part):
-    """A part with branches: `name` says which, and only the named branch may be set.
-
-    A subclass declares `name: Literal[...]` and, for each name with parameters, one optional field of that
-    name. The named branch is filled with its defaults when it is left out.
-    """
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_named_branch(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        filled = dict(data)
-        default = cls.model_fields["name"].default
-        name = filled.get("name", default)
-        for branch in cls.branches():
-            if branch == name:
-                if filled.get(branch) is None:
-                    filled[branch] = {}
-            elif filled.get(branch) is not None:
-                raise ValueError(f"`{branch}` is set while `name` is {name!r}: a branch needs its own name")
-        return filled
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """The names that may be chosen."""
-        return get_args(cls.model_fields["name"].annotation)
-
-    @classmethod
-    def branches(cls) -> tuple[str, ...]:
-        """The names whose branch has parameters of its own."""
-        return tuple(name for name in cls.names() if name in cls.model_fields)
-
-    @property
-    def chosen(self) -> Any:
-        """The parameters of the named branch; None where it has none."""
-        name = self.__dict__["name"]
-        return getattr(self, name) if name in self.branches() else None
-
+from sldml.dotted import flatten
+from sldml.parts import Choice, Part
 
 # ------------------------------------------------------------------------------------------ data, protocol
 
@@ -410,44 +365,3 @@ class TrialConfig(Part):
     def dotted(self) -> dict[str, Any]:
         """The same as one flat mapping from dotted path to value."""
         return dict(flatten(self.to_dict()))
-
-
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted path, leaf) of nested mappings; an empty mapping yields nothing."""
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def unflatten(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Invert `flatten`.
-
-    Raises:
-        ValueError: one path is the beginning of another.
-    """
-    nested: dict[str, Any] = {}
-    for path, value in dotted.items():
-        *parents, leaf = path.split(".")
-        node = nested
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise ValueError(f"{path!r}: {parent!r} is a value and cannot have parts")
-        if isinstance(node.get(leaf), dict):
-            raise ValueError(f"{path!r} is given a value, but has parts")
-        node[leaf] = value
-    return nested
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep-merge two nested mappings; `over` wins. A changed `name` drops the branch of the old one."""
-    merged = dict(base)
-    if "name" in over and "name" in base and over["name"] != base["name"]:
-        merged.pop(str(base["name"]), None)
-    for key, value in over.items():
-        old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
-    return merged

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from sldml.config import flatten
+from sldml.dotted import flatten
 from sldml.journal import OBJECTIVE, FinalRecord, History, Journal, TrialRecord, TrialState, apply_event
 
 if TYPE_CHECKING:

@@ -16,8 +16,10 @@ import pydantic
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic.fields import FieldInfo
 
-from sldml.config import Choice, Part, TrialConfig, merge
+from sldml.config import TrialConfig
+from sldml.dotted import merge
 from sldml.errors import InputError
+from sldml.parts import Choice, Part
 from sldml.spaces import Branches, Group, Leaf, Node, SearchSettings, SearchSpace, SpaceError, first_fault
 from sldml.yaml_lines import Document, load_value, load_yaml
 

@@ -13,8 +13,10 @@ import pydantic
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import Field
 
-from sldml.config import EncoderConfig, NormalizeConfig, Part, TrialConfig, flatten, merge, unflatten
+from sldml.config import EncoderConfig, NormalizeConfig, TrialConfig
+from sldml.dotted import flatten, merge, unflatten
 from sldml.errors import InputError
+from sldml.parts import Part
 
 Scalar = str | int | float | bool
 _PROBES = 200

@@ -6,7 +6,7 @@ import math
 import random
 from typing import Any
 
-from sldml.config import unflatten
+from sldml.dotted import unflatten
 from sldml.journal import FinalRecord, History, TrialRecord, TrialState
 
 START = 1_760_000_000.0

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from sldml.batches import Signals
-from sldml.config import TrialConfig, merge
+from sldml.config import TrialConfig
+from sldml.dotted import merge
 from sldml.protocols import Subset
 from sldml.signals import skeleton_writer
 

@@ -9,17 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sldml.config import (
-    Choice,
-    LossConfig,
-    MinerConfig,
-    NtuOneShot,
-    TrialConfig,
-    UtdMhadOneShot,
-    flatten,
-    merge,
-    unflatten,
-)
+from sldml.config import LossConfig, MinerConfig, NtuOneShot, TrialConfig, UtdMhadOneShot
+from sldml.dotted import flatten, merge, unflatten
+from sldml.parts import Choice
 
 CHOICES: dict[str, type[Choice]] = {
     path: field.annotation

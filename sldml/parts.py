@@ -1,0 +1,54 @@
+"""What parts of a configuration are: frozen, checked, and with branches where there is a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class Part(BaseModel):
+    """A frozen piece of configuration that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class Choice(Part):
+    """A part with branches: `name` says which, and only the named branch may be set.
+
+    A subclass declares `name: Literal[...]` and, for each name with parameters, one optional field of that
+    name. The named branch is filled with its defaults when it is left out.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_named_branch(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        filled = dict(data)
+        default = cls.model_fields["name"].default
+        name = filled.get("name", default)
+        for branch in cls.branches():
+            if branch == name:
+                if filled.get(branch) is None:
+                    filled[branch] = {}
+            elif filled.get(branch) is not None:
+                raise ValueError(f"`{branch}` is set while `name` is {name!r}: a branch needs its own name")
+        return filled
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names that may be chosen."""
+        return get_args(cls.model_fields["name"].annotation)
+
+    @classmethod
+    def branches(cls) -> tuple[str, ...]:
+        """The names whose branch has parameters of its own."""
+        return tuple(name for name in cls.names() if name in cls.model_fields)
+
+    @property
+    def chosen(self) -> Any:
+        """The parameters of the named branch; None where it has none."""
+        name = self.__dict__["name"]
+        return getattr(self, name) if name in self.branches() else None
