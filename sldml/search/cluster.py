@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,21 +52,34 @@ def connected(address: str | None) -> Iterator[None]:
     # A caller (a test, a notebook) may have its own connection; it stays the caller's.
     borrowed = ray.is_initialized()
     try:
-        if borrowed:
-            pass
-        elif address:
-            try:
-                ray.init(address=address, **quiet)
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise InputError(f"no Ray cluster answers at --address {address}: {reason}") from error
-        else:
-            # "local": else Ray would join a cluster that somebody started on this machine with `ray start`.
-            ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
+        if not borrowed:
+            with _sigterm_kept():
+                _connect(address, quiet)
         yield
     finally:
         if not borrowed:
             ray.shutdown()
+
+
+def _connect(address: str | None, quiet: dict[str, Any]) -> None:
+    if address is None:
+        # "local": else Ray would join a cluster that somebody started on this machine with `ray start`.
+        ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
+        return
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"no Ray cluster answers at --address {address}: {reason}") from error
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes SIGTERM over, in Python and in its native code; afterwards it does again what it did before."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def check_address(address: str | None) -> None:
