@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sldml.config import AugmentConfig
 from sldml.normalize import main_root, present_bodies, split_bodies, turn_about_y
-from sldml.signals import SKELETONS, Layout
+from sldml.signals import Layout
 
 NUM_WARP_WAVES = 3
 """A warp has this many cosine waves of speed, the slowest half a period long."""
@@ -88,7 +88,7 @@ def _turn_and_scale(
         return sensors
     bodies = split_bodies(signals, layout)
     present = present_bodies(bodies)
-    pivot = main_root(bodies, present, SKELETONS[layout.skeleton])[:, :1, None, None]
+    pivot = main_root(bodies, present, layout.skeleton)[:, :1, None, None]
     cosine, sine, factor = angle.cos(), angle.sin(), factor.view(-1, 1, 1, 1, 1)
     turned = turn_about_y(bodies, cosine, sine).mul_(factor)
     turned.add_(pivot - turn_about_y(pivot, cosine, sine) * factor).mul_(present[..., None, None])

@@ -21,7 +21,7 @@ def inventory_lines(prepared: PreparedSet, config: DataConfig) -> list[str]:
     """Counts per class and subject, lengths, files left out with their reasons, notes, and the folder."""
     catalog, meta, layout = prepared.catalog, prepared.meta, prepared.layout
     lengths, seconds = catalog["length"], catalog["length"] / catalog["rate_hz"]
-    body = f"{layout.num_bodies} x {layout.skeleton}" if layout.skeleton else "no body"
+    body = f"{layout.num_bodies} x {layout.skeleton.name}" if layout.skeleton else "no body"
     lines = [
         f"{describe(config)}: {meta['num_recordings']} recordings, {meta['num_frames']} frames of {layout.num_rows} "
         f"rows ({body}, {len(layout.sensors)} sensors)",

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sldml.config import NormalizeConfig
-from sldml.signals import SKELETONS, Layout, Skeleton
+from sldml.errors import InputError
+from sldml.signals import Layout, Skeleton
 
 SMALLEST_LENGTH = 1e-6
 """A torso or a shoulder line shorter than this (in the source's units) has no length to divide by."""
@@ -41,7 +42,7 @@ def normalize(signals: Tensor, config: NormalizeConfig, layout: Layout) -> Tenso
     parts = []
     if layout.skeleton is not None:
         bodies = split_bodies(signals, layout)
-        parts.append(_normalize_bodies(bodies, config, SKELETONS[layout.skeleton]).flatten(2, 3))
+        parts.append(_normalize_bodies(bodies, config, layout.skeleton).flatten(2, 3))
     if layout.sensors:
         sensors = signals[:, :, layout.body_rows :]
         if config.scale != "none":
@@ -87,12 +88,19 @@ def _normalize_bodies(bodies: Tensor, config: NormalizeConfig, skeleton: Skeleto
     else:
         changed = bodies
     if config.view == "face_camera":
+        if skeleton.view_joints is None:
+            raise InputError(
+                f"normalize.view face_camera: the skeleton {skeleton.name} declares no shoulders to face by"
+            )
+        left, right = skeleton.view_joints
         pivot = (first_root if config.center == "none" else torch.zeros_like(first_root))[:, :, None, None]
-        shoulders = bodies[:, :, 0, skeleton.right_shoulder] - bodies[:, :, 0, skeleton.left_shoulder]
+        shoulders = bodies[:, :, 0, right] - bodies[:, :, 0, left]
         cosine, sine = _turn_to_x(_mean_over_present(shoulders, present))
         changed = turn_about_y(changed - pivot, cosine, sine) + pivot
     factor = present.to(bodies.dtype)
     if config.scale == "torso":
+        if skeleton.scale_joints is None:
+            raise InputError(f"normalize.scale torso: the skeleton {skeleton.name} declares no joints to scale by")
         lower, upper = skeleton.scale_joints
         torso = (bodies[:, :, 0, upper] - bodies[:, :, 0, lower]).norm(dim=-1, keepdim=True)
         length = _mean_over_present(torso, present)

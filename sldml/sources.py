@@ -32,15 +32,18 @@ class RawSource:
     folder: Path
     files: tuple[Path, ...]
     layout: Layout
-    read: Callable[[Path], Recording]
-    """Reads one file; can be pickled. Raises RecordingError."""
+    read: Callable[..., Recording]
+    """Reads one file, given its path; can be pickled. Raises RecordingError."""
     notes: tuple[str, ...] = ()
     """What a person should know: which official list was applied, or that it was not there."""
+    facts: tuple[Any, ...] | None = None
+    """What a table says of each file, parallel to `files`: `read`'s second argument where there is one."""
 
     def key(self) -> str:
         """The same for the same files (relative path, size, time of change) read in the same way."""
+        facts = self.facts or (None,) * len(self.files)
         files = [(str(f.relative_to(self.folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in self.files]
-        return _digest([self.dataset, self.settings, files])
+        return _digest([self.dataset, self.settings, files, facts])
 
 
 def synthetic_key(config: SyntheticData) -> str:
@@ -48,7 +51,7 @@ def synthetic_key(config: SyntheticData) -> str:
     return _digest(["synthetic", _SYNTHETIC_FORMAT, config.model_dump()])
 
 
-def find_source(config: Ntu120Data | UtdMhadData, data_folder: Path | None) -> RawSource:
+def find_source(config: DataConfig, data_folder: Path | None) -> RawSource:
     """Find the raw files of a recorded dataset below the data folder.
 
     Raises:
@@ -70,6 +73,8 @@ def find_source(config: Ntu120Data | UtdMhadData, data_folder: Path | None) -> R
                 utd_mhad.layout(modality),
                 functools.partial(utd_mhad.read, modality=modality),
             )
+        case _:
+            raise ValueError(f"{config.dataset} has no raw files to be found")
 
 
 def make_source(config: SyntheticData, folder: Path) -> RawSource:
@@ -122,6 +127,8 @@ def describe(config: DataConfig) -> str:
             return f"UTD-MHAD ({modality})"
         case SyntheticData(seed=seed):
             return f"made recordings (generator seed {seed})"
+        case _:
+            return config.dataset
 
 
 def _ntu_source(folder: Path) -> RawSource:

@@ -7,11 +7,11 @@ from torch import Tensor
 from sldml.augment import augment, random_positions
 from sldml.config import AugmentConfig
 from sldml.normalize import present_bodies, split_bodies
-from sldml.signals import SKELETONS, Layout
+from sldml.signals import KINECT_V2, SKELETONS, Layout
 
 ROOT = SKELETONS["kinect_v2"].root
-BODIES = Layout("kinect_v2", 2)
-FUSED = Layout("kinect_v2", 2, {"acceleration": 8.0})
+BODIES = Layout(KINECT_V2, 2)
+FUSED = Layout(KINECT_V2, 2, {"acceleration": 8.0})
 SENSORS_ONLY = Layout(None, 0, {"acceleration": 8.0, "rotation": 1000.0})
 PARTS = {"time_warp": 0.6, "time_crop": 0.4, "rotation_deg": 90.0, "scale": 0.3, "noise": 0.1}
 SETTINGS = [*({part: value} for part, value in PARTS.items()), PARTS]

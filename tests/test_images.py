@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from sldml.config import RepresentationConfig
 from sldml.images import image_shape, represent, to_input
-from sldml.signals import Layout
+from sldml.signals import KINECT_V2, Layout
 
 LAYOUT = Layout(None, 0, {f"sensor{row}": 1.0 for row in range(5)})
 NAMES = RepresentationConfig.names()
@@ -101,7 +101,7 @@ def test_a_constant_recording_is_black() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("image_px", [None, 32])
 def test_every_representation_has_the_shape_it_says(name: str, image_px: int | None) -> None:
-    for layout in (LAYOUT, Layout("kinect_v2", 2)):
+    for layout in (LAYOUT, Layout(KINECT_V2, 2)):
         chosen = RepresentationConfig.model_validate({"name": name, "steps": 20, "image_px": image_px})
         images = represent(torch.randn(2, 20, layout.num_rows, 3), chosen, layout)
         assert images.shape == (2, *image_shape(chosen, layout))
@@ -127,7 +127,7 @@ def test_signals_of_another_length_are_refused() -> None:
 
 
 def test_only_the_first_bodies_and_all_sensors_are_drawn():
-    layout = Layout("kinect_v2", 2, {"acceleration": 8.0})
+    layout = Layout(KINECT_V2, 2, {"acceleration": 8.0})
     config = RepresentationConfig(steps=8, num_bodies=1, swap_axes={"value_range": "fixed", "half_range": 100.0})
     signals = torch.arange(51, dtype=torch.float32).view(1, 1, 51, 1).expand(1, 8, 51, 3)
     images = represent(signals, config, layout)

@@ -17,9 +17,9 @@ from sldml.matching import STEPS, Matching, dtw_distances, raw_distances
 from sldml.normalize import normalize
 from sldml.prepared import PreparedSet, prepare
 from sldml.protocols import Split, make_split
-from sldml.signals import Layout
+from sldml.signals import KINECT_V2, Layout
 
-LAYOUT = Layout("kinect_v2", 1)
+LAYOUT = Layout(KINECT_V2, 1)
 
 
 def recordings(count: int, steps: int, dim: int = 4, seed: int = 0) -> Tensor:

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from sldml.config import NormalizeConfig
 from sldml.normalize import main_root, normalize, present_bodies, split_bodies, turn_about_y
-from sldml.signals import SKELETONS, Layout
+from sldml.signals import KINECT_V2, SKELETONS, Layout
 
 KINECT = SKELETONS["kinect_v2"]
-TWO_BODIES = Layout("kinect_v2", 2, {"acceleration": 8.0, "rotation": 1000.0})
+TWO_BODIES = Layout(KINECT_V2, 2, {"acceleration": 8.0, "rotation": 1000.0})
 SENSORS_ONLY = Layout(None, 0, {"acceleration": 8.0, "rotation": 1000.0})
 OFF = {"center": "none", "scale": "none", "view": "as_recorded"}
 EVERYTHING = [
@@ -121,7 +121,7 @@ def test_facing_the_camera_points_the_mean_shoulder_line_along_x(center: str) ->
     signals = random_signals()
     bodies_of(signals)[1, 4:, 0] = 0
     after = bodies_of(normalize(signals, config(center=center, view="face_camera"), TWO_BODIES))
-    line = after[:, :, 0, KINECT.right_shoulder] - after[:, :, 0, KINECT.left_shoulder]
+    line = after[:, :, 0, KINECT.view_joints[1]] - after[:, :, 0, KINECT.view_joints[0]]
     mean = line.mean(dim=1)
     assert (mean[:, 0] > 0).all()
     torch.testing.assert_close(mean[:, 2], torch.zeros(3), atol=1e-5, rtol=0)
@@ -145,7 +145,7 @@ def _distances(bodies: Tensor) -> Tensor:
 def test_an_upright_shoulder_line_leaves_the_view_alone() -> None:
     signals = random_signals()
     bodies = bodies_of(signals)
-    bodies[:, :, 0, KINECT.right_shoulder] = bodies[:, :, 0, KINECT.left_shoulder] + torch.tensor([0, 0.3, 0])
+    bodies[:, :, 0, KINECT.view_joints[1]] = bodies[:, :, 0, KINECT.view_joints[0]] + torch.tensor([0, 0.3, 0])
     after = normalize(signals, config(view="face_camera"), TWO_BODIES)
     torch.testing.assert_close(after, signals, atol=1e-5, rtol=0)
 
@@ -153,7 +153,7 @@ def test_an_upright_shoulder_line_leaves_the_view_alone() -> None:
 @given(turn_deg=st.floats(-180, 180), size=st.floats(0.2, 5), x=st.floats(-3, 3), z=st.floats(-3, 3))
 @settings(max_examples=30, deadline=None)
 def test_everything_on_takes_out_place_size_and_view(turn_deg: float, size: float, x: float, z: float) -> None:
-    layout = Layout("kinect_v2", 2)
+    layout = Layout(KINECT_V2, 2)
     signals = random_signals(layout)
     turn = torch.full((3,), math.radians(turn_deg))
     moved = turn_about_y(signals, turn.cos(), turn.sin()) * size + torch.tensor([x, 0.5, z])

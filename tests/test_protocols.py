@@ -25,7 +25,7 @@ from sldml.protocols import (
     spread,
     union,
 )
-from sldml.signals import Layout, ntu
+from sldml.signals import KINECT_V2, Layout, ntu
 
 LENGTH = 10
 FIRST_FRAME = 1_000_000
@@ -315,7 +315,7 @@ def test_what_a_trial_receives_tells_nothing_of_novel_recordings(split: Split) -
         storage="/results/search",
         prepared="/cache/set",
         server=None,
-        layout=Layout("kinect_v2", 2),
+        layout=Layout(KINECT_V2, 2),
         development=split.development,
         threads=1,
     )

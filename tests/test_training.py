@@ -15,7 +15,7 @@ from sldml.embedding import encoder_input
 from sldml.encoders import build_encoder
 from sldml.prepared import PreparedSet
 from sldml.protocols import Split
-from sldml.signals import Layout
+from sldml.signals import KINECT_V2, Layout
 from sldml.training import DivergedError, EpochStats, Training, batches, recompute_activations
 
 AUGMENT = {"rotation_deg": 60.0, "scale": 0.2, "noise": 0.05, "time_warp": 0.4, "time_crop": 0.2}
@@ -364,7 +364,7 @@ def test_a_tiny_problem_by_its_classes() -> None:
         optimizer={"lr": 0.01},
         train={"min_steps_per_epoch": 20, "max_epochs": 4},
     )
-    training = Training(config, train, signals_of(values), Layout("kinect_v2", 1))
+    training = Training(config, train, signals_of(values), Layout(KINECT_V2, 1))
     assert training.batch_size == 4
     first = training.run_epoch()
     for _ in range(3):

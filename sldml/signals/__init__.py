@@ -6,6 +6,6 @@ raises `RecordingError` and nothing else for a file that it cannot read.
 
 from sldml.signals.layout import Layout
 from sldml.signals.recording import Recording, RecordingError
-from sldml.signals.skeletons import KINECT_V1, KINECT_V2, SKELETONS, Skeleton
+from sldml.signals.skeletons import HAND, KINECT_V1, KINECT_V2, SKELETONS, Skeleton
 
-__all__ = ["KINECT_V1", "KINECT_V2", "SKELETONS", "Layout", "Recording", "RecordingError", "Skeleton"]
+__all__ = ["HAND", "KINECT_V1", "KINECT_V2", "SKELETONS", "Layout", "Recording", "RecordingError", "Skeleton"]

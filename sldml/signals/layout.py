@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sldml.signals.skeletons import SKELETONS
+from sldml.signals.skeletons import Skeleton
 
 
 @dataclass(frozen=True)
@@ -14,19 +14,17 @@ class Layout:
     Raises ValueError where skeleton, bodies and sensors do not go together.
     """
 
-    skeleton: str | None
-    """A name in `SKELETONS`, or None where there is no body."""
+    skeleton: Skeleton | None
+    """None where there is no body."""
     num_bodies: int
     sensors: Mapping[str, float] = field(default_factory=dict)
     """A sensor's row name and its full scale, in its own unit: dividing by it gives values in [-1, 1]."""
 
     def __post_init__(self) -> None:
-        if self.skeleton is not None and self.skeleton not in SKELETONS:
-            raise ValueError(f"skeleton must be one of {', '.join(SKELETONS)}, but it is {self.skeleton!r}")
         if self.num_bodies < 0 or (self.skeleton is None) != (self.num_bodies == 0):
             raise ValueError(
                 "num_bodies must be 0 without a skeleton and positive with one, "
-                f"but they are {self.num_bodies} and {self.skeleton!r}"
+                f"but they are {self.num_bodies} and {None if self.skeleton is None else self.skeleton.name}"
             )
         for sensor, full_scale in self.sensors.items():
             if not 0 < full_scale < float("inf"):
@@ -37,7 +35,7 @@ class Layout:
     @property
     def body_rows(self) -> int:
         """How many rows, from the first on, belong to bodies."""
-        return 0 if self.skeleton is None else self.num_bodies * SKELETONS[self.skeleton].num_joints
+        return 0 if self.skeleton is None else self.num_bodies * self.skeleton.num_joints
 
     @property
     def num_rows(self) -> int:
@@ -47,13 +45,14 @@ class Layout:
     @property
     def row_names(self) -> tuple[str, ...]:
         """Joint names (``body2.`` and so on before those of further bodies), then sensor names."""
-        joints = () if self.skeleton is None else SKELETONS[self.skeleton].joint_names
+        joints = () if self.skeleton is None else self.skeleton.joint_names
         bodies = [("" if body == 0 else f"body{body + 1}.") for body in range(self.num_bodies)]
         return (*(body + joint for body in bodies for joint in joints), *self.sensors)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `from_json`."""
-        return {"skeleton": self.skeleton, "num_bodies": self.num_bodies, "sensors": dict(self.sensors)}
+        skeleton = None if self.skeleton is None else self.skeleton.to_json()
+        return {"skeleton": skeleton, "num_bodies": self.num_bodies, "sensors": dict(self.sensors)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Layout":
@@ -61,4 +60,5 @@ class Layout:
         if set(values) != {"skeleton", "num_bodies", "sensors"}:
             raise ValueError(f"a layout has skeleton, num_bodies and sensors, but found {sorted(values)}")
         sensors = {str(name): float(scale) for name, scale in values["sensors"].items()}
-        return cls(values["skeleton"], int(values["num_bodies"]), sensors)
+        skeleton = None if values["skeleton"] is None else Skeleton.from_json(values["skeleton"])
+        return cls(skeleton, int(values["num_bodies"]), sensors)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from sldml.signals.files import read_bytes
 from sldml.signals.layout import Layout
 from sldml.signals.recording import Recording, RecordingError
+from sldml.signals.skeletons import KINECT_V2
 
-LAYOUT = Layout(skeleton="kinect_v2", num_bodies=2)
+LAYOUT = Layout(skeleton=KINECT_V2, num_bodies=2)
 RATE_HZ = 30.0
 MISSING_LIST = "NTU_RGBD120_samples_with_missing_skeletons.txt"
 

@@ -1,6 +1,8 @@
 """The skeletons of the sources: names, tree, and the joints that centre, scale and turn a body."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,14 +15,52 @@ class Skeleton:
     """The joint nearer to the root; -1 for the root itself."""
     root: int
     """The joint that stands for the body's place."""
-    scale_joints: tuple[int, int]
-    """The torso's two ends: their distance is the body's size."""
-    left_shoulder: int
-    right_shoulder: int
-    left_hip: int
-    right_hip: int
+    scale_joints: tuple[int, int] | None
+    """The torso's two ends: their distance is the body's size. None where nothing measures it."""
+    view_joints: tuple[int, int] | None
+    """Left and right shoulder: the line from one to the other says where the body faces."""
+    reference_joints: tuple[int, ...]
+    """What TSRJI looks from: shoulders and hips."""
     walk_start: int
     """Where `walk` begins: the middle of the spine."""
+
+    def __post_init__(self) -> None:
+        if reason := self._fault():
+            raise ValueError(f"skeleton {self.name}: {reason}")
+
+    def _fault(self) -> str | None:
+        count = len(self.joint_names)
+        if not count or len(set(self.joint_names)) != count:
+            return "needs joints, each with a name of its own"
+        if len(self.parents) != count:
+            return f"{count} joints need as many parents, but there are {len(self.parents)}"
+        named = (self.root, self.walk_start, *(self.scale_joints or ()), *(self.view_joints or ()))
+        for joint in (*named, *self.reference_joints):
+            if not 0 <= joint < count:
+                return f"joints are counted from 0 to {count - 1}, but {joint} is named"
+        if list(self.parents).count(-1) != 1:
+            return f"exactly one joint has no parent, but {list(self.parents).count(-1)} have none"
+        for joint in range(count):
+            seen: set[int] = set()
+            while joint != -1:
+                if joint in seen or not -1 <= self.parents[joint] < count:
+                    return f"the parents of {self.joint_names[joint]} do not lead to the joint without a parent"
+                seen.add(joint)
+                joint = self.parents[joint]
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Skeleton":
+        """From what `to_json` gave. Raises ValueError where a key is missing, unknown, or makes no tree."""
+        try:
+            plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            return cls(**plain)
+        except TypeError as error:
+            raise ValueError(f"no skeleton: {error}") from None
 
     @property
     def num_joints(self) -> int:
@@ -60,10 +100,8 @@ KINECT_V2 = Skeleton(
     parents=(-1, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 7, 21, 11, 23),
     root=0,
     scale_joints=(0, 20),
-    left_shoulder=4,
-    right_shoulder=8,
-    left_hip=12,
-    right_hip=16,
+    view_joints=(4, 8),
+    reference_joints=(4, 8, 12, 16),
     walk_start=1,
 )  # fmt: skip
 """NTU RGB+D (Shahroudy et al. 2016, https://arxiv.org/abs/1604.02808, figure 2); the paper's joint 1 is 0."""
@@ -80,12 +118,13 @@ KINECT_V1 = Skeleton(
     parents=(1, 2, 3, -1, 1, 4, 5, 6, 1, 8, 9, 10, 3, 12, 13, 14, 3, 16, 17, 18),
     root=3,
     scale_joints=(1, 3),
-    left_shoulder=4,
-    right_shoulder=8,
-    left_hip=12,
-    right_hip=16,
+    view_joints=(4, 8),
+    reference_joints=(4, 8, 12, 16),
     walk_start=2,
 )  # fmt: skip
 """UTD-MHAD (Chen et al. 2015, https://personal.utdallas.edu/~kehtar/UTD-MHAD.html)."""
 
-SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (KINECT_V2, KINECT_V1)}
+HAND = Skeleton("hand", ("hand",), (-1,), 0, scale_joints=None, view_joints=None, reference_joints=(), walk_start=0)
+"""A single followed point, as Simitate has it."""
+
+SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (KINECT_V2, KINECT_V1, HAND)}

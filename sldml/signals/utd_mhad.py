@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sldml.signals.layout import Layout
 from sldml.signals.matlab import read_array
 from sldml.signals.recording import Recording, RecordingError
+from sldml.signals.skeletons import KINECT_V1
 
 MODALITIES = ("skeleton", "inertial", "fused")
 SENSORS = {"acceleration": 8.0, "rotation": 1000.0}
@@ -21,9 +22,9 @@ SENSORS = {"acceleration": 8.0, "rotation": 1000.0}
 
 _RATE_HZ = {"skeleton": 30.0, "inertial": 50.0, "fused": 30.0}
 _LAYOUTS = {
-    "skeleton": Layout("kinect_v1", 1),
+    "skeleton": Layout(KINECT_V1, 1),
     "inertial": Layout(None, 0, SENSORS),
-    "fused": Layout("kinect_v1", 1, SENSORS),
+    "fused": Layout(KINECT_V1, 1, SENSORS),
 }
 _FOLDERS = {"skeleton": "Skeleton", "inertial": "Inertial"}
 _NAME = re.compile(r"a(\d{1,3})_s(\d{1,3})_t(\d{1,3})_(skeleton|inertial)", re.ASCII)

@@ -1,0 +1,81 @@
+"""Optimisers, schedules, batches, and how long and how validated."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sldml.parts import Choice, Part
+
+
+class AdamW(Part):
+    """AdamW (Loshchilov and Hutter, 2019)."""
+
+    beta2: float = Field(0.999, gt=0.0, lt=1.0)
+
+
+class RmsProp(Part):
+    """RMSprop, the optimiser of the published SL-DML settings."""
+
+    alpha: float = Field(0.99, gt=0.0, lt=1.0)
+    momentum: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+class OptimizerConfig(Choice):
+    """What moves the weights of encoder and head."""
+
+    name: Literal["adamw", "rmsprop"] = "adamw"
+    lr: float = Field(1.0e-3, gt=0.0, le=10.0)
+    weight_decay: float = Field(1.0e-4, ge=0.0, le=1.0)
+    adamw: AdamW | None = None
+    rmsprop: RmsProp | None = None
+
+
+class Cosine(Part):
+    """Half a cosine from the full learning rate to `final_fraction` of it, after a linear warm-up."""
+
+    warmup_epochs: float = Field(1.0, ge=0.0, le=100.0)
+    final_fraction: float = Field(0.01, ge=0.0, le=1.0)
+
+
+class Step(Part):
+    """The learning rate is multiplied by `gamma` every `every_epochs` epochs."""
+
+    every_epochs: int = Field(10, ge=1)
+    gamma: float = Field(0.1, gt=0.0, le=1.0)
+
+
+class ScheduleConfig(Choice):
+    """How the learning rate changes over the steps of the training."""
+
+    name: Literal["constant", "cosine", "step"] = "cosine"
+    cosine: Cosine | None = None
+    step: Step | None = None
+
+
+class BatchConfig(Part):
+    """A batch is `num_classes` random classes with `samples_per_class` recordings each."""
+
+    num_classes: int = Field(16, ge=2, le=512)
+    samples_per_class: int = Field(4, ge=2, le=128)
+
+
+class TrainConfig(Part):
+    """Length and limits of the training."""
+
+    max_epochs: int = Field(20, ge=1, le=10_000)
+    min_steps_per_epoch: int = Field(1, ge=1)
+    """An epoch sees as many recordings as there are, but takes at least this many steps."""
+    gradient_clip: float | None = Field(None, gt=0.0)
+    mixed_precision: Literal["auto", "off"] = "auto"
+    """`auto`: bfloat16 autocast on a GPU that has it, nothing on a CPU."""
+
+
+class EvaluationConfig(Part):
+    """How one-shot accuracy is measured on validation classes."""
+
+    num_draws: int = Field(100, ge=1, le=10_000)
+    """Random draws of one exemplar per class; the accuracy is their mean."""
+    seed: int = Field(0, ge=0)
+    """Seed of the draws: the same for all trials, so that they are compared on the same ones."""
