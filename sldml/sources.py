@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sldml.config import DataConfig, Ntu120Data, SyntheticData, UtdMhadData
+from sldml.config import DataConfig, ImageFolderData, ManifestData, Ntu120Data, SimitateData, SyntheticData, UtdMhadData
 from sldml.errors import InputError
-from sldml.signals import Layout, Recording, ntu, synthetic, utd_mhad
+from sldml.signals import Layout, Recording, declared_files, image_folder, manifest, ntu, simitate, synthetic, utd_mhad
 
 _NTU_ORIGIN = "NTU RGB+D 120 skeletons, to be requested from rose1.ntu.edu.sg/dataset/actionRecognition"
 _UTD_ORIGIN = "UTD-MHAD, from personal.utdallas.edu/~kehtar/UTD-MHAD.html"
+_SIMITATE_ORIGIN = "Simitate, from agas.uni-koblenz.de/simitate"
+_IMAGES_ORIGIN = "published images, {train,test,samples,val,val_samples}/<class>/*.png; data.folder says where they lie"
 _SYNTHETIC_FORMAT = 1
 """Raised whenever the generator's recordings change, so that sets made by an older one are not found."""
 
@@ -42,7 +44,7 @@ class RawSource:
     def key(self) -> str:
         """The same for the same files (relative path, size, time of change) read in the same way."""
         facts = self.facts or (None,) * len(self.files)
-        files = [(str(f.relative_to(self.folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in self.files]
+        files = [(str(f.relative_to(self.folder)), *_size_and_time(f)) for f in self.files]
         return _digest([self.dataset, self.settings, files, facts])
 
 
@@ -73,21 +75,33 @@ def find_source(config: DataConfig, data_folder: Path | None) -> RawSource:
                 utd_mhad.layout(modality),
                 functools.partial(utd_mhad.read, modality=modality),
             )
+        case SimitateData():
+            folder = _dataset_folder(data_folder, "simitate", _SIMITATE_ORIGIN, lambda f: simitate.find(f) or None)
+            files = simitate.find(folder)
+            _require_files(files, folder, "<category>/<class>/<person>/<sequence>/*.csv", _SIMITATE_ORIGIN)
+            return RawSource("simitate", {}, folder, tuple(files), simitate.LAYOUT, simitate.read)
+        case ImageFolderData(folder=name, image_px=image_px):
+            folder = _dataset_folder(data_folder, name, _IMAGES_ORIGIN, image_folder.find)
+            return _images_source(folder, image_px)
+        case ManifestData():
+            return _manifest_source(config, data_folder)
         case _:
             raise ValueError(f"{config.dataset} has no raw files to be found")
 
 
 def make_source(config: SyntheticData, folder: Path) -> RawSource:
-    """Write the made recordings as `.skeleton` files into `folder` and return them as a source."""
-    synthetic.generate(
-        synthetic.SyntheticSource(
-            seed=config.seed,
-            num_auxiliary=config.num_auxiliary,
-            recordings_per_class=config.recordings_per_class,
-        ),
+    """The made recordings as a source: each becomes a `.skeleton` file in `folder` while it is read."""
+    made = _synthetic_source(config)
+    planned = synthetic.plan(made)
+    return RawSource(
+        "synthetic",
+        config.model_dump(),
         folder,
+        tuple(folder / f"{name}.skeleton" for name, _, _ in planned),
+        ntu.LAYOUT,
+        functools.partial(synthetic.make_and_read, made),
+        facts=tuple((action, index) for _, action, index in planned),
     )
-    return RawSource("synthetic", config.model_dump(), folder, tuple(ntu.find(folder)), ntu.LAYOUT, ntu.read)
 
 
 def write_synthetic(config: SyntheticData, out: Path, progress: Callable[[int, int], None] | None = None) -> int:
@@ -99,9 +113,7 @@ def write_synthetic(config: SyntheticData, out: Path, progress: Callable[[int, i
     Raises:
         InputError: `out` holds something already, or cannot be written.
     """
-    made = synthetic.SyntheticSource(
-        seed=config.seed, num_auxiliary=config.num_auxiliary, recordings_per_class=config.recordings_per_class
-    )
+    made = _synthetic_source(config)
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
@@ -118,6 +130,12 @@ def write_synthetic(config: SyntheticData, out: Path, progress: Callable[[int, i
     return num_files
 
 
+def _synthetic_source(config: SyntheticData) -> synthetic.SyntheticSource:
+    return synthetic.SyntheticSource(
+        seed=config.seed, num_auxiliary=config.num_auxiliary, recordings_per_class=config.recordings_per_class
+    )
+
+
 def describe(config: DataConfig) -> str:
     """A few words for a person: the dataset and what of it."""
     match config:
@@ -125,6 +143,12 @@ def describe(config: DataConfig) -> str:
             return "NTU RGB+D 120"
         case UtdMhadData(modality=modality):
             return f"UTD-MHAD ({modality})"
+        case SimitateData():
+            return "Simitate (hand)"
+        case ImageFolderData(folder=name, image_px=image_px):
+            return f"pictures of {name} ({image_px} px)"
+        case ManifestData(folder=name, manifest=table):
+            return f"recordings of {Path(name) / table}"
         case SyntheticData(seed=seed):
             return f"made recordings (generator seed {seed})"
         case _:
@@ -149,6 +173,35 @@ def _ntu_source(folder: Path) -> RawSource:
     return RawSource("ntu120", settings, folder, tuple(files), ntu.LAYOUT, ntu.read, (note,))
 
 
+def _images_source(folder: Path, image_px: int) -> RawSource:
+    files = image_folder.find(folder)
+    _require_files(files, folder, "<role>/<class>/*.png", _IMAGES_ORIGIN)
+    return RawSource(
+        "image_folder",
+        {"image_px": image_px},
+        folder,
+        tuple(files),
+        image_folder.layout(image_px),
+        functools.partial(image_folder.read, image_px=image_px),
+    )
+
+
+def _manifest_source(config: ManifestData, data_folder: Path | None) -> RawSource:
+    if Path(config.folder).is_absolute():
+        data_folder = Path(config.folder)
+    origin = f"your recordings and {config.manifest}, which lists them; data.folder says where they lie"
+    folder = _dataset_folder(data_folder, config.folder, origin, lambda f: (f / config.manifest).is_file())
+    table = folder / config.manifest
+    if not table.is_file():
+        raise InputError(f"{table}: there is no such file ({origin})")
+    declared = config.format or manifest.format_beside(table)
+    found = manifest.find(table, allow_outside=config.allow_outside)
+    settings = {"reader": declared_files.READER_FORMAT, "format": declared.model_dump(mode="json")}
+    read = functools.partial(declared_files.read, declared=declared)
+    rows = declared_files.layout_of(declared)
+    return RawSource("manifest", settings, found.folder, found.files, rows, read, found.notes, found.rows)
+
+
 def _dataset_folder(data_folder: Path | None, name: str, origin: str, is_raw: Callable[[Path], object]) -> Path:
     """`<data folder>/<name>`, or the data folder itself where the raw files lie directly in it."""
     if data_folder is None:
@@ -170,6 +223,15 @@ def _dataset_folder(data_folder: Path | None, name: str, origin: str, is_raw: Ca
 def _require_files(files: list[Path], folder: Path, pattern: str, origin: str) -> None:
     if not files:
         raise InputError(f"{folder}: no file {pattern} in it ({origin}). To try without data: --space demo")
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """In bytes and nanoseconds; a file that is not there (a table may name one) has neither."""
+    try:
+        state = file.stat()
+    except (OSError, ValueError):
+        return -1, -1
+    return state.st_size, state.st_mtime_ns
 
 
 def _digest(content: Any) -> str:

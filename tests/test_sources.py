@@ -3,12 +3,13 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small import write_recording
 
-from sldml.config import DataConfig, Ntu120Data, SyntheticData, UtdMhadData
+from sldml.config import DataConfig, Ntu120Data, SimitateData, SyntheticData, UtdMhadData
 from sldml.errors import InputError
-from sldml.signals import ntu, utd_mhad
+from sldml.signals import ntu, simitate, synthetic, utd_mhad
 from sldml.sources import describe, find_source, make_source, synthetic_key
 
 NAMES = ["S001C001P001R001A001", "S001C001P001R001A002", "S001C001P001R001A003"]
@@ -24,12 +25,18 @@ def data(tmp_path: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
     (tmp_path / "data/utd_mhad/Inertial/a1_s2_t1_inertial.mat").unlink()
+    for where in ("motions/wave/person_1/seq_2", "basic_motions/heart/person_1/seq_1"):
+        path = tmp_path / "data/simitate" / where / "hand.csv"
+        path.parent.mkdir(parents=True)
+        path.touch()
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize(("config", "name"), [(Ntu120Data(), "ntu"), (UtdMhadData(), "utd_mhad")])
+@pytest.mark.parametrize(
+    ("config", "name"), [(Ntu120Data(), "ntu"), (UtdMhadData(), "utd_mhad"), (SimitateData(), "simitate")]
+)
 def test_missing_data_says_what_was_looked_for_and_how_to_do_without(
-    tmp_path: Path, config: Ntu120Data | UtdMhadData, name: str
+    tmp_path: Path, config: DataConfig, name: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bare" / name).mkdir(parents=True)
@@ -65,6 +72,15 @@ def test_the_data_folder_may_be_the_dataset_itself(data: Path) -> None:
     flat = data / "ntu/some/where"
     assert find_source(Ntu120Data(), flat).folder == flat
     assert find_source(UtdMhadData(), data / "utd_mhad").folder == data / "utd_mhad"
+    assert find_source(SimitateData(), data / "simitate").folder == data / "simitate"
+
+
+def test_simitate_files_are_found_in_their_categories(data: Path) -> None:
+    (data / "simitate/notes.csv").touch()
+    source = find_source(SimitateData(), data)
+    assert [path.parts[-5] for path in source.files] == ["basic_motions", "motions"]
+    assert source.dataset == "simitate"
+    assert source.layout == simitate.LAYOUT
 
 
 @pytest.mark.parametrize(("modality", "subjects"), [("skeleton", [1, 2]), ("inertial", [1]), ("fused", [1])])
@@ -115,7 +131,7 @@ def test_the_official_list_is_honoured_and_part_of_the_key(data: Path) -> None:
 
 
 def test_readers_travel_to_other_processes(data: Path) -> None:
-    for config in (Ntu120Data(), UtdMhadData(modality="fused")):
+    for config in (Ntu120Data(), UtdMhadData(modality="fused"), SimitateData()):
         source = find_source(config, data)
         pickle.loads(pickle.dumps(source.read))
     read = pickle.loads(pickle.dumps(find_source(Ntu120Data(), data).read))
@@ -127,8 +143,25 @@ def test_made_recordings_are_written_as_ntu_files(tmp_path: Path) -> None:
     source = make_source(config, tmp_path)
     assert len(source.files) == (20 + 4) * 2
     assert source.layout == ntu.LAYOUT
-    assert "S001C003P008R001A001.skeleton" in {path.name for path in source.files}
-    assert source.read(source.files[0]).label == "A001"
+    assert source.facts is not None
+    facts = {path.stem: fact for path, fact in zip(source.files, source.facts, strict=True)}
+    assert list(facts) == sorted(facts)
+    # Each is made while it is read, and is the very recording that `generate` writes.
+    written = synthetic.generate(synthetic.SyntheticSource(0, 4, 2), tmp_path / "written")
+    assert [path.stem for path in written] == list(facts)
+    for path in written[::13]:
+        made = source.read(tmp_path / "made" / path.name, facts[path.stem])
+        assert (made.name, made.label) == (path.stem, path.stem[-4:])
+        assert np.array_equal(made.values, ntu.read(path).values)
+    assert [path for path in (tmp_path / "made").rglob("*") if path.is_file()] == []
+
+
+def test_where_made_recordings_cannot_be_written_it_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    source = make_source(SyntheticData(num_auxiliary=4, recordings_per_class=2), tmp_path / "taken/raw")
+    assert source.facts is not None
+    with pytest.raises(InputError, match=r"taken/raw: made recordings cannot be written \(.*SLDML_CACHE"):
+        source.read(source.files[0], source.facts[0])
 
 
 def test_every_setting_of_made_recordings_is_in_their_key() -> None:
@@ -144,6 +177,7 @@ def test_every_setting_of_made_recordings_is_in_their_key() -> None:
     [
         (Ntu120Data(), "NTU RGB+D 120"),
         (UtdMhadData(modality="fused"), "UTD-MHAD (fused)"),
+        (SimitateData(), "Simitate (hand)"),
         (SyntheticData(seed=3), "made recordings (generator seed 3)"),
     ],
 )

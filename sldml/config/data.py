@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sldml.config.recording_format import RecordingFormat
 from sldml.parts import Part
 
 
@@ -47,6 +48,21 @@ class ImageFolderData(Part):
     """Images are brought to this side when they are imported."""
 
 
+class ManifestData(Part):
+    """Any other recordings: a table `path,label,subject[,rate_hz,…]` over files whose numbers `format` explains."""
+
+    dataset: Literal["manifest"] = "manifest"
+    folder: str = "."
+    """Below the data folder, or absolute."""
+    manifest: str = "manifest.csv"
+    """CSV or Parquet, in that folder; its paths are relative to its own folder."""
+    allow_outside: bool = False
+    """Whether paths may lead out of the manifest's folder."""
+    format: RecordingFormat | None = None
+    """None: in the YAML file beside the manifest, which has its name."""
+
+
 DataConfig = Annotated[
-    Ntu120Data | UtdMhadData | SyntheticData | SimitateData | ImageFolderData, Field(discriminator="dataset")
+    Ntu120Data | UtdMhadData | SyntheticData | SimitateData | ImageFolderData | ManifestData,
+    Field(discriminator="dataset"),
 ]

@@ -4,8 +4,8 @@ Every reader module has ``find(folder)``, the files that it would read, and ``re
 raises `RecordingError` and nothing else for a file that it cannot read.
 """
 
-from sldml.signals.layout import Layout
+from sldml.signals.layout import Layout, Rows
 from sldml.signals.recording import Recording, RecordingError
 from sldml.signals.skeletons import HAND, KINECT_V1, KINECT_V2, SKELETONS, Skeleton
 
-__all__ = ["HAND", "KINECT_V1", "KINECT_V2", "SKELETONS", "Layout", "Recording", "RecordingError", "Skeleton"]
+__all__ = ["HAND", "KINECT_V1", "KINECT_V2", "SKELETONS", "Layout", "Recording", "RecordingError", "Rows", "Skeleton"]

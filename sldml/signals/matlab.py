@@ -29,24 +29,28 @@ _NUMBERS = range(6, 16)
 _COMPLEX, _LOGICAL = 0x0800, 0x0200
 
 
-def read_array(path: Path, name: str) -> NDArray[np.float64]:
-    """The array `name`, in its own shape.
+def read_array(path: Path, name: str | None, *, finite: bool = True) -> NDArray[np.float64]:
+    """The array `name` (None: the only one there is), in its own shape.
 
     Raises RecordingError for a file that is no MATLAB 5 file, is cut or garbled, does not hold `name` exactly
-    once, or holds it as anything but real, finite numbers.
+    once, or holds it as anything but real numbers, which must be finite unless `finite` is False.
     """
     data = read_bytes(path)
     try:
         order = _byte_order(data)
-        found = [matrix for matrix in _matrices(memoryview(data), order) if _name_of(matrix, order) == name]
+        held = [(_name_of(matrix, order), matrix) for matrix in _matrices(memoryview(data), order)]
+        found = [(own, matrix) for own, matrix in held if (own == name if name is not None else own)]
+        if name is None and len(found) != 1:
+            raise ValueError(f"holds {len(found)} arrays ({', '.join(own for own, _ in found[:8])}), not one")
         if len(found) != 1:
             raise ValueError(f"must hold {name} once, but holds it {len(found)} times")
-        values = _numbers(found[0], order, name)
+        name, matrix = found[0]
+        values = _numbers(matrix, order, name)
     except zlib.error as error:
         raise RecordingError(path, f"is a garbled MATLAB file: {error}") from None
     except ValueError as error:
         raise RecordingError(path, str(error)) from None
-    if not np.isfinite(values).all():
+    if finite and not np.isfinite(values).all():
         place = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
         raise RecordingError(path, f"{name} must be finite, but at {place} it is not")
     return values

@@ -44,8 +44,8 @@ class Recording:
     """The action's class: ``A001``, ``a1``."""
     subject: str
     """Who performs it: ``P008``, ``s1``."""
-    details: Mapping[str, int] = field(default_factory=dict)
-    """What else the source knows: setup, camera and replication (NTU), trial (UTD-MHAD)."""
+    details: Mapping[str, int | str] = field(default_factory=dict)
+    """What else the source knows: setup, camera and replication (NTU), trial (UTD-MHAD), role (image folders)."""
 
     def __post_init__(self) -> None:
         if reason := self._fault():

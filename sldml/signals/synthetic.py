@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sldml.signals import skeleton_writer
+from sldml.errors import InputError
+from sldml.signals import ntu, skeleton_writer
 from sldml.signals.ntu import parse_name
+from sldml.signals.recording import Recording
 from sldml.signals.synthetic_motion import NUM_KINDS, draw_action, draw_subject, perform, see
 
 Joints = NDArray[np.float64]
@@ -90,14 +92,42 @@ def generate(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for action in sorted((*NOVEL, *source.auxiliary)):
-        for index, name in enumerate(_names(source, action)):
-            path = folder / f"{name}.skeleton"
-            skeleton_writer.write(path, _frames(source, action, index, name))
-            paths.append(path)
-            if progress is not None:
-                progress(len(paths), source.num_recordings)
-    return sorted(paths)
+    for name, action, index in plan(source):
+        path = folder / f"{name}.skeleton"
+        skeleton_writer.write(path, _frames(source, action, index, name))
+        paths.append(path)
+        if progress is not None:
+            progress(len(paths), source.num_recordings)
+    return paths
+
+
+def plan(source: SyntheticSource) -> list[tuple[str, int, int]]:
+    """Name, class and index within it of each recording that the source has, sorted by name."""
+    actions = sorted((*NOVEL, *source.auxiliary))
+    return sorted((name, action, index) for action in actions for index, name in enumerate(_names(source, action)))
+
+
+def make_and_read(source: SyntheticSource, path: Path, place: tuple[int, int]) -> Recording:
+    """The recording of class and index `place`, named as `path`, through a file beside it that is removed again.
+
+    The file lies in a folder of this process: a killed parent's last worker may be at the same recording still.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    file = path.parent / str(os.getpid()) / path.name
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        skeleton_writer.write(file, _frames(source, *place, path.stem))
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: made recordings cannot be written ({error.strerror}): make room, or choose another folder "
+            "by SLDML_CACHE"
+        ) from error
+    try:
+        return ntu.read(file)
+    finally:
+        file.unlink()
 
 
 def _names(source: SyntheticSource, action: int) -> Iterator[str]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as made
 from scipy.io import savemat
 
 from sldml.signals import Recording, RecordingError, utd_mhad
@@ -119,6 +120,34 @@ def test_other_files_are_refused(tmp_path, skeleton, samples):
         utd_mhad.read(path, "inertial")
     with pytest.raises(RecordingError, match="the name must be like"):
         utd_mhad.read(tmp_path / "jump.mat")
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_array_is_read_or_refused_by_its_shape_and_values(tmp_path_factory, data):
+    """Other numbers of joints, axes and frames, none of them, and values that are no measurement."""
+    folder = tmp_path_factory.mktemp("arrays")
+    shape = data.draw(st.tuples(*(st.sampled_from([good, good, good, 0, 1, 25]) for good in (20, 3, 5))))
+    values = np.zeros(shape)
+    if values.size:
+        place = data.draw(st.integers(0, values.size - 1))
+        values.flat[place] = data.draw(st.sampled_from([1.0, -2.5, np.nan, np.inf, -np.inf, 1e39, -1e300]))
+    samples = data.draw(made.arrays(np.float64, st.tuples(st.integers(0, 4), st.sampled_from([6, 6, 6, 5]))))
+    bodies, wearable = write_pair(folder, values, samples)
+    limit = np.finfo(np.float32).max
+    good = shape[:2] == (20, 3) and shape[2] > 1 and bool((np.abs(values) <= limit).all())
+    good_samples = samples.shape[1] == 6 and len(samples) > 1 and bool((np.abs(samples) <= limit).all())
+    for path, modality, expected in [(bodies, "skeleton", good), (wearable, "inertial", good_samples)]:
+        try:
+            recording = utd_mhad.read(path, modality)
+        except RecordingError:
+            recording = None
+        assert (recording is not None) == expected
+    try:
+        assert utd_mhad.read(bodies, "fused").values.shape == (shape[2], 22, 3)
+        assert good
+    except RecordingError:
+        assert not (good and good_samples)
 
 
 @pytest.mark.parametrize("do_compression", [False, True])

@@ -1,0 +1,208 @@
+"""How the numbers lie in the files of a person's own dataset: `data.format`, or a YAML beside the manifest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from sldml.parts import Part
+
+Axis = Literal["frames", "bodies", "rows", "values"]
+LENGTHS_M = {
+    "metre": 1.0, "m": 1.0, "centimetre": 0.01, "cm": 0.01, "millimetre": 0.001, "mm": 0.001, "inch": 0.0254,
+    "foot": 0.3048,
+}  # fmt: skip
+"""The units of length that `unit` may name, in metres."""
+TIMES_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+"""The units that `time_unit` may name, in seconds."""
+AXES = {"x": 0, "y": 1, "z": 2}
+KNOWN_SKELETONS = ("kinect_v2", "kinect_v1", "hand")
+"""Skeletons that can be meant by their name alone (`sldml.signals.SKELETONS`)."""
+
+
+def _regular_expression(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"no regular expression ({error})") from None
+    return pattern
+
+
+def _encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError("no encoding of text that Python knows (utf-8, utf-16, latin-1, cp1252 …)") from None
+    return name
+
+
+def _length(unit: str | float) -> str | float:
+    if isinstance(unit, str) and unit not in LENGTHS_M:
+        raise ValueError(f"a unit is one of {', '.join(LENGTHS_M)}, or a number of metres")
+    if not isinstance(unit, str) and not 0 < unit < float("inf"):
+        raise ValueError("a number of metres must be positive")
+    return unit
+
+
+class SkeletonFormat(Part):
+    """The joints of one body and what they are for. `{name: kinect_v1}` alone means a skeleton that is known."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    name: str = "skeleton"
+    joints: tuple[str, ...] = ()
+    """Names, in the order in which they lie in a file (or as `rows` says)."""
+    parents: dict[str, str] = Field(default_factory=dict)
+    """`joint: its parent`, all but one joint; left out, every joint hangs on `root`."""
+    root: str | None = None
+    """The joint that stands for the body's place; None: the one without a parent."""
+    scale: tuple[str, str] | None = None
+    """Two joints whose distance is the body's size, such as both ends of the spine."""
+    face: tuple[str, str] | None = None
+    """Left and right shoulder: they say where the body looks."""
+    references: tuple[str, ...] | None = None
+    """Joints that TSRJI looks from; None: those of `face`, or the root."""
+    walk_start: str | None = None
+    """Where the walk of SkeleMotion and TSRJI begins; None: the root."""
+
+    @model_validator(mode="after")
+    def _is_a_tree(self) -> Self:
+        if not self.joints:
+            if self.name not in KNOWN_SKELETONS:
+                raise ValueError(f"a skeleton needs joints, or one of the names {', '.join(KNOWN_SKELETONS)}")
+            if self.model_fields_set - {"name"}:
+                raise ValueError(f"the skeleton {self.name} is known: leave the other keys out, or give joints too")
+            return self
+        if double := {joint for joint in self.joints if self.joints.count(joint) > 1}:
+            raise ValueError(f"joints: {min(double)} is there twice")
+        named: dict[str, Sequence[str | None]] = {
+            "parents": [*self.parents, *self.parents.values()],
+            "root": [self.root],
+            "scale": self.scale or (),
+            "face": self.face or (),
+            "references": self.references or (),
+            "walk_start": [self.walk_start],
+        }
+        for key, joints in named.items():
+            for joint in joints:
+                if joint is not None and joint not in self.joints:
+                    raise ValueError(f"{key}: {joint} is none of the joints")
+        for key, pair in (("scale", self.scale), ("face", self.face)):
+            if pair is not None and pair[0] == pair[1]:
+                raise ValueError(f"{key}: two different joints are needed, but both are {pair[0]}")
+        if self.parents:
+            self._check_parents()
+        elif self.root is None and len(self.joints) > 1:
+            raise ValueError("give parents (joint: its parent), or at least the root that all joints hang on")
+        return self
+
+    def _check_parents(self) -> None:
+        top = [joint for joint in self.joints if joint not in self.parents]
+        if len(top) != 1:
+            raise ValueError(f"parents: one joint must have none, but without one are: {', '.join(top) or 'no joint'}")
+        for joint in self.joints:
+            above, steps = joint, 0
+            while above != top[0] and steps <= len(self.joints):
+                above, steps = self.parents[above], steps + 1
+            if above != top[0]:
+                raise ValueError(f"parents: from {joint} they go round in a circle and never reach {top[0]}")
+
+
+class TextFormat(Part):
+    """What text files look like; all else that a file may be (`.npy`, `.npz`, `.mat`) says so itself."""
+
+    delimiter: str | None = Field(None, min_length=1)
+    """What stands between two numbers; None: `,` in .csv, a tab in .tsv, else any white space."""
+    decimal: Literal[".", ","] = "."
+    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
+    skip_lines: int = Field(0, ge=0)
+    """So many lines at the beginning are left out."""
+    comment: str | None = Field(None, min_length=1)
+    """From this on, the rest of a line is left out."""
+    ignore_lines: Annotated[str, AfterValidator(_regular_expression)] | None = None
+    """A regular expression: lines in which it is found are left out, such as the heading of each frame."""
+    header: bool = False
+    """Whether the first line that is left holds the columns' names."""
+
+    @model_validator(mode="after")
+    def _decimal_is_no_delimiter(self) -> Self:
+        if self.delimiter == self.decimal:
+            raise ValueError(f"delimiter and decimal cannot both be {self.decimal!r}")
+        return self
+
+
+Column = int | str
+"""A column by its number, counted from 1, or by its name in the header line."""
+
+
+class RecordingFormat(Part):
+    """What a file's numbers are, for any file that holds one recording.
+
+    The rows of a recording are the joints of `num_bodies` bodies, then the sensors. `columns`, `drop_columns` and
+    `time_column` choose from tables (text, or an array with two axes); what is left is brought to `order`.
+    """
+
+    skeleton: SkeletonFormat | None = None
+    num_bodies: int = Field(1, ge=1, le=8)
+    """With a skeleton: how many bodies a file holds; one that is absent is zeros."""
+    sensors: dict[str, float] = Field(default_factory=dict)
+    """`sensor: its full scale` in its own unit: what `normalize.scale` divides it by."""
+    rows: tuple[str, ...] | None = None
+    """The rows as they lie in a file, where not all joints and sensors do so in their order; others are dropped."""
+    order: tuple[Axis, ...] = ("frames", "rows", "values")
+    """Which axis is which, from the outermost to the innermost."""
+    values: tuple[str, ...] = ("x", "y", "z")
+    """What the numbers of a row are: x (right), y (up), z (depth), with - where they point the other way; other
+    names are dropped, and an axis that is not there is zero."""
+    unit: Annotated[str | float, AfterValidator(_length)] = "metre"
+    """Of the bodies; sensors keep their own."""
+    rate_hz: float | None = Field(None, gt=0)
+    """Frames a second; the manifest's column rate_hz goes before it."""
+    variable: str | None = None
+    """Which array of a `.npz` or `.mat` file; None: the only one."""
+    columns: tuple[Column | None, ...] | None = None
+    """Keep these columns, in this order; null puts zeros there."""
+    drop_columns: tuple[Column, ...] = ()
+    """Leave these columns out."""
+    time_column: Column | None = None
+    """The column of time stamps, from which the rate is computed; it is no signal itself."""
+    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    missing: Literal["refuse", "interpolate", "zero"] = "refuse"
+    """What to do where a number is missing: refuse the file, go straight from the last to the next, or take 0."""
+    missing_values: tuple[str | float, ...] = ("", "NA")
+    """What says that a number is missing, beside NaN: a text, or a number."""
+    text: TextFormat = TextFormat()
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> Self:
+        if self.skeleton is None and not self.sensors:
+            raise ValueError("a skeleton or sensors are needed: without them the rows have no meaning")
+        if self.skeleton is None and "num_bodies" in self.model_fields_set and self.num_bodies != 1:
+            raise ValueError("num_bodies needs a skeleton")
+        for sensor, full_scale in self.sensors.items():
+            if not full_scale > 0:
+                raise ValueError(f"sensors: the full scale of {sensor} must be positive, but it is {full_scale}")
+        self._check_axes()
+        if self.columns is not None and self.drop_columns:
+            raise ValueError("columns and drop_columns: give one of them")
+        numbers = [c for c in (*(self.columns or ()), *self.drop_columns, self.time_column) if isinstance(c, int)]
+        if any(number < 1 for number in numbers):
+            raise ValueError(f"columns are counted from 1, but {min(numbers)} is named")
+        if self.time_column is not None and self.order[0] != "frames":
+            raise ValueError("time_column needs frames as the first of order")
+        return self
+
+    def _check_axes(self) -> None:
+        if sorted(self.order) not in (["frames", "rows", "values"], ["bodies", "frames", "rows", "values"]):
+            raise ValueError("order names frames, rows and values once each (and bodies, where they are an axis)")
+        if "bodies" in self.order and (self.skeleton is None or self.sensors):
+            raise ValueError("order: bodies are an axis only where there is a skeleton and no sensor")
+        axes = [value.removeprefix("-") for value in self.values if value.removeprefix("-") in AXES]
+        if not axes or len(set(axes)) != len(axes):
+            raise ValueError(f"values need x, y or z, each at most once, but they are {', '.join(self.values)}")
+        rows = self.rows or ()
+        if double := {row for row in rows if rows.count(row) > 1}:
+            raise ValueError(f"rows: {min(double)} is there twice (give dropped rows names of their own)")
