@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 # The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -13,8 +13,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import typer
 
 from sldml.command import cache_folder, run_command, storage_folder
+from sldml.errors import InputError
 
-ABOUT = "Prepare the recordings of a search space, or write made recordings as NTU .skeleton files."
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from sldml.config import TrialConfig
+    from sldml.prepared import PreparedSet
+
+ABOUT = "Prepare or inspect the recordings of a search space, or write made recordings as NTU .skeleton files."
 EXAMPLES = """
 Examples:
 
@@ -22,23 +29,65 @@ Examples:
 
   python launch/prepare.py set --space utd_mhad --data ~/data --set data.modality=fused --strict
 
+  python launch/prepare.py inspect --space own --data ~/my-recordings
+
   python launch/prepare.py synthetic --out /tmp/made --num-auxiliary 30
 """
 
 
+SpaceOption = Annotated[str, typer.Option(help="Name under search_spaces/, or a YAML file.")]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
+]
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of the configuration.")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="A broken recording is fatal.")]
+StorageOption = Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")]
+
+
 def prepare_set(
-    space: Annotated[str, typer.Option(help="Name under search_spaces/, or a YAML file.")],
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of the configuration.")
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="A broken recording is fatal.")] = False,
-    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
+    space: SpaceOption,
+    data: DataOption = None,
+    settings: SettingsOption = None,
+    strict: StrictOption = False,
+    storage: StorageOption = None,
 ) -> None:
     """Find or make the prepared set that a search of this space would use, and say what is in it."""
     from sldml.inventory import inventory_lines
+
+    prepared, config = _prepared(space, data, settings, strict, storage)
+    for line in inventory_lines(prepared, config.data):
+        print(line)
+    print(f"to search: {_search_command(space, data, settings, storage)}")
+
+
+def inspect(
+    space: SpaceOption,
+    data: DataOption = None,
+    settings: SettingsOption = None,
+    strict: StrictOption = False,
+    storage: StorageOption = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Where the sheet of images goes (default: inspect/<space>.png in --storage)."),
+    ] = None,
+) -> None:
+    """Show what was understood of the recordings: counts, lengths, rates, extents, protocol, a sheet of images."""
+    from sldml.inspection import inspection_lines, inspection_sheet
+    from sldml.inventory import inventory_lines
+
+    prepared, config = _prepared(space, data, settings, strict, storage)
+    place = sheet or storage_folder(storage) / "inspect" / f"{Path(space).stem}.png"
+    for line in (*inventory_lines(prepared, config.data), *inspection_lines(prepared, config)):
+        print(line)
+    _write_picture(inspection_sheet(prepared, config), place.expanduser().absolute())
+    print(f"to search: {_search_command(space, data, settings, storage)}")
+
+
+def _prepared(
+    space: str, data: Path | None, settings: list[str] | None, strict: bool, storage: str | None
+) -> tuple[PreparedSet, TrialConfig]:
     from sldml.prepared import prepare
     from sldml.progress import ProgressPrinter
     from sldml.space_files import read_space
@@ -53,12 +102,25 @@ def prepare_set(
             strict=strict,
             progress=printer.counting("recordings read"),
         )
-    for line in inventory_lines(prepared, config.data):
-        print(line)
-    places = ["--storage", str(root)] if storage else []
+    return prepared, config
+
+
+def _search_command(space: str, data: Path | None, settings: list[str] | None, storage: str | None) -> str:
+    places = ["--storage", str(storage_folder(storage))] if storage else []
     places += ["--data", str(data)] if data else []
     changes = [part for setting in settings or [] for part in ("--set", setting)]
-    print(f"to search: {shlex.join(['python', 'launch/tune.py', '--space', space, *places, *changes])}")
+    return shlex.join(["python", "launch/tune.py", "--space", space, *places, *changes])
+
+
+def _write_picture(picture: Image, place: Path) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(place, format="PNG")
+    except OSError as error:
+        raise InputError(
+            f"--sheet {place}: cannot be written ({error.strerror or error}); give another file"
+        ) from error
+    print(f"images: {place}")
 
 
 def synthetic(
@@ -82,4 +144,4 @@ def synthetic(
 
 
 if __name__ == "__main__":
-    run_command({"set": prepare_set, "synthetic": synthetic}, EXAMPLES, about=ABOUT)
+    run_command({"set": prepare_set, "inspect": inspect, "synthetic": synthetic}, EXAMPLES, about=ABOUT)

@@ -22,14 +22,21 @@ def inventory_lines(prepared: PreparedSet, config: DataConfig) -> list[str]:
     catalog, meta, layout = prepared.catalog, prepared.meta, prepared.layout
     lengths, seconds = catalog["length"], catalog["length"] / catalog["rate_hz"]
     body = f"{layout.num_bodies} x {layout.skeleton.name}" if layout.skeleton else "no body"
-    lines = [
-        f"{describe(config)}: {meta['num_recordings']} recordings, {meta['num_frames']} frames of {layout.num_rows} "
-        f"rows ({body}, {len(layout.sensors)} sensors)",
-        f"length: {lengths.min()} to {lengths.max()} frames, median {lengths.median():g}; {seconds.min():.1f} to "
-        f"{seconds.max():.1f} s, {seconds.sum() / 60:.0f} min in all",
-        *_counted("classes", catalog["label"]),
-        *_counted("subjects", catalog["subject"]),
-    ]
+    if layout.picture_rows > 0:  # without a rate, and nobody knows of whom
+        lines = [
+            f"{describe(config)}: {meta['num_recordings']} pictures of {lengths.max()} x {layout.picture_rows} px",
+            *_counted("roles", catalog["role"]),
+            *_counted("classes", catalog["label"]),
+        ]
+    else:
+        lines = [
+            f"{describe(config)}: {meta['num_recordings']} recordings, {meta['num_frames']} frames of "
+            f"{layout.num_rows} rows ({body}, {len(layout.sensors)} sensors)",
+            f"length: {lengths.min()} to {lengths.max()} frames, median {lengths.median():g}; {seconds.min():.1f} to "
+            f"{seconds.max():.1f} s, {seconds.sum() / 60:.0f} min in all",
+            *_counted("classes", catalog["label"]),
+            *_counted("subjects", catalog["subject"]),
+        ]
     refused = meta["refused"]
     lines.append(f"left out as broken: {len(refused)}")
     lines += [f"  {entry['file']}: {entry['reason']}" for entry in refused[:_MOST_REFUSED_SHOWN]]

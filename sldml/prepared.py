@@ -2,46 +2,47 @@
 
 A prepared set is a folder of four files:
 
-- `signals.npy`: float32 [all frames, rows, 3], every recording's signals as they were recorded;
+- `signals.npy`: [all frames, rows, 3], every recording's signals as they were recorded: float32, or bytes for the
+  pixels of imported pictures (`Layout.dtype`);
 - `held.npy`: int32 [all frames], how many frames to step to the nearest frame of the same recording in which
   anything was recorded (backwards where there is one); 0 almost everywhere. Batches look past dropped frames by it;
 - `catalog.parquet`: one row a recording: name, label, subject, offset, length, rate_hz, and what the source knows;
 - `meta.json`: source, layout of the rows, counts, refused files with their reasons, hash of the contents.
 
-It is written beside its place and renamed under a lock, so a half-written one is never found, and it is found
-again by a key made of the source's settings and its files' names, sizes and times.
+It is written beside its place and renamed under a lock, so a half-written one is never found; who is killed while
+writing goes on from where it was (`sldml.preparing`). It is found again by a key made of the source's settings, its
+files' names, sizes and times, and the format of these four files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from sldml.cache import FILES, writing
+from sldml.cache import FILES, continuing
 from sldml.config import DataConfig, SyntheticData
 from sldml.errors import InputError
-from sldml.signals import Layout, Recording, RecordingError
-from sldml.sources import RawSource, find_source, make_source, synthetic_key
+from sldml.preparing import FORMAT, Progress, write_set
+from sldml.reading import held_steps, read_or_refuse
+from sldml.signals import Layout
+from sldml.sources import find_source, make_source, synthetic_key
 
-_FORMAT = 1
-_FILES_PER_TASK = 16
-_FEWEST_FILES_FOR_PROCESSES = 1_500
-"""Below, one process has read them before others have even started."""
-Progress = Callable[[int, int], None]
-"""Called with (recordings done, recordings in all)."""
+__all__ = [
+    "FILES",
+    "PreparedSet",
+    "Progress",
+    "held_steps",
+    "open_prepared",
+    "prepare",
+    "prepared_key",
+    "read_or_refuse",
+]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PreparedSet:
 
     @property
     def hash(self) -> str:
-        """Hash of signals and catalogue: the same wherever the same recordings were prepared."""
+        """Hash of layout, signals and catalogue: the same wherever the same recordings were prepared."""
         return str(self.meta["hash"])
 
 
@@ -73,8 +74,8 @@ def open_prepared(folder: Path) -> PreparedSet:
     if absent:
         raise InputError(f"{folder} is no prepared set: {', '.join(absent)} is missing")
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    if meta.get("format") != _FORMAT:
-        raise InputError(f"{folder} has format {meta.get('format')}, not {_FORMAT}: delete it and prepare again")
+    if meta.get("format") != FORMAT:
+        raise InputError(f"{folder} has format {meta.get('format')}, not {FORMAT}: delete it and prepare again")
     return PreparedSet(folder, pd.read_parquet(folder / "catalog.parquet"), meta)
 
 
@@ -89,31 +90,38 @@ def prepare(
 ) -> PreparedSet:
     """Find the prepared set of `config` in `cache`, or make it from the raw files.
 
+    An attempt that was killed or interrupted is gone on with: no file that it had done is read again.
+
     Args:
         config: The `data` part of a configuration.
         data_folder: Where raw datasets lie; not needed for made recordings.
         cache: Folder of prepared sets; made where it does not exist.
         strict: Make a broken file fatal instead of listing and leaving it out.
-        progress: Told how far it is.
+        progress: Told how far it is: (files done, files in all).
         num_workers: Processes that read; None takes as many as there are cores.
 
     Raises:
-        InputError: no raw data, an unwritable cache, no readable recording, or (strict) a broken one.
+        InputError: no raw data, an unwritable or full cache, no readable recording, or (strict) a broken one.
     """
     if isinstance(config, SyntheticData):
-        key, source = synthetic_key(config), None
+        source, source_key = None, synthetic_key(config)
     else:
         source = find_source(config, data_folder)
-        key = source.key()
+        source_key = source.key()
+    key = prepared_key(source_key)
     folder = cache / f"{config.dataset}-{key[:16]}"
-    with writing(folder) as scratch:
+    with continuing(folder) as scratch:
         if scratch is not None:
             if source is None:
                 assert isinstance(config, SyntheticData)
-                (scratch / "raw").mkdir()
-                source = make_source(config, scratch / "raw")
-            _write(source, key, scratch, progress, num_workers or os.cpu_count() or 1)
-            shutil.rmtree(scratch / "raw", ignore_errors=True)
+                source = make_source(config, scratch.aside / "raw")
+            try:
+                write_set(source, key, scratch, num_workers or os.cpu_count() or 1, progress)
+            except (InputError, OSError, MemoryError):
+                raise  # the machine's or a person's: what was read stays
+            except Exception:
+                scratch.discard()  # a fault of the program: it may have read the other files wrongly, too
+                raise
     prepared = open_prepared(folder)
     if strict and prepared.meta["refused"]:
         first = prepared.meta["refused"][0]
@@ -123,133 +131,6 @@ def prepare(
     return prepared
 
 
-# ------------------------------------------------------------------------------------------------------ writing
-
-
-def _write(source: RawSource, key: str, folder: Path, progress: Progress | None, num_workers: int) -> None:
-    rows: list[dict[str, Any]] = []
-    refused: list[dict[str, str]] = []
-    held: list[NDArray[np.int32]] = []
-    digest = hashlib.blake2b(digest_size=16)
-    num_frames = 0
-    with (folder / "signals.npy").open("wb") as file:
-        _write_header(file, 0, source.layout.num_rows)
-        for done, (path, result) in enumerate(_read_all(source, num_workers), start=1):
-            if isinstance(result, RecordingError):
-                refused.append({"file": str(path.relative_to(source.folder)), "reason": result.reason})
-            else:
-                values = np.ascontiguousarray(result.values, dtype="<f4")
-                file.write(values.data)
-                digest.update(values.data)
-                held.append(held_steps(values))
-                rows.append(
-                    {
-                        "name": result.name,
-                        "label": result.label,
-                        "subject": result.subject,
-                        "offset": num_frames,
-                        "length": len(values),
-                        "rate_hz": result.rate_hz,
-                        **result.details,
-                    }
-                )
-                num_frames += len(values)
-            if progress is not None:
-                progress(done, len(source.files))
-        if not rows:
-            first = refused[0] if refused else {"file": str(source.folder), "reason": "holds no recording"}
-            raise InputError(
-                f"{source.folder}: none of {len(source.files)} files can be read; {first['file']}: {first['reason']}"
-            )
-        file.seek(0)
-        _write_header(file, num_frames, source.layout.num_rows)
-    np.save(folder / "held.npy", np.concatenate(held))
-    catalog = pd.DataFrame(rows)
-    _require_unique_names(catalog, source)
-    digest.update(catalog.to_csv(index=False).encode())
-    catalog.to_parquet(folder / "catalog.parquet")
-    meta = {
-        "format": _FORMAT,
-        "key": key,
-        "hash": digest.hexdigest(),
-        "dataset": source.dataset,
-        "settings": {k: v for k, v in source.settings.items() if k != "missing"},
-        "folder": str(source.folder),
-        "layout": source.layout.to_json(),
-        "num_recordings": len(catalog),
-        "num_frames": num_frames,
-        "refused": refused,
-        "notes": list(source.notes),
-    }
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-
-
-def held_steps(values: NDArray[np.float32]) -> NDArray[np.int32]:
-    """For each frame [frames, rows, 3] → [frames]: steps to the frame that stands in where nothing was recorded.
-
-    A frame that is all zeros is one in which nobody was seen. The last frame before it stands in, or the first
-    after it at the recording's beginning. 0 for every other frame.
-    """
-    present = values.reshape(len(values), -1).any(axis=1)
-    index = np.arange(len(values))
-    if present.all() or not present.any():
-        return np.zeros(len(values), dtype=np.int32)
-    last = np.maximum.accumulate(np.where(present, index, -1))
-    stand_in = np.where(last < 0, int(present.argmax()), last)
-    return (stand_in - index).astype(np.int32)
-
-
-def _write_header(file: IO[bytes], num_frames: int, num_rows: int) -> None:
-    """NumPy keeps room in the header for the first axis to grow, so it can be written again at the end."""
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": "<f4", "fortran_order": False, "shape": (num_frames, num_rows, 3)}
-    )
-
-
-def _require_unique_names(catalog: pd.DataFrame, source: RawSource) -> None:
-    double = catalog["name"][catalog["name"].duplicated()]
-    if len(double):
-        raise InputError(
-            f"{source.folder}: {len(double)} recordings appear twice (in several sub-folders?), first {double.iloc[0]}"
-        )
-
-
-# ------------------------------------------------------------------------------------------------------ reading
-
-
-def _read_all(source: RawSource, num_workers: int) -> Iterator[tuple[Path, Recording | RecordingError]]:
-    """Read all files in order, a bounded number of recordings ahead of who takes them."""
-    tasks = [source.files[i : i + _FILES_PER_TASK] for i in range(0, len(source.files), _FILES_PER_TASK)]
-    if num_workers < 2 or len(source.files) < _FEWEST_FILES_FOR_PROCESSES:
-        for path in source.files:
-            yield path, read_or_refuse(source.read, path)
-        return
-    # Spawned, not forked: the caller may hold threads and locks (torch, Ray) that a fork would copy half-way.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
-        waiting: deque[tuple[Sequence[Path], Future[list[Recording | RecordingError]]]] = deque()
-        pending = iter(tasks)
-        try:
-            for task in pending:
-                waiting.append((task, pool.submit(_read_task, source.read, task)))
-                if len(waiting) >= 4 * num_workers:
-                    paths, future = waiting.popleft()
-                    yield from zip(paths, future.result(), strict=True)
-            while waiting:
-                paths, future = waiting.popleft()
-                yield from zip(paths, future.result(), strict=True)
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-
-def _read_task(read: Callable[[Path], Recording], paths: Sequence[Path]) -> list[Recording | RecordingError]:
-    return [read_or_refuse(read, path) for path in paths]
-
-
-def read_or_refuse(read: Callable[[Path], Recording], path: Path) -> Recording | RecordingError:
-    """The recording in a file, or why it is none."""
-    try:
-        return read(path)
-    except RecordingError as error:
-        return error
+def prepared_key(source_key: str) -> str:
+    """The key of a source's prepared set: with the format, so that what another version wrote is not found."""
+    return hashlib.blake2b(f"{FORMAT} {source_key}".encode(), digest_size=16).hexdigest()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from small import write_recording
 
 from sldml.config import Ntu120Data, SyntheticData
@@ -134,6 +135,34 @@ def test_strict_makes_a_broken_file_fatal(prepare_command, raw: Path, tmp_path: 
     status, _, err = prepare_command("set", "--space", "ntu", "--data", raw, "--storage", tmp_path, "--strict")
     assert status == 2
     assert "2 broken recordings (--strict): S001C001P001R001A003.skeleton: is empty" in err
+
+
+# ------------------------------------------------------------------------------------------------ inspect
+
+
+def test_inspect_says_more_and_draws_a_sheet(prepare_command, raw: Path, tmp_path: Path):
+    storage = tmp_path / "results"
+    status, lines, _ = prepare_command("inspect", "--space", "ntu", "--data", raw, "--storage", storage)
+    assert status == 0
+    assert "2 classes: A002 3, A010 1" in lines
+    assert "rate: 30 Hz" in lines
+    assert any(line.startswith("extent of a body in a frame: ") for line in lines)
+    assert any(line.startswith("protocol: cannot be applied: ") for line in lines)
+    assert lines[-2] == f"images: {storage / 'inspect' / 'ntu.png'}"
+    assert lines[-1].startswith("to search: python launch/tune.py --space ntu ")
+    with Image.open(storage / "inspect" / "ntu.png") as sheet:
+        assert sheet.format == "PNG"
+        assert min(sheet.size) > 100
+
+
+def test_a_sheet_that_cannot_be_written_is_one_line(prepare_command, raw: Path, tmp_path: Path):
+    (tmp_path / "file").touch()
+    sheet = tmp_path / "file" / "sheet.png"
+    arguments = ("inspect", "--space", "ntu", "--data", raw, "--storage", tmp_path / "results", "--sheet", sheet)
+    status, _, err = prepare_command(*arguments)
+    assert status == 2
+    assert err.startswith(f"error: --sheet {sheet}: cannot be written (")
+    assert err.count("\n") == 1
 
 
 # ------------------------------------------------------------------------------------------------ synthetic

@@ -1,3 +1,5 @@
+import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -12,12 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_recordings
 from small import joints, write_recording
 
-from sldml.config import Ntu120Data, SyntheticData
+from sldml.cache import continuing
+from sldml.config import Ntu120Data, SyntheticData, UtdMhadData
 from sldml.errors import InputError
-from sldml.prepared import FILES, PreparedSet, held_steps, open_prepared, prepare
+from sldml.prepared import FILES, PreparedSet, held_steps, open_prepared, prepare, prepared_key
+from sldml.preparing import write_set
 from sldml.signals import Recording, RecordingError, ntu
+from sldml.sources import RawSource
 
 LENGTHS = {"S001C001P001R001A001": 3, "S001C002P003R001A002": 5, "S002C003P008R002A001": 2, "S018C001P002R001A070": 4}
 BROKEN = {
@@ -133,15 +139,15 @@ def test_made_recordings_are_made_once_by_their_settings(cache: Path, monkeypatc
     assert folders(cache) == sorted([first.folder.name, other.folder.name])  # the raw files are gone
 
 
-def test_what_a_killed_writer_left_is_never_found_and_cleaned_up(data: Path, cache: Path) -> None:
+def test_what_a_killed_writer_left_is_never_found_and_made_whole(data: Path, cache: Path) -> None:
     whole = ready(data, cache)
-    leftover = cache / f".{whole.folder.name}-dead"
-    someone_elses = cache / ".ntu120-0123456789abcdef-dead"
+    leftover = cache / f".{whole.folder.name}.part"
+    someone_elses = cache / ".ntu120-0123456789abcdef.part"
     someone_elses.mkdir()
+    signals = (whole.folder / "signals.npy").read_bytes()
     leftover.mkdir()
-    whole.folder.rename(leftover / "set")
-    signals = (leftover / "set/signals.npy").read_bytes()
-    (leftover / "set/signals.npy").write_bytes(signals[:-100])
+    whole.folder.rename(leftover / "whole")
+    (leftover / "whole/signals.npy").write_bytes(signals[:-100])
 
     again = ready(data, cache)
     assert again.folder == whole.folder
@@ -235,16 +241,6 @@ def test_where_the_official_list_leaves_nothing_out_of_nothing(data: Path, cache
     assert folders(cache) == []
 
 
-def test_an_interrupted_preparation_leaves_nothing(data: Path, cache: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare(Ntu120Data(), data, cache, num_workers=1, progress=interrupt)
-    assert folders(cache) == []
-
-
 @pytest.mark.parametrize("place", ["taken", "taken/below"])
 def test_an_unwritable_cache_is_one_line(data: Path, tmp_path: Path, place: str) -> None:
     (tmp_path / "taken").touch()  # a file where a folder should be: not even root can write there
@@ -276,15 +272,17 @@ def test_the_official_list_of_missing_skeletons_is_left_out(data: Path, cache: P
 def test_parallel_and_serial_reading_write_the_same_bytes(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sldml.prepared._FILES_PER_TASK", 2)  # more tasks than are read ahead
-    monkeypatch.setattr("sldml.prepared._FEWEST_FILES_FOR_PROCESSES", 2)
+    monkeypatch.setattr("sldml.reading._MOST_FILES_PER_TASK", 2)
+    monkeypatch.setattr("sldml.reading._MOST_AHEAD", 8)  # more tasks than are read ahead
+    monkeypatch.setattr("sldml.reading._TRIED_S", 0.0)
+    monkeypatch.setattr("sldml.reading._WORTH_PROCESSES_S", 0.0)
     pools: list[int] = []
 
     def pool_of(num_workers: int, **options: Any) -> ProcessPoolExecutor:
         pools.append(num_workers)
         return ProcessPoolExecutor(num_workers, **options)
 
-    monkeypatch.setattr("sldml.prepared.ProcessPoolExecutor", pool_of)
+    monkeypatch.setattr("sldml.reading.ProcessPoolExecutor", pool_of)
     add_broken(data)
     for i in range(40):
         write_recording(
@@ -293,11 +291,8 @@ def test_parallel_and_serial_reading_write_the_same_bytes(
     serial, parallel = (ready(data, tmp_path / str(n), num_workers=n) for n in (1, 2))
     assert pools == [2]
     assert len(serial.catalog) == 44
-    assert parallel.hash == serial.hash
-    assert parallel.meta == serial.meta
-    for name in ("signals.npy", "held.npy"):
+    for name in FILES:
         assert (parallel.folder / name).read_bytes() == (serial.folder / name).read_bytes()
-    pd.testing.assert_frame_equal(parallel.catalog, serial.catalog)
 
 
 def test_two_at_once_read_once(data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,8 +329,17 @@ def test_a_set_of_another_format_is_not_opened(data: Path, cache: Path) -> None:
     prepared = ready(data, cache)
     meta = prepared.folder / "meta.json"
     meta.write_text(json.dumps({**prepared.meta, "format": 0}))
-    with pytest.raises(InputError, match="has format 0, not 1: delete it and prepare again"):
-        ready(data, cache)
+    with pytest.raises(InputError, match="has format 0, not 2: delete it and prepare again"):
+        open_prepared(prepared.folder)
+
+
+def test_a_set_of_another_format_is_not_found(data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = ready(data, cache)
+    for module in ("preparing", "prepared"):
+        monkeypatch.setattr(f"sldml.{module}.FORMAT", 1)
+    old = ready(data, cache)
+    assert old.folder != now.folder
+    assert (old.hash, old.meta["key"] != now.meta["key"]) == (now.hash, True)
 
 
 @pytest.mark.parametrize(
@@ -366,3 +370,60 @@ def test_a_reader_may_raise_nothing_but_a_recording_error(
     with pytest.raises(ZeroDivisionError):
         ready(data, cache)
     assert folders(cache) == []
+
+
+def test_the_same_key_is_made_by_every_version_of_the_project() -> None:
+    # By hand, on any machine: `printf '2 f00d' | b2sum -l 128`.
+    assert prepared_key("f00d") == "9a08630501567b075574dbf780cd9dac"
+
+
+def catalog_of(tmp_path: Path, details: list[dict[str, int | str]]) -> pd.DataFrame:
+    """What becomes of recordings that have these details."""
+    files = tuple(tmp_path / str(number) for number in range(len(details)))
+    make = functools.partial(with_details, details)
+    with continuing(tmp_path / "cache/set") as scratch:
+        assert scratch is not None
+        write_set(RawSource("any", {}, tmp_path, files, tiny_recordings.LAYOUT, make), "key", scratch, 1, None)
+    return open_prepared(tmp_path / "cache/set").catalog
+
+
+def with_details(details: list[dict[str, int | str]], path: Path) -> Recording:
+    return dataclasses.replace(tiny_recordings.read(path), details=details[int(path.name)])
+
+
+def test_details_may_differ_between_recordings(tmp_path: Path) -> None:
+    catalog = catalog_of(
+        tmp_path,
+        [
+            {"trial": 3, "whole": 1, "role": "train"},
+            {"whole": 2, "mixed": 5},
+            {"trial": 1, "whole": -(2**40), "mixed": "five"},
+        ],
+    )
+    assert list(catalog.columns) == [
+        *("name", "label", "subject", "offset", "length", "rate_hz"),
+        *("mixed", "role", "trial", "whole"),
+    ]
+    assert catalog["whole"].dtype == np.int64
+    assert catalog["whole"].tolist() == [1, 2, -(2**40)]
+    assert str(catalog["trial"].dtype) == "Int64"
+    assert catalog["trial"].tolist() == [3, pd.NA, 1]
+    for column, expected in {"mixed": [None, "5", "five"], "role": ["train", None, None]}.items():
+        assert [None if pd.isna(value) else value for value in catalog[column]] == expected
+
+
+def test_a_table_says_of_each_file_what_the_reader_is_given(tmp_path: Path) -> None:
+    source = dataclasses.replace(tiny_recordings.source_of(tmp_path, 3), facts=(2, 3, 5))
+    with continuing(tmp_path / "cache/set") as scratch:
+        assert scratch is not None
+        write_set(source, "key", scratch, 1, None)
+    assert open_prepared(tmp_path / "cache/set").catalog["length"].tolist() == [2, 3, 5]
+
+
+def test_real_recordings_prepared_twice_have_one_hash(real_utd: Path, tmp_path: Path) -> None:
+    config = UtdMhadData(modality="fused")
+    first, second = (prepare(config, real_utd, tmp_path / str(n), num_workers=n) for n in (1, 2))
+    assert len(first.catalog) == 861
+    assert (first.hash, first.meta["refused"]) == (second.hash, [])
+    for name in FILES:
+        assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
