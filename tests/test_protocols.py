@@ -1,17 +1,27 @@
+"""The protocols: classes, exemplars and counts, and that development and test never meet."""
+
 import dataclasses
-import pickle
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from small import subset_of
+from catalogs import NTU, UTD, assert_apart, assert_tells_nothing_of, catalog_of, ntu_names, plain_catalog, utd_names
 
-from sldml.config import NtuOneShot, UtdMhadData, UtdMhadOneShot
+from sldml.config import (
+    ImageFolderOneShot,
+    NtuOneShot,
+    OneShot,
+    ProtocolConfig,
+    SimitateOneShot,
+    UtdMhadData,
+    UtdMhadInterJoint,
+    UtdMhadInterSensor,
+    UtdMhadOneShot,
+)
 from sldml.prepared import PreparedSet, prepare
 from sldml.protocols import (
     NTU_DEVELOPMENT,
@@ -19,49 +29,10 @@ from sldml.protocols import (
     Development,
     ProtocolError,
     Split,
-    Subset,
     make_split,
     ntu_exemplar,
-    spread,
-    union,
 )
 from sldml.signals import KINECT_V2, Layout, ntu
-
-LENGTH = 10
-FIRST_FRAME = 1_000_000
-"""No label, length or count is as large as an offset of a made catalogue."""
-
-
-def catalog_of(names: list[str]) -> pd.DataFrame:
-    """Recordings of 10 frames each, label and subject by their names (NTU's or UTD-MHAD's)."""
-    utd = names[0].startswith("a")
-    return pd.DataFrame(
-        {
-            "name": names,
-            "label": [n.split("_")[0] if utd else n[16:] for n in names],
-            "subject": [n.split("_")[1] if utd else n[8:12] for n in names],
-            "offset": FIRST_FRAME + np.arange(len(names)) * LENGTH,
-            "length": LENGTH,
-        }
-    )
-
-
-def ntu_names(actions: range, performers: tuple[int, ...] = (1, 3, 8)) -> list[str]:
-    names = []
-    for action in actions:
-        setup = 1 if action <= 60 else 18
-        names += [f"S{setup:03d}C003P{p:03d}R001A{action:03d}" for p in performers]
-    return names
-
-
-def utd_names(num_subjects: int = 3, num_trials: int = 2) -> list[str]:
-    ranges = range(1, 28), range(1, num_subjects + 1), range(1, num_trials + 1)
-    return [f"a{a}_s{s}_t{t}" for a, s, t in product(*ranges)]
-
-
-NTU = catalog_of(ntu_names(range(1, 121)))
-UTD = catalog_of(utd_names())
-
 
 # ------------------------------------------------------------------------------------------------ NTU RGB+D 120
 
@@ -120,13 +91,66 @@ def test_ntu_has_the_official_counts() -> None:
     assert not exemplars & set(split.sealed.queries.names)
 
 
-def test_the_official_list_leaves_the_official_counts(real_data: Path) -> None:
-    missing = ntu.missing_list(real_data / "ntu")
-    if missing is None:
+@pytest.fixture(scope="module")
+def missing(real_data: Path) -> frozenset[str]:
+    listed = ntu.missing_list(real_data / "ntu")
+    if listed is None:
         pytest.skip("the official list is not there")
+    return frozenset(listed)
+
+
+@pytest.fixture(scope="module")
+def official(missing: frozenset[str]) -> pd.DataFrame:
+    """All 114,480 recordings by the naming scheme less those of the official list.
+
+    Which setup saw which performer is known of the listed recordings and of the exemplars; other pairs fill up.
+    """
+    names = []
+    for actions, setups, num_pairs, exemplar in (
+        (range(1, 61), range(1, 18), 158, (1, 8)),
+        (range(61, 121), range(18, 33), 160, (18, 8)),
+    ):
+        seen = {(int(n[1:4]), int(n[9:12])) for n in missing if int(n[17:]) in actions} | {exemplar}
+        others = ((setup, performer) for performer in range(1, 107) for setup in setups)
+        pairs = sorted(seen) + list(itertools.islice((x for x in others if x not in seen), num_pairs - len(seen)))
+        assert len(set(pairs)) == num_pairs
+        for action, (s, p), camera, replication in product(actions, pairs, (1, 2, 3), (1, 2)):
+            names.append(f"S{s:03d}C{camera:03d}P{p:03d}R{replication:03d}A{action:03d}")
+    assert len(set(names)) == 114_480
+    assert Counter(n[16:] for n in names) == {f"A{a:03d}": 948 if a <= 60 else 960 for a in range(1, 121)}
+    assert missing <= set(names)
+    return catalog_of([name for name in names if name not in missing])
+
+
+def test_the_official_list_leaves_the_official_counts(missing: frozenset[str], official: pd.DataFrame) -> None:
     assert len(missing) == 535
-    assert sum(name[16:] in NTU_NOVEL for name in missing) == 136
     assert not missing & {ntu_exemplar(c) for c in (*NTU_NOVEL, *NTU_DEVELOPMENT)}
+    split = make_split(NtuOneShot(), official)
+    assert split.notes == ()
+    assert len(split.sealed.queries) == 18_924
+    assert len(split.sealed.exemplars) == 20
+    assert len(split.development.train) + len(split.development.validation) == 95_001
+    assert split.development.validation.classes == NTU_DEVELOPMENT
+    validation = 10 * 948 + 10 * 960 - sum(n[16:] in NTU_DEVELOPMENT for n in missing)
+    assert len(split.development.validation) == validation
+    assert_apart(split, 100)
+
+
+@pytest.mark.parametrize(
+    ("num_auxiliary", "last", "num_held_out"),
+    [(20, "A024", 4), (40, "A048", 8), (60, "A072", 12), (80, "A096", 16), (100, "A120", 20)],
+)
+def test_the_counts_of_fewer_auxiliary_classes(
+    missing: frozenset[str], official: pd.DataFrame, num_auxiliary: int, last: str, num_held_out: int
+) -> None:
+    split = make_split(NtuOneShot(num_auxiliary=num_auxiliary), official)
+    train, validation = split.development.train, split.development.validation
+    auxiliary = sorted({*train.classes, *validation.classes})
+    assert auxiliary == [c for c in (f"A{a:03d}" for a in range(1, 121)) if c not in NTU_NOVEL and c <= last]
+    assert (len(auxiliary), len(validation.classes)) == (num_auxiliary, num_held_out)
+    there = sum(948 if c <= "A060" else 960 for c in auxiliary) - sum(n[16:] in auxiliary for n in missing)
+    assert len(train) + len(validation) == there
+    assert len(split.sealed.queries) == 18_924
 
 
 def test_fewer_auxiliary_classes_are_the_first_ones() -> None:
@@ -145,15 +169,6 @@ def test_num_validation_and_spread() -> None:
     auxiliary = [f"A{a:03d}" for a in range(1, 25) if a not in (1, 7, 13, 19)]
     assert list(even.validation.classes) == [auxiliary[i] for i in (2, 7, 12, 17)]  # the middle of each quarter
     assert not set(even.validation.classes) & set(even.train.classes)
-
-
-def test_spread_by_hand() -> None:
-    assert spread("abcdefghij", 2) == ["c", "h"]
-    assert spread("abcdefghij", 5) == ["b", "d", "f", "h", "j"]
-    assert spread("abc", 3) == ["a", "b", "c"]
-    for size, count in product(range(1, 30), range(1, 30)):
-        if count <= size:
-            assert len(set(spread([str(i) for i in range(size)], count))) == count
 
 
 def test_absent_classes_are_said() -> None:
@@ -204,48 +219,201 @@ def test_three_auxiliary_classes_hold_out_subjects_and_say_so() -> None:
     assert sorted(merged.names) == sorted(n for n in utd_names(8) if n.split("_")[0] in ("a1", "a2", "a3"))
 
 
-@pytest.fixture(scope="module")
-def real_catalog(real_utd: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return prepare(UtdMhadData(), real_utd, tmp_path_factory.mktemp("utd"), num_workers=1).catalog
+@pytest.fixture(scope="module", params=["skeleton", "inertial", "fused"])
+def real_catalog(
+    request: pytest.FixtureRequest, real_utd: Path, tmp_path_factory: pytest.TempPathFactory
+) -> pd.DataFrame:
+    """Of every modality: the same 861 recordings."""
+    prepared = prepare(
+        UtdMhadData(modality=request.param), real_utd, tmp_path_factory.mktemp(request.param), num_workers=1
+    )
+    assert len(prepared.catalog) == 861
+    return prepared.catalog
 
 
-@pytest.mark.parametrize(
-    ("num_auxiliary", "num_novel", "num_queries"),
-    [(3, 24, 741), (7, 20, 617), (11, 16, 494), (15, 12, 370), (19, 8, 246), (23, 4, 123)],
-)
+UTD_COMPLEMENTS = [(3, 24, 741), (7, 20, 617), (11, 16, 494), (15, 12, 370), (19, 8, 246), (23, 4, 123)]
+
+
+@pytest.mark.parametrize(("num_auxiliary", "num_novel", "num_queries"), UTD_COMPLEMENTS)
 def test_utd_splits_of_the_real_recordings(
     real_catalog: pd.DataFrame, num_auxiliary: int, num_novel: int, num_queries: int
 ) -> None:
-    assert len(real_catalog) == 861
     split = make_split(UtdMhadOneShot(num_auxiliary=num_auxiliary), real_catalog)
     assert len(split.sealed.queries) == num_queries
     assert len(split.sealed.exemplars) == num_novel
     assert set(split.sealed.exemplars.subjects) == {"s1"}
     development = split.development
     assert len(development.train) + len(development.validation) == 861 - num_queries - num_novel
+    assert_apart(split, num_auxiliary)
+
+
+@pytest.mark.parametrize("num_auxiliary", [3, 7, 11, 15, 19, 23])
+def test_utd_splits_that_test_the_last_four(real_catalog: pd.DataFrame, num_auxiliary: int) -> None:
+    split = make_split(UtdMhadOneShot(num_auxiliary=num_auxiliary, num_novel=4), real_catalog)
+    assert split.sealed.exemplars.names == ("a24_s1_t1", "a25_s1_t1", "a26_s1_t1", "a27_s1_t1")
+    assert len(split.sealed.queries) == 4 * 32 - 1 - 4  # a27_s8_t4 does not exist
+    whole = make_split(UtdMhadOneShot(num_auxiliary=num_auxiliary), real_catalog)
+    assert split.development.train.names == whole.development.train.names
+    assert_apart(split, num_auxiliary)
+
+
+@pytest.mark.parametrize(
+    ("train_on", "equal", "num_auxiliary", "num_development", "num_novel", "num_queries"),
+    [
+        ("wrist", False, 21, 21 * 32 - 1, 6, 6 * 32 - 2 - 6),
+        ("wrist", True, 6, 6 * 32, 6, 6 * 32 - 2 - 6),
+        ("thigh", False, 6, 6 * 32 - 2, 21, 21 * 32 - 1 - 21),
+        ("thigh", True, 6, 6 * 32 - 2, 6, 6 * 32 - 6),
+    ],
+)
+def test_inter_joint_splits_of_the_real_recordings(
+    real_catalog: pd.DataFrame,
+    train_on: str,
+    equal: bool,
+    num_auxiliary: int,
+    num_development: int,
+    num_novel: int,
+    num_queries: int,
+) -> None:
+    split = make_split(UtdMhadInterJoint.model_validate({"train_on": train_on, "equal_classes": equal}), real_catalog)
+    development = split.development
+    assert len({*development.train.classes, *development.validation.classes}) == num_auxiliary
+    assert len(development.train) + len(development.validation) == num_development
+    assert (len(split.sealed.exemplars), len(split.sealed.queries)) == (num_novel, num_queries)
+    assert_apart(split, num_auxiliary)
+
+
+def test_inter_joint_classes_by_hand() -> None:
+    def classes(**config: Any) -> tuple[list[str], list[str]]:
+        split = make_split(UtdMhadInterJoint(**config), UTD)
+        development = split.development
+        auxiliary = sorted({*development.train.classes, *development.validation.classes}, key=lambda c: int(c[1:]))
+        assert split.sealed.exemplars.names == tuple(f"{c}_s1_t1" for c in split.sealed.exemplars.classes)
+        assert (development.train.rows, split.sealed.queries.rows) == ("all", "all")
+        return auxiliary, list(split.sealed.exemplars.classes)
+
+    wrist, thigh = [f"a{a}" for a in range(1, 22)], ["a22", "a23", "a24", "a25", "a26", "a27"]
+    assert classes() == (wrist, thigh)
+    assert classes(train_on="thigh") == (thigh, wrist)
+    assert classes(equal_classes=True) == (["a1", "a2", "a3", "a4", "a5", "a6"], thigh)
+    assert classes(train_on="thigh", equal_classes=True) == (thigh, ["a16", "a17", "a18", "a19", "a20", "a21"])
+
+
+def test_inter_sensor_trains_on_one_sensors_rows_and_tests_on_the_others() -> None:
+    split = make_split(UtdMhadInterSensor(), UTD)
+    plain = make_split(UtdMhadOneShot(num_auxiliary=11), UTD)
+    assert split.description == "UTD-MHAD inter-sensor, inertial to skeleton: 11 auxiliary and 16 novel classes"
+    assert split.development.train.rows == split.development.validation.rows == "sensors"
+    assert split.sealed.exemplars.rows == split.sealed.queries.rows == "bodies"
+    assert split.development.merged().rows == "sensors"
+    assert split.development.train.names == plain.development.train.names
+    assert split.sealed.queries.names == plain.sealed.queries.names
+    back = make_split(UtdMhadInterSensor(train_on="skeleton", num_auxiliary=23, num_novel=4), UTD)
+    assert back.development.train.rows == back.development.validation.rows == "bodies"
+    assert back.sealed.exemplars.rows == back.sealed.queries.rows == "sensors"
+    assert back.sealed.exemplars.classes == ("a24", "a25", "a26", "a27")
+    assert split.hash != plain.hash
+
+
+def test_inter_sensor_splits_of_the_real_recordings(real_catalog: pd.DataFrame) -> None:
+    for train_on, (num_auxiliary, num_novel, num_queries) in product(("inertial", "skeleton"), UTD_COMPLEMENTS):
+        config = UtdMhadInterSensor.model_validate({"train_on": train_on, "num_auxiliary": num_auxiliary})
+        split = make_split(config, real_catalog)
+        assert (len(split.sealed.exemplars), len(split.sealed.queries)) == (num_novel, num_queries)
+        assert_apart(split, num_auxiliary)
+
+
+# ------------------------------------------------------------------------------------------------------ Simitate
+
+# Basic motions have their published names; the others stand for 21 more.
+SIMITATE_CLASSES = ["circle", "heart", "rect", "triangle", "zickzack", *(f"motion{i}" for i in range(1, 22))]
+
+
+def simitate_catalog(classes: list[str] = SIMITATE_CLASSES) -> pd.DataFrame:
+    names = [f"{c}/P{p:03d}/S{s:03d}/t_{s}" for c in classes for p in (2, 1) for s in (10, 9)]
+    catalog = catalog_of([f"a1_s1_t{i}" for i in range(len(names))])
+    return catalog.assign(name=names, label=[n.split("/")[0] for n in names], subject=[n.split("/")[1] for n in names])
+
+
+@pytest.mark.parametrize("num_auxiliary", [10, 14, 18, 22])
+@pytest.mark.parametrize("num_novel", [None, 4])
+def test_simitate_splits(num_auxiliary: int, num_novel: int | None) -> None:
+    config = SimitateOneShot(num_auxiliary=num_auxiliary, num_novel=num_novel)
+    split = make_split(config, simitate_catalog())
+    order = ["circle", "heart", *(f"motion{i}" for i in range(1, 22)), "rect", "triangle", "zickzack"]
+    expected = 26 - num_auxiliary if num_novel is None else 4
+    assert list(split.sealed.exemplars.classes) == order[-expected:]
+    # The first by name: person 1, and sequence 9 before 10.
+    assert split.sealed.exemplars.names == tuple(f"{c}/P001/S009/t_9" for c in order[-expected:])
+    assert len(split.sealed.queries) == 3 * expected
+    auxiliary = {*split.development.train.classes, *split.development.validation.classes}
+    assert auxiliary == set(order[:num_auxiliary])
+    assert split.notes == ()
+    assert_apart(split, num_auxiliary)
+
+
+def test_a_part_of_simitate_is_not_the_official_one() -> None:
+    split = make_split(SimitateOneShot(num_auxiliary=3), simitate_catalog(SIMITATE_CLASSES[:5]))
+    assert "5 of 26 Simitate classes are among the recordings: the result is not the official one" in split.notes
+    assert split.sealed.exemplars.classes == ("triangle", "zickzack")
+
+
+# -------------------------------------------------------------------------------------------------- image folders
+
+
+def image_catalog(files: dict[str, dict[str, list[str]]]) -> pd.DataFrame:
+    """`files`: for each role, for each class, the stems of its images."""
+    entries = [(r, c, stem) for r, by_class in files.items() for c, stems in by_class.items() for stem in stems]
+    catalog = catalog_of([f"a1_s1_t{i}" for i in range(len(entries))])
+    names, labels = ["/".join(entry) for entry in entries], [entry[1] for entry in entries]
+    return catalog.assign(name=names, label=labels, subject="", role=[entry[0] for entry in entries])
+
+
+IMAGES = {
+    "test": {"A001": ["one", "two", "sample", "other"], "A007": ["one", "sample"]},
+    "samples": {"A001": ["sample", "other"], "A007": ["sample"]},
+    "train": {f"A{a:03d}": ["x", "y", "z"] for a in range(8, 13)},
+}
+
+
+def test_the_folders_of_images_say_the_classes() -> None:
+    val = {"val": {"A002": ["x", "y"], "A003": ["x", "y"]}, "val_samples": {"A002": ["x"], "A003": ["w"]}}
+    split = make_split(ImageFolderOneShot(), image_catalog({**IMAGES, **val}))
+    assert split.development.train.classes == ("A008", "A009", "A010", "A011", "A012")
+    assert split.development.validation.classes == ("A002", "A003")
+    # val_samples/A002/x is a copy of val/A002/x; A003/w is not.
+    assert sorted(split.development.validation.names) == [
+        "val/A002/x", "val/A002/y", "val/A003/x", "val/A003/y", "val_samples/A003/w",
+    ]  # fmt: skip
+    assert split.sealed.exemplars.names == ("samples/A001/other", "samples/A007/sample")
+    # Of test, what is a copy of a sample is no query, be it an exemplar or not.
+    assert split.sealed.queries.names == ("test/A001/one", "test/A001/two", "test/A007/one")
+    assert split.notes == ("3 images are in samples: each class's first by name is its exemplar",)
+    assert_apart(split, 7)
+
+
+def test_validation_classes_that_train_as_well_are_not_held_out() -> None:
+    val = {"val": {c: ["x", "new"] for c in ("A008", "A009")}}
+    train = {"train": {f"A{a:03d}": ["x", "y"] for a in range(8, 20)}}
+    split = make_split(ImageFolderOneShot(num_validation=3), image_catalog({**IMAGES, **train, **val}))
+    assert len(split.development.validation.classes) == 3
+    assert len(split.development.train.classes) == 9
+    everything = [*split.development.train.names, *split.development.validation.names]
+    assert "train/A008/x" in everything
+    assert "val/A008/new" in everything
+    assert "val/A008/x" not in everything  # the same image as train/A008/x
+    assert "the classes of val are in train, too: validation classes are spread evenly instead" in split.notes
+    assert_apart(split, 12)
+
+
+def test_without_val_validation_is_spread() -> None:
+    train = {"train": {f"A{a:03d}": ["x", "y"] for a in range(8, 20)}}
+    split = make_split(ImageFolderOneShot(), image_catalog({**IMAGES, **train}))
+    assert split.development.validation.classes == ("A010", "A014", "A018")
+    assert len(split.notes) == 1
 
 
 # ------------------------------------------------------------------------------------------------------- no leaks
-
-
-def frames_of(*subsets: Subset) -> set[int]:
-    return {f for s in subsets for o, n in zip(s.offsets, s.lengths, strict=True) for f in range(o, o + n)}
-
-
-def assert_apart(split: Split, num_auxiliary: int) -> None:
-    train, validation = split.development.train, split.development.validation
-    exemplars, queries = split.sealed.exemplars, split.sealed.queries
-    seen, novel = {*train.classes, *validation.classes}, {*exemplars.classes, *queries.classes}
-    assert not seen & novel
-    assert len(seen) <= num_auxiliary
-    names = [*train.names, *validation.names, *exemplars.names, *queries.names]
-    assert len(names) == len(set(names))
-    assert not frames_of(train, validation) & frames_of(exemplars, queries)
-    if split.development.measure == "one_shot_accuracy":
-        assert not set(train.classes) & set(validation.classes)
-    else:
-        assert not set(train.subjects) & set(validation.subjects)
-    assert sorted(exemplars.labels) == list(range(len(exemplars.classes)))
 
 
 @pytest.mark.parametrize("validation", ["development", "spread"])
@@ -264,46 +432,19 @@ def test_development_and_test_never_meet_on_utd() -> None:
             assert_apart(make_split(config, UTD), num_auxiliary)
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """Everything that can be reached in an object, down to strings, numbers and arrays."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield key
-            yield from leaves(item)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from leaves(item)
-    elif isinstance(value, str | bytes | int | float | np.ndarray | None):
-        yield value
-    else:
-        yield from leaves(vars(value))
-
-
-def assert_tells_nothing_of(split: Split, received: Any) -> None:
-    """Neither the pickled bytes nor what comes out of them hold a name, label or frame of a novel recording."""
-    sent = pickle.dumps(received)
-    exemplars, queries = split.sealed.exemplars, split.sealed.queries
-    for name in (*exemplars.names, *queries.names):
-        assert name.encode() not in sent
-    found = list(leaves(pickle.loads(sent)))
-    strings = {item for item in found if isinstance(item, str)}
-    assert strings & set(split.development.train.names)  # the walk does find what is there
-    assert not strings & {*exemplars.classes, *queries.classes, *exemplars.names, *queries.names}
-    numbers = {int(item) for item in found if isinstance(item, int | float)}
-    for array in (item for item in found if isinstance(item, np.ndarray)):
-        numbers |= set(array.ravel().tolist())
-    assert numbers >= set(split.development.train.offsets.tolist())
-    assert not numbers & frames_of(exemplars, queries)
-
-
 @pytest.mark.parametrize(
     "split",
     [
         make_split(NtuOneShot(), NTU),
         make_split(UtdMhadOneShot(num_auxiliary=11), UTD),
         make_split(UtdMhadOneShot(num_auxiliary=3), UTD),
+        make_split(UtdMhadInterJoint(train_on="thigh"), UTD),
+        make_split(UtdMhadInterSensor(), UTD),
+        make_split(SimitateOneShot(), simitate_catalog()),
+        make_split(OneShot(num_auxiliary=6), plain_catalog(9)),
+        make_split(ImageFolderOneShot(num_validation=2), image_catalog(IMAGES)),
     ],
-    ids=["ntu", "utd 11", "utd 3"],
+    ids=["ntu", "utd 11", "utd 3", "inter-joint", "inter-sensor", "simitate", "one-shot", "images"],
 )
 def test_what_a_trial_receives_tells_nothing_of_novel_recordings(split: Split) -> None:
     from sldml.search.trainable import Job  # here, for it imports Ray
@@ -367,6 +508,28 @@ def without(catalog: pd.DataFrame, *names: str) -> pd.DataFrame:
             without(NTU, *ntu_names(range(8, 9), (1, 3))),
             "class A008 has 1 recordings, but the protocol needs at least two",
         ),
+        (
+            UtdMhadInterSensor(num_auxiliary=20, num_novel=8),
+            UTD,
+            "num_novel is 8, but 20 auxiliary classes leave 7 of 27",
+        ),
+        (SimitateOneShot(num_auxiliary=4), simitate_catalog(SIMITATE_CLASSES[:5]), "two novel classes, but 1 are"),
+        (
+            SimitateOneShot(num_auxiliary=3, num_novel=3),
+            simitate_catalog(SIMITATE_CLASSES[:5]),
+            "protocol.num_novel is 3, but 3 auxiliary classes leave 2 of 5",
+        ),
+        (
+            ImageFolderOneShot(),
+            image_catalog({**IMAGES, "val_samples": {"A007": ["x", "y"]}}),
+            "class A007 is in test or samples and in train, val or val_samples as well",
+        ),
+        (
+            ImageFolderOneShot(),
+            image_catalog({**IMAGES, "samples": {"A001": ["sample"]}}),
+            "the novel class A007 has no image in samples",
+        ),
+        (ImageFolderOneShot(), UTD, "image_folder needs data.dataset=image_folder"),
         (UtdMhadOneShot(num_auxiliary=20, num_novel=8), UTD, "num_novel is 8, but 20 auxiliary classes leave 7 of 27"),
         (UtdMhadOneShot(num_auxiliary=3), catalog_of(utd_names(1, 4)), "all of one subject"),
         (UtdMhadOneShot(num_auxiliary=3), catalog_of(utd_names(2, 1)), "class a1 has 1 recordings"),
@@ -381,57 +544,12 @@ def without(catalog: pd.DataFrame, *names: str) -> pd.DataFrame:
     ],
 )  # fmt: skip
 def test_what_the_recordings_do_not_allow_is_said_in_one_line(
-    config: NtuOneShot | UtdMhadOneShot, catalog: pd.DataFrame, message: str
+    config: ProtocolConfig, catalog: pd.DataFrame, message: str
 ) -> None:
     with pytest.raises(ProtocolError) as caught:
         make_split(config, catalog)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-# -------------------------------------------------------------------------------------------------------- subsets
-
-
-def test_subset_of_takes_its_classes_in_the_catalogues_order() -> None:
-    catalog = catalog_of(["a3_s1_t1", "a1_s2_t1", "a2_s1_t1", "a3_s2_t2"])
-    subset = Subset.of(catalog, ["a3", "a1"])
-    assert subset.classes == ("a3", "a1")
-    assert subset.labels.tolist() == [0, 1, 0]
-    assert (subset.offsets - FIRST_FRAME).tolist() == [0, 10, 30]
-    assert subset.lengths.tolist() == [10, 10, 10]
-    assert subset.names == ("a3_s1_t1", "a1_s2_t1", "a3_s2_t2")
-    assert subset.subjects == ("s1", "s2", "s2")
-    taken = subset.take(np.array([2, 0]))
-    assert (taken.names, taken.labels.tolist()) == (("a3_s2_t2", "a3_s1_t1"), [0, 0])
-    assert (taken.offsets - FIRST_FRAME).tolist() == [30, 0]
-
-
-def test_sample_draws_evenly_from_the_classes() -> None:
-    labels = [0] * 10 + [1] * 3 + [2] * 7
-    subset = subset_of(labels, range(2, 22))
-    assert sorted(Counter(subset.sample(9).labels.tolist()).values()) == [3, 3, 3]
-    assert sorted(Counter(subset.sample(11).labels.tolist()).values()) == [3, 4, 4]  # class 1 has no fourth
-    assert sorted(Counter(subset.sample(19).labels.tolist()).values()) == [3, 7, 9]
-    assert subset.sample(20) is subset
-    assert subset.sample(1000) is subset
-    drawn = subset.sample(9)
-    assert drawn.names == subset.sample(9).names
-    assert drawn.names != subset.sample(9, seed=1).names
-    positions = [subset.names.index(name) for name in drawn.names]
-    assert positions == sorted(set(positions))
-    assert drawn.lengths.tolist() == [subset.lengths[i] for i in positions]
-
-
-def test_union_keeps_a_class_of_both_one() -> None:
-    catalog = catalog_of(["a1_s1_t1", "a2_s1_t1", "a3_s1_t1", "a2_s2_t1"])
-    first, second = Subset.of(catalog.iloc[:2], ["a1", "a2"]), Subset.of(catalog.iloc[2:], ["a3", "a2"])
-    both = union(first, second)
-    assert both.classes == ("a1", "a2", "a3")
-    assert both.labels.tolist() == [0, 1, 2, 1]
-    assert both.names == tuple(catalog["name"])
-    assert (both.offsets - FIRST_FRAME).tolist() == [0, 10, 20, 30]
-    assert both.subjects == ("s1", "s1", "s1", "s2")
-    assert [both.classes[label] for label in both.labels] == catalog["label"].tolist()
 
 
 def test_made_recordings_allow_the_official_protocol(made_set: PreparedSet) -> None:
