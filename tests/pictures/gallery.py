@@ -1,0 +1,79 @@
+"""The README's gallery: one recording in every representation, each with its default parameters.
+
+The picture in the project shows a made recording. Of a real one (UTD-MHAD, fused) a picture can be made elsewhere.
+
+Run: python -m tests.pictures.gallery
+     python -m tests.pictures.gallery --data ~/data --out /tmp/gallery.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from sldml.batches import Signals
+from sldml.config import NormalizeConfig, RepresentationConfig
+from sldml.contact_sheet import contact_sheet
+from sldml.images import represent
+from sldml.normalize import normalize
+from sldml.signals import Layout, Recording, ntu, utd_mhad
+from sldml.signals.synthetic import SyntheticSource, generate
+
+OUT = Path(__file__).with_name("gallery.png")
+NAMES = [name for name in RepresentationConfig.names() if name != "image"]
+STEPS = 64
+MADE = "S001C003P008R001A007"
+
+
+def images(recording: Recording, layout: Layout) -> dict[str, NDArray[np.uint8]]:
+    """The recording in each representation, [H, W, 3], the main actor alone."""
+    frames = torch.from_numpy(recording.values)
+    lengths = torch.tensor([len(frames)])
+    signals = Signals(frames, None, torch.device("cpu")).gather(torch.tensor([0]), lengths, STEPS)
+    normalized = normalize(signals, NormalizeConfig(), layout)
+    found = {}
+    for name in NAMES:
+        config = RepresentationConfig.model_validate({"name": name, "steps": STEPS, "num_bodies": 1})
+        found[name] = represent(normalized, config, layout)[0].permute(1, 2, 0).round().byte().numpy()
+    return found
+
+
+def gallery(recording: Recording, layout: Layout) -> Image.Image:
+    """All of them side by side, captioned with name and size."""
+    drawn = images(recording, layout)
+    captions = [f"{name} ({image.shape[0]} x {image.shape[1]})" for name, image in drawn.items()]
+    return contact_sheet(list(drawn.values()), captions, num_columns=3, side_px=256)
+
+
+def made_recording() -> Recording:
+    """A made recording in NTU's format: an exemplar of a novel class."""
+    with tempfile.TemporaryDirectory() as folder:
+        generate(SyntheticSource(num_auxiliary=4, recordings_per_class=2), Path(folder))
+        return ntu.read(Path(folder) / f"{MADE}.skeleton")
+
+
+def main() -> None:
+    """Write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a data folder with utd_mhad/ in it")
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    if arguments.data is None:
+        sheet = gallery(made_recording(), ntu.LAYOUT)
+    elif arguments.out == OUT:
+        parser.error("--data needs --out: no real recording becomes part of the project")
+    else:
+        path = next(p for p in utd_mhad.find(arguments.data / "utd_mhad", "fused") if p.stem.startswith("a9_s1_t1"))
+        sheet = gallery(utd_mhad.read(path, "fused"), utd_mhad.layout("fused"))
+    sheet.save(arguments.out, optimize=True)
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
