@@ -9,9 +9,10 @@ from pytorch_metric_learning import miners
 from torch import Tensor
 
 from sldml.config import LossConfig, MinerConfig
-from sldml.losses import distance_of
+from sldml.config.loss import OVER_PAIR_LISTS
+from sldml.losses import as_cosine, distance_of
 
-Miner = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+Miner = Callable[..., tuple[Tensor, ...]]
 """(embeddings [N, dim], labels [N]) → triplets (anchors, positives, negatives) or pairs (anchors, positives,
 anchors, negatives), each a list of positions in the batch."""
 
@@ -19,30 +20,46 @@ anchors, negatives), each a list of positions in the batch."""
 def build_miner(config: MinerConfig, loss: LossConfig) -> Miner | None:
     """Build the miner to put before a loss, or None where the loss shall see all pairs.
 
-    The miner measures with the loss's own distance, so `margin` and `epsilon` are Euclidean distances before
-    triplet and contrastive loss and cosines before the others. Losses that are a sum over pairs (contrastive,
-    NT-Xent) get each pair of the mined triplets once.
+    The miner measures with the loss's own distance unless `config.distance` says otherwise, so `margin` and
+    `epsilon` are Euclidean distances before a loss that compares by L2 and cosines before one that compares by
+    cosines; the margins of `pair_margin` are Euclidean distances always. Losses over lists of pairs get
+    each pair of the mined triplets once.
 
     Raises:
-        ValueError: the loss has weights of its own and takes no tuples.
+        ValueError: the loss takes no tuples.
     """
     if config.name == "none":
         return None
     if not loss.takes_tuples:
         raise ValueError(f"miner.name {config.name!r} needs a loss over tuples, not {loss.name!r}")
-    distance = distance_of(loss)
-    options = config.chosen
+    compares_by = config.compares_by(loss)
+    distance, o = distance_of(compares_by), config.chosen
     miner: Miner
     match config.name:
         case "triplet_margin":
-            miner = miners.TripletMarginMiner(
-                margin=options.margin, type_of_triplets=options.type_of_triplets, distance=distance
-            )
+            miner = miners.TripletMarginMiner(margin=o.margin, type_of_triplets=o.type_of_triplets, distance=distance)
         case "multi_similarity":
-            miner = miners.MultiSimilarityMiner(epsilon=options.epsilon, distance=distance)
+            miner = miners.MultiSimilarityMiner(epsilon=o.epsilon, distance=distance)
         case "batch_hard":
             miner = miners.BatchHardMiner(distance=distance)
-    return UniquePairs(miner) if loss.name in ("contrastive", "nt_xent") else miner
+        case "batch_easy_hard":
+            miner = miners.BatchEasyHardMiner(pos_strategy=o.positives, neg_strategy=o.negatives, distance=distance)
+        case "pair_margin":
+            pos, neg = (as_cosine(m) if compares_by == "cosine" else m for m in (o.pos_margin, o.neg_margin))
+            miner = miners.PairMarginMiner(pos_margin=pos, neg_margin=neg, distance=distance)
+        case "hdc":
+            miner = miners.HDCMiner(filter_percentage=o.share, distance=distance)
+        case "angular":
+            miner = miners.AngularMiner(angle=o.angle_deg, distance=distance)
+        case "distance_weighted":
+            miner = miners.DistanceWeightedMiner(
+                cutoff=o.cutoff, nonzero_loss_cutoff=o.nonzero_loss_cutoff, distance=distance
+            )
+        case "uniform_histogram":
+            miner = miners.UniformHistogramMiner(
+                num_bins=o.num_bins, pos_per_bin=o.pairs_per_bin, neg_per_bin=o.pairs_per_bin, distance=distance
+            )
+    return UniquePairs(miner) if loss.name in OVER_PAIR_LISTS else miner
 
 
 class UniquePairs:
@@ -55,13 +72,15 @@ class UniquePairs:
     def __init__(self, miner: Miner) -> None:
         self.miner = miner
 
-    def __call__(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-        """Mine pairs (anchors, positives, anchors, negatives) of positions in the batch."""
-        mined = self.miner(embeddings, labels)
+    def __call__(
+        self, embeddings: Tensor, labels: Tensor, others: Tensor | None = None, other_labels: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Mine pairs (anchors, positives, anchors, negatives): positions in the batch, and among the others."""
+        mined = self.miner(embeddings, labels, others, other_labels)
         if len(mined) == 4:
             return mined
         anchors, positives, negatives = mined
-        size = len(embeddings)
+        size = len(embeddings if others is None else others)
         return *_unique_pairs(anchors, positives, size), *_unique_pairs(anchors, negatives, size)
 
 

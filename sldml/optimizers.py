@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from schedulefree import AdamWScheduleFree
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
@@ -37,8 +38,30 @@ def build_optimizer(
     match config.name:
         case "adamw":
             return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, options.beta2), fused=True)
+        case "sgd":
+            nesterov = options.momentum > 0
+            return torch.optim.SGD(groups, lr=config.lr, momentum=options.momentum, nesterov=nesterov)
+        case "schedule_free":
+            betas = (options.beta1, options.beta2)
+            optimizer: torch.optim.Optimizer = AdamWScheduleFree(groups, lr=config.lr, betas=betas)
+            weights_to_train(optimizer)
+            return optimizer
         case "rmsprop":
             return torch.optim.RMSprop(groups, lr=config.lr, alpha=options.alpha, momentum=options.momentum)
+
+
+def weights_to_train(optimizer: torch.optim.Optimizer) -> None:
+    """Before the steps of an epoch: a schedule-free optimiser takes its gradients at other weights than it gives."""
+    if isinstance(optimizer, AdamWScheduleFree):
+        optimizer.train()
+
+
+def weights_to_evaluate(optimizer: torch.optim.Optimizer) -> bool:
+    """Before the weights are used or saved; says whether they have changed by that."""
+    if isinstance(optimizer, AdamWScheduleFree):
+        optimizer.eval()
+        return True
+    return False
 
 
 def proxy_optimizer(loss: nn.Module, lr: float) -> torch.optim.Optimizer | None:
@@ -62,7 +85,7 @@ def build_schedule(
             f"steps_per_epoch and max_epochs must be positive, but they are {steps_per_epoch}, {max_epochs}"
         )
     options = config.chosen
-    factor: ConstantFactor | CosineFactor | StepFactor
+    factor: ConstantFactor | CosineFactor | LinearFactor | StepFactor | ExponentialFactor
     match config.name:
         case "constant":
             factor = ConstantFactor()
@@ -72,6 +95,14 @@ def build_schedule(
                 num_steps=max_epochs * steps_per_epoch,
                 final_fraction=options.final_fraction,
             )
+        case "linear":
+            factor = LinearFactor(
+                num_warmup_steps=round(options.warmup_epochs * steps_per_epoch),
+                num_steps=max_epochs * steps_per_epoch,
+                final_fraction=options.final_fraction,
+            )
+        case "exponential":
+            factor = ExponentialFactor(num_steps=steps_per_epoch, gamma=options.gamma)
         case "step":
             factor = StepFactor(num_steps=options.every_epochs * steps_per_epoch, gamma=options.gamma)
     return LambdaLR(optimizer, factor)
@@ -105,6 +136,34 @@ class CosineFactor:
             return (step + 1) / (self.num_warmup_steps + 1)
         progress = min(1.0, (step - self.num_warmup_steps) / max(1, self.num_steps - self.num_warmup_steps))
         return self.final_fraction + (1 - self.final_fraction) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass
+class LinearFactor:
+    """A linear rise over the warm-up to 1, then a linear fall to `final_fraction` at `num_steps`."""
+
+    num_warmup_steps: int
+    num_steps: int
+    final_fraction: float
+
+    def __call__(self, step: int) -> float:
+        """Return the factor of the learning rate at a step."""
+        if step < self.num_warmup_steps:
+            return (step + 1) / (self.num_warmup_steps + 1)
+        progress = min(1.0, (step - self.num_warmup_steps) / max(1, self.num_steps - self.num_warmup_steps))
+        return 1 - (1 - self.final_fraction) * progress
+
+
+@dataclass
+class ExponentialFactor:
+    """The factor `gamma` over every `num_steps` steps, a little of it at each."""
+
+    num_steps: int
+    gamma: float
+
+    def __call__(self, step: int) -> float:
+        """Return the factor of the learning rate at a step."""
+        return float(self.gamma ** (step / self.num_steps))
 
 
 @dataclass

@@ -12,7 +12,6 @@ from sldml.miners import build_miner
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
 SIZE = range(len(LABELS))
 LOSSES = [name for name in LossConfig.names() if LossConfig.model_validate({"name": name}).takes_tuples]
-BY_DISTANCE = ("triplet_margin", "contrastive")
 
 
 def embeddings_on_a_circle(seed: int = 0) -> tuple[Tensor, list[float]]:
@@ -27,7 +26,8 @@ def embeddings_on_a_circle(seed: int = 0) -> tuple[Tensor, list[float]]:
 def farness(loss: str, first: float, second: float) -> float:
     """How far apart two angles are, in the units of the loss: a chord, or a negative cosine."""
     gap = abs(first - second)
-    return 2 * math.sin(gap / 2) if loss in BY_DISTANCE else -math.cos(gap)
+    by_length = LossConfig.model_validate({"name": loss}).compares_by == "l2"
+    return 2 * math.sin(gap / 2) if by_length else -math.cos(gap)
 
 
 def mine(miner: str, loss: str, embeddings: Tensor, **options: Any) -> tuple[Tensor, ...]:

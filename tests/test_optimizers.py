@@ -9,7 +9,13 @@ from torch import nn
 
 from sldml.config import LossConfig, OptimizerConfig, ScheduleConfig
 from sldml.losses import build_loss
-from sldml.optimizers import build_optimizer, build_schedule, proxy_optimizer
+from sldml.optimizers import (
+    build_optimizer,
+    build_schedule,
+    proxy_optimizer,
+    weights_to_evaluate,
+    weights_to_train,
+)
 
 
 def small_model() -> nn.Module:
@@ -85,7 +91,8 @@ def test_only_losses_with_weights_get_an_optimiser_of_their_own(name: str) -> No
         (group,) = optimizer.param_groups
         assert group["lr"] == 0.25
         assert group["weight_decay"] == 0
-        assert sum(parameter.numel() for parameter in group["params"]) == 12
+        several = {"soft_triple": 5 * 12, "sub_center_arcface": 3 * 12, "cross_entropy": 12 + 3}
+        assert sum(parameter.numel() for parameter in group["params"]) == several.get(name, 12)
 
 
 def test_constant() -> None:
@@ -168,3 +175,39 @@ def test_an_empty_training_is_refused() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
     with pytest.raises(ValueError, match="must be positive, but they are 0, 5"):
         build_schedule(ScheduleConfig(), optimizer, 0, 5)
+
+
+def test_linear_and_exponential_by_hand() -> None:
+    linear = {"name": "linear", "linear": {"warmup_epochs": 1, "final_fraction": 0.2}}
+    # Two steps of warm-up (1/3, 2/3), then from 1 to 0.2 over the four that are left, then 0.2.
+    expected = [1 / 3, 2 / 3, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2]
+    assert factors(ScheduleConfig.model_validate(linear), 2, 3, 8) == pytest.approx(expected)
+    exponential = ScheduleConfig.model_validate({"name": "exponential", "exponential": {"gamma": 0.25}})
+    assert factors(exponential, 2, 3, 5) == pytest.approx([1.0, 0.5, 0.25, 0.125, 0.0625])
+
+
+def test_a_schedule_free_optimiser_gives_the_average_of_its_steps() -> None:
+    # Without momentum in the gradient's place (beta1 near 1 is the average; the paper's equations 3 to 5).
+    parameter = nn.Parameter(torch.tensor([[2.0]]))
+    config = OptimizerConfig.model_validate({"name": "schedule_free", "lr": 0.1, "weight_decay": 0.0})
+    optimizer = build_optimizer(config, [("weight", parameter)])
+    steps, z, x, second = 5, 2.0, 2.0, 0.0
+    for k in range(steps):
+        weights_to_train(optimizer)
+        y = 0.1 * z + 0.9 * x
+        assert parameter.item() == pytest.approx(y, rel=1e-5)
+        optimizer.zero_grad()
+        (parameter**2).sum().backward()
+        optimizer.step()
+        second = 0.999 * second + 0.001 * (2 * y) ** 2
+        z -= 0.1 * 2 * y / (math.sqrt(second / (1 - 0.999 ** (k + 1))) + 1e-8)
+        x += (z - x) / (k + 1)
+        assert weights_to_evaluate(optimizer)
+        assert parameter.item() == pytest.approx(x, rel=1e-5)
+
+
+def test_other_optimisers_have_one_set_of_weights() -> None:
+    parameter = nn.Parameter(torch.ones(1, 1))
+    optimizer = build_optimizer(OptimizerConfig(), [("weight", parameter)])
+    weights_to_train(optimizer)
+    assert not weights_to_evaluate(optimizer)

@@ -1,20 +1,27 @@
-"""Metric losses, miners and the classifier beside them."""
+"""Metric losses and the classifier beside them.
+
+Ranges are wide on purpose: published optima often lie outside of the usual defaults (Musgrave et al., *A Metric
+Learning Reality Check*, 2020).
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sldml.parts import Choice, Part
 
+Distance = Literal["cosine", "l2", "l1", "snr"]
 
-class TripletMargin(Part):
-    """Triplet margin loss (Schroff et al., 2015)."""
+# ------------------------------------------------------------------------------------------- losses over pairs
 
-    margin: float = Field(0.2, gt=0.0, le=2.0)
-    swap: bool = False
-    smooth: bool = False
+
+class Contrastive(Part):
+    """Contrastive loss (Hadsell et al., 2006). Margins are Euclidean distances of unit embeddings."""
+
+    pos_margin: float = Field(0.0, ge=0.0, le=2.0)
+    neg_margin: float = Field(1.0, gt=0.0, le=2.0)
 
 
 class MultiSimilarity(Part):
@@ -23,13 +30,6 @@ class MultiSimilarity(Part):
     alpha: float = Field(2.0, gt=0.0, le=100.0)
     beta: float = Field(50.0, gt=0.0, le=200.0)
     base: float = Field(0.5, ge=-1.0, le=1.0)
-
-
-class Contrastive(Part):
-    """Contrastive loss (Hadsell et al., 2006) on L2 distances of normalised embeddings."""
-
-    pos_margin: float = Field(0.0, ge=0.0, le=2.0)
-    neg_margin: float = Field(1.0, gt=0.0, le=2.0)
 
 
 class NtXent(Part):
@@ -44,11 +44,103 @@ class SupCon(Part):
     temperature: float = Field(0.1, gt=0.0, le=10.0)
 
 
-class ArcFace(Part):
-    """Additive angular margin (Deng et al., 2019); has weights of its own."""
+class Nca(Part):
+    """Neighbourhood components analysis (Goldberger et al., 2004)."""
 
-    margin_deg: float = Field(28.6, ge=0.0, le=80.0)
+    softmax_scale: float = Field(10.0, gt=0.0, le=200.0)
+
+
+class Circle(Part):
+    """Circle loss (Sun et al., 2020)."""
+
+    relaxation: float = Field(0.4, gt=0.0, lt=1.0)
+    """The paper's m."""
+    scale: float = Field(80.0, gt=0.0, le=1000.0)
+    """The paper's gamma."""
+
+
+class LiftedStructure(Part):
+    """Lifted structure loss (Song et al., 2016). Margins as those of `contrastive`."""
+
+    pos_margin: float = Field(0.0, ge=0.0, le=2.0)
+    neg_margin: float = Field(1.0, gt=0.0, le=2.0)
+
+
+class GeneralizedLiftedStructure(Part):
+    """Generalised lifted structure loss (Hermans et al., 2017). Margins as those of `contrastive`."""
+
+    pos_margin: float = Field(0.0, ge=0.0, le=2.0)
+    neg_margin: float = Field(1.0, gt=0.0, le=2.0)
+
+
+class IntraPairVariance(Part):
+    """Intra-pair variance loss (Yu and Tao, 2019)."""
+
+    pos_eps: float = Field(0.01, ge=0.0, lt=1.0)
+    neg_eps: float = Field(0.01, ge=0.0, lt=1.0)
+
+
+class TupletMargin(Part):
+    """Tuplet margin loss (Yu and Tao, 2019)."""
+
+    margin_deg: float = Field(5.73, ge=0.0, le=45.0)
     scale: float = Field(64.0, gt=0.0, le=512.0)
+
+
+class RankedList(Part):
+    """Ranked list loss (Wang et al., 2019): positives within `alpha - margin`, negatives beyond `alpha`."""
+
+    margin: float = Field(0.4, gt=0.0, lt=1.2)
+    alpha: float = Field(1.2, ge=1.2, le=2.0)
+    """A Euclidean distance of unit embeddings."""
+    negative_temperature: float = Field(10.0, ge=0.0, le=50.0)
+    imbalance: float = Field(0.5, ge=0.0, le=1.0)
+
+
+class DynamicSoftMargin(Part):
+    """Dynamic soft margin loss (Zhang and Rusinkiewicz, 2019)."""
+
+    num_bins: int = Field(10, ge=2, le=1000)
+    momentum: float = Field(0.01, gt=0.0, le=1.0)
+
+
+class ThresholdConsistentMargin(Part):
+    """Threshold-consistent margin loss (Zhang et al., 2023). Margins are cosines."""
+
+    pos_margin: float = Field(0.9, ge=-1.0, le=1.0)
+    neg_margin: float = Field(0.5, ge=-1.0, le=1.0)
+    neg_weight: float = Field(1.0, gt=0.0, le=10.0)
+
+
+# ---------------------------------------------------------------------------------------- losses over triplets
+
+
+class TripletMargin(Part):
+    """Triplet margin loss (Schroff et al., 2015)."""
+
+    margin: float = Field(0.2, gt=0.0, le=2.0)
+    swap: bool = False
+    smooth: bool = False
+
+
+class Margin(Part):
+    """Margin loss (Wu et al., 2017): positives within `beta - margin`, negatives beyond `beta + margin`."""
+
+    margin: float = Field(0.2, gt=0.0, le=1.0)
+    beta: float = Field(1.2, gt=0.0, le=2.0)
+    """A Euclidean distance of unit embeddings; where the loss begins if it is learnt."""
+    learn_beta: bool = False
+    nu: float = Field(0.0, ge=0.0, le=10.0)
+    """Weight of beta itself in the loss, where it is learnt."""
+
+
+class Angular(Part):
+    """Angular loss (Wang et al., 2017)."""
+
+    angle_deg: float = Field(40.0, ge=10.0, le=70.0)
+
+
+# ------------------------------------------------------------------------- losses over proxies, classifications
 
 
 class ProxyAnchor(Part):
@@ -58,52 +150,221 @@ class ProxyAnchor(Part):
     alpha: float = Field(32.0, gt=0.0, le=512.0)
 
 
+class ProxyNca(Part):
+    """Proxy NCA (Movshovitz-Attias et al., 2017; with the scale of Teh et al., 2020); has weights of its own."""
+
+    softmax_scale: float = Field(10.0, gt=0.0, le=200.0)
+
+
+class SoftTriple(Part):
+    """SoftTriple loss (Qian et al., 2019); has weights of its own."""
+
+    centers_per_class: int = Field(5, ge=1, le=50)
+    scale: float = Field(20.0, gt=0.0, le=200.0)
+    """The paper's lambda."""
+    gamma: float = Field(0.1, gt=0.0, le=10.0)
+    margin: float = Field(0.01, ge=0.0, le=1.0)
+
+
+class ArcFace(Part):
+    """Additive angular margin (Deng et al., 2019); has weights of its own."""
+
+    margin_deg: float = Field(28.6, ge=0.0, le=80.0)
+    scale: float = Field(64.0, gt=0.0, le=512.0)
+
+
+class CosFace(Part):
+    """Additive cosine margin (Wang et al., 2018); has weights of its own."""
+
+    margin: float = Field(0.35, ge=0.0, le=1.0)
+    scale: float = Field(64.0, gt=0.0, le=512.0)
+
+
+class SubCenterArcFace(Part):
+    """ArcFace with several centres a class (Deng et al., 2020); has weights of its own."""
+
+    margin_deg: float = Field(28.6, ge=0.0, le=80.0)
+    scale: float = Field(64.0, gt=0.0, le=512.0)
+    sub_centers: int = Field(3, ge=1, le=20)
+
+
+class SphereFace(Part):
+    """Multiplicative angular margin (Liu et al., 2017); has weights of its own."""
+
+    margin: int = Field(4, ge=1, le=8)
+    scale: float = Field(1.0, gt=0.0, le=512.0)
+
+
+class LargeMarginSoftmax(Part):
+    """Large-margin softmax (Liu et al., 2016); has weights of its own."""
+
+    margin: int = Field(4, ge=1, le=8)
+    scale: float = Field(1.0, gt=0.0, le=512.0)
+
+
+class NormalizedSoftmax(Part):
+    """Normalised softmax (Zhai and Wu, 2019); has weights of its own."""
+
+    temperature: float = Field(0.05, gt=0.0, le=10.0)
+
+
+class CrossEntropy(Part):
+    """A linear classifier over the auxiliary classes and its cross-entropy, nothing else; has weights of its own."""
+
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+# ---------------------------------------------------------------------------------- losses of average precision
+
+
+class FastAp(Part):
+    """FastAP (Cakir et al., 2019): average precision by histogram binning."""
+
+    num_bins: int = Field(10, ge=2, le=1000)
+
+
+class SmoothAp(Part):
+    """Smooth-AP (Brown et al., 2020): average precision with sigmoids for comparisons."""
+
+    temperature: float = Field(0.01, gt=0.0, le=1.0)
+
+
+class Pnp(Part):
+    """Penalising negative instances before positive ones (Li et al., 2022)."""
+
+    variant: Literal["O", "Ds", "Dq", "Iu", "Ib"] = "O"
+    temperature: float = Field(0.01, gt=0.0, le=1.0)
+
+
+WITH_WEIGHTS = (
+    *("proxy_anchor", "proxy_nca", "soft_triple", "arcface", "cosface", "sub_center_arcface", "sphereface"),
+    *("large_margin_softmax", "normalized_softmax", "cross_entropy"),
+)
+"""Losses that bring weights of their own, beside `margin` where its beta is learnt."""
+
+OVER_TRIPLETS = ("triplet_margin", "margin")
+OVER_PAIR_MATRICES = ("multi_similarity", "sup_con", "circle", "generalized_lifted_structure")
+OVER_PAIR_LISTS = (
+    *("contrastive", "nt_xent", "lifted_structure", "intra_pair_variance", "tuplet_margin"),
+    *("threshold_consistent_margin", "angular"),
+)
+"""Losses that can be given the pairs or triplets that a miner found; in a list, a repeated pair counts twice."""
+
+WITH_MEMORY = (
+    *("angular", "circle", "contrastive", "generalized_lifted_structure", "intra_pair_variance", "lifted_structure"),
+    *("margin", "multi_similarity", "nca", "nt_xent", "sup_con", "triplet_margin", "tuplet_margin"),
+)
+"""Losses that compare embeddings with those of earlier batches where they are asked to."""
+
+OWN_DISTANCE: dict[str, Distance] = {
+    **dict.fromkeys(("contrastive", "triplet_margin", "margin", "nca", "lifted_structure"), "l2"),
+    **dict.fromkeys(("generalized_lifted_structure", "ranked_list", "dynamic_soft_margin", "angular"), "l2"),
+    **dict.fromkeys(("fast_ap", "proxy_nca"), "l2"),
+}
+"""What a loss compares by in its paper, where that is not the cosine."""
+
+ANY_DISTANCE = (
+    *("contrastive", "triplet_margin", "margin", "multi_similarity", "nt_xent", "sup_con", "nca"),
+    *("lifted_structure", "generalized_lifted_structure", "intra_pair_variance"),
+)
+"""Losses that may compare by another distance than their own."""
+
+
 class LossConfig(Choice):
     """The metric loss."""
 
     name: Literal[
-        "triplet_margin", "multi_similarity", "contrastive", "nt_xent", "sup_con", "arcface", "proxy_anchor"
+        "contrastive",
+        "multi_similarity",
+        "nt_xent",
+        "sup_con",
+        "nca",
+        "circle",
+        "lifted_structure",
+        "generalized_lifted_structure",
+        "intra_pair_variance",
+        "tuplet_margin",
+        "n_pairs",
+        "ranked_list",
+        "dynamic_soft_margin",
+        "threshold_consistent_margin",
+        "triplet_margin",
+        "margin",
+        "angular",
+        "proxy_anchor",
+        "proxy_nca",
+        "soft_triple",
+        "arcface",
+        "cosface",
+        "sub_center_arcface",
+        "sphereface",
+        "large_margin_softmax",
+        "normalized_softmax",
+        "cross_entropy",
+        "fast_ap",
+        "smooth_ap",
+        "pnp",
     ] = "multi_similarity"
+    distance: Literal["own", "cosine", "l2", "l1", "snr"] = "own"
+    """What embeddings are compared by: `own` is that of the loss's paper. L2 and L1 are those of embeddings of unit
+    length in that norm; SNR is the signal-to-noise ratio (Yuan et al., 2019)."""
+    memory_size: int = Field(0, ge=0, le=1_000_000)
+    """Embeddings of earlier batches to compare with, too (cross-batch memory, Wang et al., 2020); 0 is off."""
     proxy_lr: float = Field(1.0e-2, gt=0.0, le=10.0)
-    """Learning rate of the weights that the loss itself has (ArcFace, ProxyAnchor)."""
-    triplet_margin: TripletMargin | None = None
-    multi_similarity: MultiSimilarity | None = None
+    """Learning rate of the weights that the loss itself has (proxies, class centres, a learnt beta)."""
     contrastive: Contrastive | None = None
+    multi_similarity: MultiSimilarity | None = None
     nt_xent: NtXent | None = None
     sup_con: SupCon | None = None
-    arcface: ArcFace | None = None
+    nca: Nca | None = None
+    circle: Circle | None = None
+    lifted_structure: LiftedStructure | None = None
+    generalized_lifted_structure: GeneralizedLiftedStructure | None = None
+    intra_pair_variance: IntraPairVariance | None = None
+    tuplet_margin: TupletMargin | None = None
+    ranked_list: RankedList | None = None
+    dynamic_soft_margin: DynamicSoftMargin | None = None
+    threshold_consistent_margin: ThresholdConsistentMargin | None = None
+    triplet_margin: TripletMargin | None = None
+    margin: Margin | None = None
+    angular: Angular | None = None
     proxy_anchor: ProxyAnchor | None = None
+    proxy_nca: ProxyNca | None = None
+    soft_triple: SoftTriple | None = None
+    arcface: ArcFace | None = None
+    cosface: CosFace | None = None
+    sub_center_arcface: SubCenterArcFace | None = None
+    sphereface: SphereFace | None = None
+    large_margin_softmax: LargeMarginSoftmax | None = None
+    normalized_softmax: NormalizedSoftmax | None = None
+    cross_entropy: CrossEntropy | None = None
+    fast_ap: FastAp | None = None
+    smooth_ap: SmoothAp | None = None
+    pnp: Pnp | None = None
+
+    @model_validator(mode="after")
+    def _distance_and_memory_are_allowed(self) -> Self:
+        own = OWN_DISTANCE.get(self.name, "cosine")
+        if self.distance not in ("own", own) and self.name not in ANY_DISTANCE:
+            raise ValueError(f"distance {self.distance!r} does not go with {self.name!r}, whose distance is {own}")
+        if self.memory_size and self.name not in WITH_MEMORY:
+            raise ValueError(f"memory_size does not go with {self.name!r}; it does with {', '.join(WITH_MEMORY)}")
+        return self
 
     @property
     def has_weights(self) -> bool:
         """Whether the loss has weights that must be trained, so it needs an optimiser of its own."""
-        return self.name in ("arcface", "proxy_anchor")
+        return self.name in WITH_WEIGHTS or (self.margin is not None and self.margin.learn_beta)
 
     @property
     def takes_tuples(self) -> bool:
         """Whether the loss works on mined pairs or triplets, so a miner can be put before it."""
-        return not self.has_weights
+        return self.name in OVER_TRIPLETS + OVER_PAIR_MATRICES + OVER_PAIR_LISTS
 
-
-class TripletMarginMiner(Part):
-    """Keeps triplets that violate the margin."""
-
-    margin: float = Field(0.2, ge=0.0, le=2.0)
-    type_of_triplets: Literal["all", "hard", "semihard"] = "all"
-
-
-class MultiSimilarityMiner(Part):
-    """Keeps pairs harder than the hardest opposite pair, less epsilon (Wang et al., 2019)."""
-
-    epsilon: float = Field(0.1, ge=0.0, le=2.0)
-
-
-class MinerConfig(Choice):
-    """Which pairs or triplets of a batch the loss sees."""
-
-    name: Literal["none", "triplet_margin", "multi_similarity", "batch_hard"] = "none"
-    triplet_margin: TripletMarginMiner | None = None
-    multi_similarity: MultiSimilarityMiner | None = None
+    @property
+    def compares_by(self) -> Distance:
+        """The distance that is meant."""
+        return OWN_DISTANCE.get(self.name, "cosine") if self.distance == "own" else self.distance
 
 
 class HeadConfig(Part):

@@ -22,14 +22,32 @@ class RmsProp(Part):
     momentum: float = Field(0.0, ge=0.0, lt=1.0)
 
 
+class Sgd(Part):
+    """Stochastic gradient descent with Nesterov's momentum, where there is any."""
+
+    momentum: float = Field(0.9, ge=0.0, lt=1.0)
+
+
+class ScheduleFree(Part):
+    """Schedule-free AdamW (Defazio et al., 2024): an average of the weights takes the place of a schedule.
+
+    Meant for `schedule.name: constant`; another schedule is applied all the same.
+    """
+
+    beta1: float = Field(0.9, gt=0.0, lt=1.0)
+    beta2: float = Field(0.999, gt=0.0, lt=1.0)
+
+
 class OptimizerConfig(Choice):
     """What moves the weights of encoder and head."""
 
-    name: Literal["adamw", "rmsprop"] = "adamw"
+    name: Literal["adamw", "sgd", "rmsprop", "schedule_free"] = "adamw"
     lr: float = Field(1.0e-3, gt=0.0, le=10.0)
     weight_decay: float = Field(1.0e-4, ge=0.0, le=1.0)
     adamw: AdamW | None = None
+    sgd: Sgd | None = None
     rmsprop: RmsProp | None = None
+    schedule_free: ScheduleFree | None = None
 
 
 class Cosine(Part):
@@ -46,12 +64,27 @@ class Step(Part):
     gamma: float = Field(0.1, gt=0.0, le=1.0)
 
 
+class Linear(Part):
+    """A straight line from the full learning rate to `final_fraction` of it, after a linear warm-up."""
+
+    warmup_epochs: float = Field(1.0, ge=0.0, le=100.0)
+    final_fraction: float = Field(0.0, ge=0.0, le=1.0)
+
+
+class Exponential(Part):
+    """The learning rate falls by the factor `gamma` over each epoch, a little at every step."""
+
+    gamma: float = Field(0.95, gt=0.0, le=1.0)
+
+
 class ScheduleConfig(Choice):
     """How the learning rate changes over the steps of the training."""
 
-    name: Literal["constant", "cosine", "step"] = "cosine"
+    name: Literal["constant", "cosine", "linear", "step", "exponential"] = "cosine"
     cosine: Cosine | None = None
+    linear: Linear | None = None
     step: Step | None = None
+    exponential: Exponential | None = None
 
 
 class BatchConfig(Part):
@@ -77,5 +110,8 @@ class EvaluationConfig(Part):
 
     num_draws: int = Field(100, ge=1, le=10_000)
     """Random draws of one exemplar per class; the accuracy is their mean."""
+    num_folds: int = Field(1, ge=1, le=50)
+    """More than 1: the auxiliary classes are dealt out into so many class-disjoint folds, one model is trained for
+    each, all side by side, and the accuracy is the mean over the folds. 1: the protocol's own validation classes."""
     seed: int = Field(0, ge=0)
     """Seed of the draws: the same for all trials, so that they are compared on the same ones."""
