@@ -39,6 +39,8 @@ Examples:
   python launch/tune.py --space ntu --data /data --time-budget 12h --concurrent 8
 
   python launch/tune.py --resume demo-20261122-140000 --trials +20
+
+  python launch/tune.py --space utd_mhad --warm-start utd_mhad-20261122-140000
 """
 
 
@@ -55,6 +57,9 @@ def tune(
     time_budget: Annotated[str | None, typer.Option(help="End the search after this time: 90s, 30m, 2h, 1d.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of the trainings.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the search; its results go to <storage>/<name>/.")] = None,
+    warm_start: Annotated[
+        str | None, typer.Option(help="Begin with the best configurations of the search of this name.")
+    ] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with the search of this name.")] = None,
     storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow store (default: SQLite in --storage).")] = None,
@@ -70,7 +75,7 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
 ) -> None:
     """Search losses, miners, encoders and learning rates; train the best again; test; report."""
-    from sldml.request import Request, check_request, earlier_settings
+    from sldml.request import Request, best_of, check_request, earlier_settings, first_configurations
     from sldml.space_files import override, parse_space, read_space
 
     root = storage_folder(storage)
@@ -81,10 +86,14 @@ def tune(
         if changes and changes[0].startswith("search.trials=+"):
             raise InputError(f"--trials {trials}: more trials than before need --resume")
         chosen = read_space(space, changes)
+        first = first_configurations(chosen, best_of(root / warm_start) if warm_start else [])
         name = search_name(name) if name else f"{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     else:
         if space is not None or name is not None:
             raise InputError("--resume goes on with a search as it is: leave out --space and --name")
+        if warm_start is not None:
+            raise InputError("--warm-start is for a new search: leave out --resume")
+        first = []  # the journal has them
         earlier = earlier_settings(root / resume)
         if trials is not None and trials.startswith("+"):
             changes[0] = f"search.trials={earlier.num_trials + int(trials)}"
@@ -98,6 +107,7 @@ def tune(
         cache=cache_folder(root),
         data=None if data is None else data.expanduser().absolute(),
         resume=resume is not None,
+        first=first,
         strict=strict,
         tracking_uri=tracking_store(tracking_uri),
         address=address,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sldml.config import SyntheticData
 from sldml.errors import InputError
-from sldml.journal import read_history
+from sldml.journal import History, read_history
 from sldml.sources import find_source
 from sldml.spaces import SearchSpace
+
+_MOST_TO_BEGIN_WITH = 5
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Request:
     time_budget_s: float | None = None
     final: bool = True
     command: str = ""
+    first: Sequence[Mapping[str, Any]] = ()
+    """Configurations that the search begins with, by dotted path."""
     overrides: Sequence[str] = ()
     """What was set over the space's file, kept for `--resume`."""
     summary: Path | None = None
@@ -56,18 +61,40 @@ class EarlierSettings:
     data: Path | None
 
 
+def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[dict[str, Any]]:
+    """The parameters of the best trials of an earlier search, the best first.
+
+    Raises:
+        InputError: there is no such search, or no trial of it has a value.
+    """
+    history = _history_of(folder)
+    trials = [trial for trial in history.trials.values() if trial.value is not None and trial.state != "diverged"]
+    if not trials:
+        raise InputError(f"--warm-start {folder.name}: no trial of that search has come to a value")
+    return [trial.params for trial in sorted(trials, key=lambda t: -float(t.value or 0.0))[:count]]
+
+
+def first_configurations(space: SearchSpace, earlier: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a search begins with: the best of an earlier search, then what the space's file knows to be good.
+
+    Of each, what this space searches; a configuration that it has not (another value is fixed, or out of range) is
+    left out, and one that is there already, too.
+    """
+    found: list[dict[str, Any]] = []
+    for params in (*earlier, *space.known_good):
+        kept = space.begins_with(params)
+        if kept is not None and kept not in found:
+            found.append(kept)
+    return found
+
+
 def earlier_settings(folder: Path) -> EarlierSettings:
     """Read them from the journal of a search.
 
     Raises:
         InputError: there is no such search.
     """
-    path = folder / "journal.jsonl"
-    if not path.is_file():
-        names = sorted(p.parent.name for p in folder.parent.glob("*/journal.jsonl"))
-        known = f"there are {', '.join(names)}" if names else "there is none yet"
-        raise InputError(f"no search {folder.name} in {folder.parent}: {known}")
-    history = read_history(path)
+    history = _history_of(folder)
     if not history.attempts:
         raise InputError(f"search {folder.name} ended before it began: start it anew under another --name")
     last, space = history.attempts[-1], history.search["space"]
@@ -79,6 +106,15 @@ def earlier_settings(folder: Path) -> EarlierSettings:
         last["settings"]["trials"],
         None if data is None else Path(data),
     )
+
+
+def _history_of(folder: Path) -> History:
+    path = folder / "journal.jsonl"
+    if not path.is_file():
+        names = sorted(p.parent.name for p in folder.parent.glob("*/journal.jsonl"))
+        known = f"there are {', '.join(names)}" if names else "there is none yet"
+        raise InputError(f"no search {folder.name} in {folder.parent}: {known}")
+    return read_history(path)
 
 
 def check_request(request: Request) -> str:

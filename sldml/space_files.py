@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -19,13 +20,14 @@ from pydantic.fields import FieldInfo
 from sldml.config import TrialConfig
 from sldml.dotted import merge
 from sldml.errors import InputError
-from sldml.parts import Choice, Part
-from sldml.spaces import Branches, Group, Leaf, Node, SearchSettings, SearchSpace, SpaceError, first_fault
+from sldml.parts import Choice, Part, first_fault
+from sldml.spaces import Branches, Group, Leaf, Node, Scalar, SearchSettings, SearchSpace, SpaceError
 from sldml.yaml_lines import Document, load_value, load_yaml
 
 FOLDER = Path(__file__).resolve().parents[1] / "search_spaces"
 _TOP_LEVEL = ("data", "protocol", "representation")
-_KEYS = (*_TOP_LEVEL, "fixed", "search", "space")
+_KEYS = (*_TOP_LEVEL, "fixed", "search", "space", "known_good")
+_SHARED = ("data", "protocol")
 _LEAF_KINDS = ("choice", "float", "int")
 
 
@@ -92,9 +94,12 @@ def _override(space: SearchSpace, setting: str) -> SearchSpace:
     try:
         if path.startswith("search."):
             settings = merge(space.search.model_dump(), {path.removeprefix("search."): value})
-            return SearchSpace(space.name, space.text, space.base, SearchSettings.model_validate(settings), space.root)
-        if parts := [model for field in fields_at(path) for model in _models(field.annotation)]:
-            keys = ", ".join(f"{path}.{key}" for key in parts[0].model_fields)
+            changed = replace(space, search=SearchSettings.model_validate(settings))
+            changed.require_sampler()
+            return changed
+        kinds = [_models(field.annotation) for field in fields_at(path)]
+        if all(kinds):
+            keys = ", ".join(f"{path}.{key}" for key in kinds[0][0].model_fields)
             raise SpaceError(f"{path} is no value but a part with keys of its own: {keys}")
         if isinstance(value, list | dict):
             raise SpaceError(f"{value!r} is no plain value")
@@ -174,7 +179,28 @@ class _Reader:
             space.probe()
         except SpaceError as error:
             raise self._error(("space",), str(error)) from error
-        return space
+        try:
+            space.require_sampler()
+        except SpaceError as error:
+            raise self._error(("search", "sampler"), str(error)) from error
+        return replace(space, known_good=self._known_good(space))
+
+    def _known_good(self, space: SearchSpace) -> tuple[dict[str, Scalar], ...]:
+        """Configurations to begin with: lists of dotted paths with values, each a parameter of the space."""
+        listed = self._document.value.get("known_good", [])
+        if not isinstance(listed, list):
+            raise self._error(("known_good",), "known_good is a list of configurations, each {dotted.path: value, …}")
+        paths = {leaf.path for leaf in space.leaves()}
+        for number, params in enumerate(listed):
+            at, what = ("known_good", str(number)), f"known_good, configuration {number + 1}"
+            if not isinstance(params, dict) or not params:
+                raise self._error(at, f"{what}: a mapping of dotted paths, but found {params!r}")
+            for path, value in params.items():
+                if path not in paths:
+                    raise self._error((*at, path), f"{what}: {_unknown(str(path), sorted(paths))}")
+                if space.begins_with({path: value}) is None:
+                    raise self._error((*at, path), f"{what}: {path}: {value!r} is not among what is searched")
+        return tuple(dict(params) for params in listed)
 
     # ------------------------------------------------------------------------------------------ the tree
 
@@ -195,6 +221,8 @@ class _Reader:
             fields = fields_at(path)
         except SpaceError as error:
             raise self._error(at, str(error)) from error
+        if path in _SHARED:
+            raise self._error(at, f"{path} is the same for all trials of a search: fix it, and try another by --set")
         if not isinstance(body, Mapping):
             raise self._error(
                 at,

@@ -5,35 +5,49 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, TypeVar
 
 import pydantic
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from pydantic import Field
 
-from sldml.config import EncoderConfig, NormalizeConfig, TrialConfig
+from sldml.config import EncoderConfig, NormalizeConfig, RepresentationConfig, TrialConfig
 from sldml.dotted import flatten, merge, unflatten
-from sldml.errors import InputError
-from sldml.parts import Part
+from sldml.parts import Part, first_fault
+from sldml.space_tree import (
+    Branches,
+    Group,
+    Leaf,
+    Node,
+    Odometer,
+    Scalar,
+    SpaceError,
+    Suggester,
+    allows,
+    fix,
+    leaves_of,
+)
 
-Scalar = str | int | float | bool
+__all__ = ["Branches", "Group", "Leaf", "Node", "Scalar", "SearchSettings", "SearchSpace", "SpaceError", "Suggester"]
+
 _PROBES = 200
-
-
-class SpaceError(InputError):
-    """A search space, or parameters of one, that cannot be used."""
+_LARGEST_GRID = 100_000
+_Kind = TypeVar("_Kind", EncoderConfig, RepresentationConfig)
 
 
 class SearchSettings(Part):
     """The `search` part: how the space is searched, and what becomes of the best."""
 
     trials: int = Field(24, ge=1)
-    sampler: Literal["tpe", "random"] = "tpe"
-    scheduler: Literal["asha", "none"] = "asha"
+    sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
+    """`qmc`: a scrambled Sobol sequence, for spaces of ranges alone; `grid`: every combination once, for spaces of
+    choices and whole numbers alone."""
+    scheduler: Literal["asha", "median", "none"] = "asha"
+    """`median` stops a trial whose best is below the median of what the others had on average by then."""
     grace_period: int = Field(3, ge=1)
-    """ASHA stops no trial before this epoch."""
+    """ASHA and median stop no trial before this epoch."""
     reduction_factor: float = Field(3.0, gt=1.0)
     """ASHA lets one in this many go on at each rung."""
     seed: int = Field(0, ge=0)
@@ -41,68 +55,6 @@ class SearchSettings(Part):
     """So many configurations, the best by validation, are trained again for the sealed test."""
     final_seeds: int = Field(3, ge=1)
     """With so many seeds each."""
-
-
-class Suggester(Protocol):
-    """What a sampler offers a define-by-run space: the part of `optuna.Trial` that is needed."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of the choices."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number from low to high, evenly or (`log`) evenly in its logarithm."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """A whole number from low to high, both included."""
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """One searched number or choice."""
-
-    path: str
-    distribution: BaseDistribution
-
-    def suggest(self, trial: Suggester) -> Scalar:
-        """Ask the sampler for a value."""
-        d = self.distribution
-        if isinstance(d, CategoricalDistribution):
-            value: Scalar = trial.suggest_categorical(self.path, d.choices)
-            return value
-        if isinstance(d, IntDistribution):
-            return trial.suggest_int(self.path, d.low, d.high, log=d.log)
-        assert isinstance(d, FloatDistribution)
-        return trial.suggest_float(self.path, d.low, d.high, log=d.log)
-
-    def ends(self) -> tuple[Scalar, ...]:
-        """Every choice, or both ends of the range."""
-        d = self.distribution
-        return tuple(d.choices) if isinstance(d, CategoricalDistribution) else (d.low, d.high)
-
-
-@dataclass(frozen=True)
-class Branches:
-    """A choice (`<path>.name`) whose branches own their parameters."""
-
-    path: str
-    options: dict[str, Group]
-
-    @property
-    def name_leaf(self) -> Leaf:
-        """The choice of the branch itself."""
-        return Leaf(f"{self.path}.name", CategoricalDistribution(tuple(self.options)))
-
-
-@dataclass(frozen=True)
-class Group:
-    """Parts that exist together, under the same condition."""
-
-    members: tuple[Leaf | Group | Branches, ...]
-    when: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """(path of an earlier choice, the names that it may have): all of them must hold."""
-
-
-Node = Leaf | Group | Branches
 
 
 @dataclass(frozen=True)
@@ -115,11 +67,14 @@ class SearchSpace:
     """Nested configuration of what is not searched."""
     search: SearchSettings
     root: Group
+    known_good: tuple[dict[str, Scalar], ...] = ()
+    """Configurations to begin with, by path; what one leaves open is sampled."""
 
     @property
     def hash(self) -> str:
         """Of the file's text and of what was set over it."""
         content = self.text + repr(sorted(flatten(self.base))) + repr([(x.path, x.distribution) for x in self.leaves()])
+        content += repr(self.known_good)
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
     def __call__(self, trial: Suggester) -> None:
@@ -151,7 +106,7 @@ class SearchSpace:
 
     def leaves(self) -> Iterator[Leaf]:
         """Every parameter there is, under whatever condition, names of branches among them."""
-        yield from _leaves(self.root)
+        yield from leaves_of(self.root)
 
     def configure(self, params: Mapping[str, Scalar]) -> TrialConfig:
         """The whole configuration of sampled parameters; what comes out is what was sampled.
@@ -180,7 +135,7 @@ class SearchSpace:
 
         def look_up(leaf: Leaf) -> Scalar:
             value = params.get(leaf.path)
-            if value is None or not _allows(leaf.distribution, value):
+            if value is None or not allows(leaf.distribution, value):
                 raise SpaceError(f"{leaf.path}: {value!r} is not in {leaf.distribution}")
             found[leaf.path] = leaf.distribution
             return value
@@ -208,6 +163,59 @@ class SearchSpace:
             except SpaceError as error:
                 raise SpaceError(f"{error}, with {params}") from error
 
+    def grid(self) -> list[dict[str, Scalar]]:
+        """Every combination of parameters that exist together, in the order of the file.
+
+        Raises:
+            SpaceError: a range has no end of values, or there are too many combinations.
+        """
+        combinations: list[dict[str, Scalar]] = []
+        odometer = Odometer()
+        while len(combinations) < _LARGEST_GRID:
+            combinations.append(self.visit(odometer.take))
+            if not odometer.advance():
+                return combinations
+        raise SpaceError(f"search.sampler grid: the space has more than {_LARGEST_GRID} combinations")
+
+    def require_sampler(self) -> None:
+        """Check that the sampler can serve this space.
+
+        Raises:
+            SpaceError: it cannot; the message says which parameter it cannot serve and what to do.
+        """
+        other = "take another sampler, or fix it by --set"
+        for leaf in self.leaves():
+            categorical = isinstance(leaf.distribution, CategoricalDistribution)
+            if self.search.sampler == "qmc" and categorical and len(leaf.ends()) > 1:
+                raise SpaceError(f"search.sampler qmc spreads points over ranges, but {leaf.path} is a choice: {other}")
+            if self.search.sampler == "grid" and isinstance(leaf.distribution, FloatDistribution):
+                raise SpaceError(
+                    f"search.sampler grid goes through all values, but {leaf.path} is a range: make it a choice, or "
+                    f"{other}"
+                )
+        if self.search.sampler == "grid":
+            self.grid()
+
+    def begins_with(self, params: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        """Parameters of another space, or of a file, as far as they are of this one; None if none is left.
+
+        A configuration that has another value where this space has fixed one, or a value out of its range, is
+        another configuration: it is left out whole.
+        """
+        fixed = dict(flatten(self.base))
+        leaves: dict[str, list[Leaf]] = {}
+        for leaf in self.leaves():
+            leaves.setdefault(leaf.path, []).append(leaf)
+        kept: dict[str, Scalar] = {}
+        for path, value in params.items():
+            if path in leaves:
+                if not any(allows(leaf.distribution, value) for leaf in leaves[path]):
+                    return None
+                kept[path] = value
+            elif path in fixed and fixed[path] != value:
+                return None
+        return kept or None
+
     def may_be(self, path: str, value: Scalar) -> bool:
         """Whether a configuration of this space can have `value` at `path`, searched or fixed."""
         node: Any = self.base
@@ -225,11 +233,18 @@ class SearchSpace:
 
     def encoders(self) -> list[EncoderConfig]:
         """Every encoder that the space declares, each with its default parameters."""
-        base = self.base.get("encoder", {})
-        names = next((leaf.ends() for leaf in self.leaves() if leaf.path == "encoder.name"), None)
+        return self._by_name("encoder", EncoderConfig)
+
+    def representations(self) -> list[RepresentationConfig]:
+        """Every representation that the space declares, each with its default parameters."""
+        return self._by_name("representation", RepresentationConfig)
+
+    def _by_name(self, path: str, kind: type[_Kind]) -> list[_Kind]:
+        base = self.base.get(path, {})
+        names = next((leaf.ends() for leaf in self.leaves() if leaf.path == f"{path}.name"), None)
         if names is None:
-            return [EncoderConfig.model_validate(base)]
-        return [EncoderConfig.model_validate(merge(base, {"name": name})) for name in names]
+            return [kind.model_validate(base)]
+        return [kind.model_validate(merge(base, {"name": name})) for name in names]
 
     def fixed(self, path: str, value: Scalar) -> SearchSpace:
         """The space with one path set to a value and searched no more.
@@ -239,71 +254,10 @@ class SearchSpace:
         Raises:
             SpaceError: there is no such path, or the value does not fit.
         """
-        root, inside = _fix(self.root, path, value)
+        root, inside = fix(self.root, path, value)
         base = self.base if inside else merge(self.base, unflatten({path: value}))
         space = replace(self, base=base, root=root)
         space.default_config()
         space.probe()
+        space.require_sampler()
         return space
-
-
-def first_fault(error: pydantic.ValidationError) -> tuple[str, str]:
-    """(dotted path, message) of the first thing that pydantic refused."""
-    fault = error.errors(include_url=False, include_context=False)[0]
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        message = "there is no such key"
-    elif not isinstance(fault["input"], dict):
-        message = f"{message[0].lower()}{message[1:]}, but it is {fault['input']!r}"
-    return ".".join(str(part) for part in fault["loc"]), message
-
-
-def _leaves(node: Node) -> Iterator[Leaf]:
-    match node:
-        case Leaf():
-            yield node
-        case Group(members=members):
-            for member in members:
-                yield from _leaves(member)
-        case Branches(options=options):
-            yield node.name_leaf
-            for option in options.values():
-                yield from _leaves(option)
-
-
-def _allows(distribution: BaseDistribution, value: Scalar) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    number = int if isinstance(distribution, IntDistribution) else int | float
-    return isinstance(value, number) and bool(distribution.low <= value <= distribution.high)
-
-
-def _fix(root: Group, path: str, value: Scalar) -> tuple[Group, bool]:
-    """`root` without the parameter at `path`, and whether the value had to stay in it (it exists conditionally)."""
-    inside = False
-
-    def fix(node: Node, conditional: bool) -> Node:
-        nonlocal inside
-        match node:
-            case Leaf(path=p) if p == path:
-                if not conditional:
-                    return Group(())
-                inside = True
-                return Leaf(path, CategoricalDistribution((value,)))
-            case Group(members=members, when=when):
-                return replace(node, members=tuple(fix(m, conditional or bool(when)) for m in members))
-            case Branches(path=p, options=options):
-                if path == f"{p}.name":
-                    option = options.get(str(value), Group(()))
-                    if not conditional:
-                        return option
-                    inside = True
-                    return Branches(p, {str(value): option})
-                return replace(node, options={k: _as_group(fix(o, True)) for k, o in options.items()})
-        return node
-
-    return _as_group(fix(root, False)), inside
-
-
-def _as_group(node: Node) -> Group:
-    return node if isinstance(node, Group) else Group((node,))

@@ -144,7 +144,7 @@ MISTAKES = {
     "off is no number": ("fixed:\n  head:\n    weight: off  # HERE\n", "but it is 'off'"),
     "range fixed": ("fixed:\n  seed: 1\n  optimizer:\n    lr: -1  # HERE\n", "greater than 0, but it is -1"),
     "scalar fixed for a part": ("fixed:\n  seed: 1\n  loss: sup_con  # HERE\n", "loss: input should be a valid"),
-    "unknown loss fixed": ("fixed:\n  loss:\n    name: cosface  # HERE\n", "loss.name: input should be 'triplet"),
+    "unknown loss fixed": ("fixed:\n  loss:\n    name: cosfacet  # HERE\n", "loss.name: input should be 'contrastive"),
     "branch fixed": ("fixed:\n  seed: 1\n  loss: {name: arcface, sup_con: {}}  # HERE\n", "`sup_con` is set while"),
     "fixed is a list": ("fixed: [1]  # HERE\n", "fixed is a mapping (key: value), but found [1]"),
     "fixed is empty": ("data: {dataset: synthetic}\nfixed:  # HERE\n", "fixed is a mapping (key: value)"),
@@ -167,7 +167,7 @@ MISTAKES = {
     ),
     "unknown setting": ("search:\n  trials: 3\n  trails: 3  # HERE\n", "search.trails: there is no such key"),
     "range of a setting": ("search:\n  trials: 0  # HERE\n", "search.trials: input should be greater than or equal"),
-    "unknown sampler": ("search:\n  trials: 3\n  sampler: grid  # HERE\n", "search.sampler: input should be 'tpe'"),
+    "unknown sampler": ("search:\n  trials: 3\n  sampler: cma  # HERE\n", "search.sampler: input should be 'tpe'"),
     "search is a number": ("search: 3  # HERE\n", "search is a mapping (key: value), but found 3"),
     "key twice": ("fixed:\n  seed: 1\n  seed: 2  # HERE\n", "seed is there twice"),
     "space is a word": ("space: loss  # HERE\n", "space is a mapping (key: value), but found 'loss'"),
@@ -181,6 +181,14 @@ MISTAKES = {
     "key of a branch": (
         "space:\n  loss:\n    choose:\n      sup_con:\n        margin: {float: [0.1, 1]}  # HERE\n",
         "loss.sup_con.margin: there is no 'margin'",
+    ),
+    "data searched": (
+        "space:\n  data:  # HERE\n    seed: {int: [0, 3]}\n",
+        "data is the same for all trials of a search: fix it, and try another by --set",
+    ),
+    "protocol searched": (
+        "space:\n  protocol:  # HERE\n    num_auxiliary: {int: [20, 30]}\n",
+        "protocol is the same for all trials",
     ),
     "choose where nothing is": (
         "space:\n  train:\n    choose:  # HERE\n      a:\n",
@@ -397,7 +405,7 @@ def test_settings_of_the_search(space: SearchSpace):
         ("optimizer.lr=fast", "but it is 'fast'"),
         ("optimizer.lr=[", "no YAML"),
         ("optimizer.lr=[0.1, 0.2]", "[0.1, 0.2] is no plain value"),
-        ("loss.name=cosface", "but it is 'cosface'"),
+        ("loss.name=cosfacet", "but it is 'cosfacet'"),
         ("loss=sup_con", "loss is no value but a part with keys of its own: loss.name, "),
         ("loss={name: sup_con}", "loss is no value but a part"),
         ("loss.sup_con=1", "loss.sup_con is no value but a part with keys of its own: loss.sup_con.temperature"),
@@ -418,7 +426,7 @@ def test_a_wrong_setting_is_told_as_it_was_typed(space: SearchSpace, setting: st
 
 
 def test_fields_at_a_path_of_several_kinds():
-    assert len(fields_at("protocol.num_auxiliary")) == 2
+    assert len(fields_at("protocol.num_auxiliary")) == 5
     assert len(fields_at("data.modality")) == 1
     with pytest.raises(SpaceError, match=r"there is no 'modal' \(did you mean 'modality'\?\) in data"):
         fields_at("data.modal")

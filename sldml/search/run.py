@@ -32,17 +32,19 @@ def run_search(
     *,
     num_trials: int,
     deadline: float | None,
+    first: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Search until `num_trials` trials in all have ended, or until `deadline` (seconds since 1970).
 
-    Trials that the recorder's history has are not run again; interrupted ones go on.
+    Trials that the recorder's history has are not run again; interrupted ones go on. The search begins with the
+    configurations of `first`.
     """
     earlier = list(recorder.history.trials.values())
     remaining = num_trials - sum(record.state != "running" for record in earlier)
     if remaining < 1:
         return
     max_epochs = space.default_config().train.max_epochs
-    searcher = StudySearch(space, earlier=earlier, seed=space.search.seed + len(earlier))
+    searcher = StudySearch(space, earlier=earlier, seed=space.search.seed + len(earlier), first=first)
     stopper = _Deadline(deadline, searcher)
     _fit(
         train_trial,

@@ -1,20 +1,26 @@
-"""Which trials go on: ASHA by epoch, knowing what earlier calls of the search saw."""
+"""Which trials go on: ASHA or the median rule by epoch, knowing what earlier calls of the search saw."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from types import SimpleNamespace
 
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from sldml.journal import OBJECTIVE, TrialRecord
 from sldml.search.searcher import MODE
 from sldml.spaces import SearchSettings
 
+_FEWEST_FOR_A_MEDIAN = 3
+
 
 def make_scheduler(settings: SearchSettings, max_epochs: int, earlier: list[TrialRecord]) -> TrialScheduler:
-    """The scheduler that the space asks for; ASHA's rungs are filled with the curves of ended trials."""
+    """The scheduler that the space asks for, which has been told the curves of trials that ended earlier."""
     if settings.scheduler == "none" or max_epochs <= settings.grace_period:
         return FIFOScheduler()
+    if settings.scheduler == "median":
+        return _median(settings, earlier)
     scheduler = ASHAScheduler(
         time_attr="epoch",
         metric=OBJECTIVE,
@@ -30,3 +36,26 @@ def make_scheduler(settings: SearchSettings, max_epochs: int, earlier: list[Tria
                 trial = SimpleNamespace(trial_id=record.trial_id)
                 scheduler._brackets[0].on_result(trial, epoch["epoch"], epoch[OBJECTIVE])
     return scheduler
+
+
+def _median(settings: SearchSettings, earlier: list[TrialRecord]) -> TrialScheduler:
+    scheduler = MedianStoppingRule(
+        time_attr="epoch",
+        metric=OBJECTIVE,
+        mode=MODE,
+        grace_period=settings.grace_period,
+        min_samples_required=_FEWEST_FOR_A_MEDIAN,
+        # Never pause a trial to let others begin: it would have to begin anew.
+        min_time_slice=math.inf,
+    )
+    for record in earlier:
+        if record.state in ("completed", "pruned") and record.epochs:
+            # The rule looks at nothing of a trial but which one it is.
+            trial = _Ended(record.trial_id)
+            scheduler._results[trial] = [{"epoch": e["epoch"], OBJECTIVE: e[OBJECTIVE]} for e in record.epochs]
+    return scheduler
+
+
+@dataclass(frozen=True)
+class _Ended:
+    trial_id: str

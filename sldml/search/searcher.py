@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState as StudyState
+from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from sldml.journal import OBJECTIVE, TrialRecord
-from sldml.spaces import SearchSpace, SpaceError
+from sldml.spaces import Scalar, SearchSpace, SpaceError
 from sldml.trial import WORST
 
 MODE = "max"
+_FINISHED: Any = Searcher.FINISHED
 
 
 class StudySearch(OptunaSearch):  # type: ignore[misc]
@@ -26,12 +30,29 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
     asks the sampler for new ones; and it gives every trial an identity that survives the driver.
     """
 
-    def __init__(self, space: SearchSpace, *, earlier: list[TrialRecord], seed: int) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        earlier: list[TrialRecord],
+        seed: int,
+        first: Sequence[Mapping[str, Scalar]] = (),
+    ) -> None:
+        """
+        Args:
+            space: What is searched.
+            earlier: Trials of an earlier call: ended ones are told to the study, unfinished ones handed out again.
+            seed: Of the sampler.
+            first: Configurations to begin with, by path; what one leaves open is sampled. As many as there are
+                earlier trials have been handed out already.
+        """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         super().__init__(space=space, metric=OBJECTIVE, mode=MODE, sampler=make_sampler(space, seed))
         self._search_space = space
         self._unfinished = deque(record for record in earlier if record.state == "running")
         self._num_named = len(earlier)
+        given = grid_in_order(space) if space.search.sampler == "grid" else list(first)
+        self._first = deque(given[len(earlier) :])
         self._stopping = False
         for record in earlier:
             if record.state in ("completed", "pruned", "diverged"):
@@ -41,13 +62,17 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         """From now on trials end because the search does: they stay unfinished, which is no result."""
         self._stopping = True
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+    def suggest(self, trial_id: str) -> Any:
         """The next configuration, with the identity of its trial and how much of it is already known."""
         resumed = self._unfinished.popleft() if self._unfinished else None
         if resumed is not None:
             self._ot_study.enqueue_trial(resumed.params)
             name = resumed.trial_id
         else:
+            if self._first:
+                self._ot_study.enqueue_trial(dict(self._first.popleft()))
+            elif self._search_space.search.sampler == "grid":
+                return _FINISHED  # every combination has been handed out
             self._num_named += 1
             name = f"t{self._num_named:04d}"
         params = super().suggest(trial_id)
@@ -95,8 +120,19 @@ def make_sampler(space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-        case "random":
+        case "qmc":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+        case "random" | "grid":  # of a grid, every trial is given
             return optuna.samplers.RandomSampler(seed=seed)
+
+
+def grid_in_order(space: SearchSpace) -> list[dict[str, Scalar]]:
+    """Every combination of a space, shuffled by the space's seed: the first few are then a fair sample of all."""
+    combinations = space.grid()
+    random.Random(space.search.seed).shuffle(combinations)
+    return combinations
 
 
 def study_trial(space: SearchSpace, record: TrialRecord) -> optuna.trial.FrozenTrial:
