@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sldml.batches import Signals
 from sldml.config import EncoderConfig, EvaluationConfig, NormalizeConfig, RepresentationConfig
-from sldml.encoders import build_encoder
-from sldml.images import image_shape
+from sldml.embedding import input_shape
+from sldml.encoders import Encoder, build_encoder
 from sldml.matching import Matching
 from sldml.oneshot import exemplar_draws, map_at_r_distances, score_distances
 from sldml.protocols import Development, Sealed
@@ -110,14 +110,14 @@ class BaselineScorer:
         if name != "untrained":
             return [Matching(name, self._layout, normalization)]
         assert encoder is not None
-        shape = image_shape(self._representation, self._layout)
+        shape = input_shape(encoder, self._representation, self._layout)
         return [
             Matching("encoder", self._layout, normalization, self._representation, initialised(encoder, shape, seed))
             for seed in UNTRAINED_SEEDS
         ]
 
 
-def initialised(config: EncoderConfig, shape: tuple[int, int, int], seed: int) -> nn.Module:
+def initialised(config: EncoderConfig, shape: tuple[int, int, int], seed: int) -> Encoder:
     """An encoder with the weights that a training of this seed would start from."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sldml.batches import Signals
 from sldml.config import TrialConfig
+from sldml.embedding import input_shape
 from sldml.encoders import build_encoder, without_download
-from sldml.images import image_shape
 from sldml.journal import History
 from sldml.matching import Matching
 from sldml.oneshot import confusion, mean_ci95, per_class_accuracy
@@ -55,7 +55,8 @@ def was_tested(test: Mapping[str, Any], plan: Sequence[Mapping[str, Any]]) -> bo
 
 def trained_matching(config: TrialConfig, weights: Mapping[str, Any], layout: Layout) -> Matching:
     """How a trained encoder matches recordings."""
-    encoder = build_encoder(without_download(config.encoder), image_shape(config.representation, layout))
+    shape = input_shape(config.encoder, config.representation, layout)
+    encoder = build_encoder(without_download(config.encoder), shape)
     encoder.load_state_dict(dict(weights))
     return Matching("encoder", layout, config.normalize, config.representation, encoder)
 
@@ -90,6 +91,7 @@ def sealed_test(
         NothingToTrainError: no final training completed.
     """
     truth, num_classes = sealed.queries.labels, len(sealed.exemplars.classes)
+    layout = layout.part(sealed.exemplars.rows)
     finals = []
     for record in history.ranked():
         done = [f for f in history.finals.values() if f.trial_id == record.trial_id and f.state == "completed"]

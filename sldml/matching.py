@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sldml.batches import Signals
 from sldml.config import NormalizeConfig, RepresentationConfig
 from sldml.embedding import embed
+from sldml.encoders import Encoder
 from sldml.normalize import normalize
 from sldml.protocols import Subset
 from sldml.signals import Layout
@@ -23,6 +24,8 @@ from sldml.signals import Layout
 STEPS = 32
 BAND = 8
 _PAIRS_AT_ONCE = 8_192
+_NUMBERS_AT_ONCE = 2**25
+"""Of one side of the pairs that are matched at once; recordings of many rows (pictures) are matched in fewer."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,13 @@ class Matching:
     normalize: NormalizeConfig
     representation: RepresentationConfig | None = None
     """For an encoder: what it sees."""
-    encoder: nn.Module | None = None
+    encoder: Encoder | None = None
 
     def features(self, signals: Signals, subset: Subset) -> Tensor:
-        """What recordings are compared by: unit embeddings [N, dim], or signals [N, 32, rows * 3] on the CPU."""
+        """What recordings are compared by: unit embeddings [N, dim], or signals [N, 32, rows * 3] on the CPU.
+
+        Of their rows, those that the subset names.
+        """
         if self.kind == "encoder":
             assert self.encoder is not None
             assert self.representation is not None
@@ -45,7 +51,9 @@ class Matching:
             embeddings = embed(self.encoder, signals, subset, self.normalize, self.representation, self.layout)
             return nn.functional.normalize(embeddings, dim=1)
         offsets, lengths = torch.tensor(subset.offsets), torch.tensor(subset.lengths)
-        return normalize(signals.gather(offsets, lengths, STEPS), self.normalize, self.layout).flatten(2).cpu()
+        layout = self.layout.part(subset.rows)
+        taken = layout.take_rows(signals.gather(offsets, lengths, STEPS), subset.rows)
+        return normalize(taken, self.normalize, layout).flatten(2).cpu()
 
     def distances(self, first: Tensor, second: Tensor) -> Tensor:
         """Distances [A, B] of features."""
@@ -75,7 +83,8 @@ def dtw_distances(first: Tensor, second: Tensor, band: int = BAND) -> Tensor:
     (0, 1), (1, 1) that stay within `band` steps of the diagonal.
     """
     pairs = torch.cartesian_prod(torch.arange(len(first)), torch.arange(len(second)))
-    parts = [_dtw(first[piece[:, 0]], second[piece[:, 1]], band) for piece in pairs.split(_PAIRS_AT_ONCE)]
+    at_once = max(1, min(_PAIRS_AT_ONCE, _NUMBERS_AT_ONCE // (first.shape[1] * first.shape[2])))
+    parts = [_dtw(first[piece[:, 0]], second[piece[:, 1]], band) for piece in pairs.split(at_once)]
     return torch.cat(parts).reshape(len(first), len(second))
 
 

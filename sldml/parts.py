@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 class Part(BaseModel):
@@ -52,3 +52,14 @@ class Choice(Part):
         """The parameters of the named branch; None where it has none."""
         name = self.__dict__["name"]
         return getattr(self, name) if name in self.branches() else None
+
+
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """(dotted path, message) of the first thing that pydantic refused."""
+    fault = error.errors(include_url=False, include_context=False)[0]
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        message = "there is no such key"
+    elif not isinstance(fault["input"], dict):
+        message = f"{message[0].lower()}{message[1:]}, but it is {fault['input']!r}"
+    return ".".join(str(part) for part in fault["loc"]), message

@@ -13,21 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import filelock
 import torch
 
 from sldml.baselines import BaselineScorer
 from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
-from sldml.config import TrialConfig
+from sldml.config import EncoderConfig, TrialConfig
 from sldml.encoders import require_imagenet_weights
 from sldml.environment import describe_environment
-from sldml.errors import InputError
 from sldml.final import NothingToTrainError, plan_finals, sealed_test, was_tested
-from sldml.journal import History, Journal, read_history
-from sldml.prepared import PreparedSet, prepare
+from sldml.groundwork import earlier_history, folder_lock, prepared_data, require_same_data
+from sldml.journal import History, Journal
+from sldml.prepared import PreparedSet
 from sldml.progress import ProgressPrinter
-from sldml.protocols import Split, make_split
+from sldml.protocols import Split
 from sldml.recorder import Recorder
 from sldml.report import write_report
 from sldml.request import Request
@@ -38,8 +37,6 @@ from sldml.shipping import ship
 from sldml.sources import describe
 from sldml.summary import Timing, require_writable, summarize, write_summary
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri, hide_password
-
-_MOST_REFUSED_SHOWN = 20
 
 
 @dataclass
@@ -70,15 +67,16 @@ def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
     timing = Timing(time.time())
     if request.summary is not None:
         require_writable(request.summary)
-    with _folder_lock(request):
-        history = _earlier(request)
+    with folder_lock(request):
+        history = earlier_history(request)
         tracking_uri = request.tracking_uri or default_uri(request.storage)
         check(tracking_uri)
         check_address(request.address)
-        if request.space.may_be("encoder.resnet18.weights", "imagenet"):
-            require_imagenet_weights()
-        prepared, split = _data(request, printer)
-        _require_same_data(history, prepared)
+        for name in EncoderConfig.pretrained_names():
+            if request.space.may_be(f"encoder.{name}.weights", "imagenet"):
+                require_imagenet_weights(name)
+        prepared, split = prepared_data(request, printer)
+        require_same_data(history, prepared, split)
         with connected(request.address):
             slots = share_out(
                 concurrent=request.concurrent,
@@ -161,6 +159,7 @@ def _work(search: Search, tracker: Tracker) -> None:
             recorder,
             num_trials=request.space.search.trials,
             deadline=deadline,
+            first=history.search.get("first", []),
         )
     if not request.final:
         return
@@ -229,71 +228,6 @@ def _end(search: Search, tracker: Tracker, state: str) -> None:
     tracker.close({"completed": "FINISHED", "failed": "FAILED"}.get(state, "KILLED"))  # type: ignore[arg-type]
 
 
-# ------------------------------------------------------------------------------------------------ beginnings
-
-
-@contextmanager
-def _folder_lock(request: Request) -> Iterator[None]:
-    """Hold the search's folder, so that two drivers never work on one search."""
-    lock = filelock.FileLock(request.storage / f".{request.name}.lock")
-    try:
-        request.storage.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise InputError(f"search {request.name} is being worked on by another process") from error
-    except OSError as error:
-        raise InputError(
-            f"cannot write results to {request.storage} ({error.strerror}): choose another folder by --storage"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _earlier(request: Request) -> History:
-    """What the journal has of this search: nothing, unless it is resumed."""
-    path = request.folder / "journal.jsonl"
-    if not request.resume:
-        if path.exists():
-            raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
-        return History()
-    return read_history(path)
-
-
-def _require_same_data(history: History, prepared: PreparedSet) -> None:
-    known = history.search.get("prepared", {}).get("hash", prepared.hash)
-    if known != prepared.hash:
-        raise InputError(
-            f"the recordings are not those that search {history.search['name']} was begun with (prepared set {known}, "
-            f"now {prepared.hash}): start a new one under another --name"
-        )
-
-
-def _data(request: Request, printer: ProgressPrinter) -> tuple[PreparedSet, Split]:
-    """The prepared set and its split; everything that a person should know about them is said."""
-    config = request.space.default_config()
-    printer.say(f"search {request.name}: {describe(config.data)}")
-    prepared = prepare(
-        config.data,
-        request.data,
-        request.cache,
-        strict=request.strict,
-        progress=printer.counting("recordings read"),
-    )
-    refused = prepared.meta["refused"]
-    for entry in refused[:_MOST_REFUSED_SHOWN]:
-        printer.say(f"left out: {entry['file']}: {entry['reason']}")
-    if len(refused) > _MOST_REFUSED_SHOWN:
-        printer.say(f"left out: {len(refused) - _MOST_REFUSED_SHOWN} more, see {prepared.folder / 'meta.json'}")
-    printer.say(f"{prepared.meta['num_recordings']} recordings, {len(refused)} left out as broken ({prepared.folder})")
-    split = make_split(config.protocol, prepared.catalog)
-    for note in (*prepared.meta["notes"], *split.notes):
-        printer.say(f"note: {note}")
-    printer.say(split.in_words())
-    return prepared, split
-
-
 def _scorer(search: Search) -> BaselineScorer:
     space = search.request.space
     return BaselineScorer(
@@ -319,11 +253,11 @@ def _job(search: Search) -> Job:
 def _identity(search: Search) -> dict[str, Any]:
     """What the journal says of the search as a whole. Of novel recordings there are counts only."""
     request, split, meta = search.request, search.split, search.prepared.meta
-    development = split.development
     return {
         "name": request.name,
         "space": {"name": request.space.name, "hash": request.space.hash, "text": request.space.text},
         "overrides": list(request.overrides),
+        "first": [dict(params) for params in request.first],
         "data": None if request.data is None else str(request.data),
         "command": request.command,
         "settings": {
@@ -338,17 +272,7 @@ def _identity(search: Search) -> dict[str, Any]:
             "num_refused": len(meta["refused"]),
             "source": describe(request.space.default_config().data),
         },
-        "split": {
-            "description": split.description,
-            "notes": [*meta["notes"], *split.notes],
-            "train_classes": list(development.train.classes),
-            "validation_classes": list(development.validation.classes),
-            "num_train": len(development.train),
-            "num_validation": len(development.validation),
-            "num_novel_classes": len(split.sealed.exemplars.classes),
-            "num_novel": len(split.sealed.queries),
-            "measure": development.measure,
-        },
+        "split": {**split.to_record(), "notes": [*meta["notes"], *split.notes]},
         "environment": {**describe_environment(), "threads": search.slots.threads},
     }
 

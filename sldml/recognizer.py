@@ -23,9 +23,9 @@ from torch import Tensor
 
 from sldml.batches import Signals
 from sldml.config import EncoderConfig, NormalizeConfig, RepresentationConfig
+from sldml.embedding import input_shape
 from sldml.encoders import build_encoder, without_download
 from sldml.errors import InputError
-from sldml.images import image_shape
 from sldml.matching import Matching
 from sldml.prepared import held_steps
 from sldml.protocols import Subset
@@ -123,7 +123,9 @@ class Recognizer:
             tuple(r.subject for r in recordings),
         )
         frames = torch.from_numpy(np.concatenate([r.values for r in recordings]))
-        held = torch.from_numpy(np.concatenate([held_steps(r.values) for r in recordings]))
+        held = None
+        if layout.picture_rows == 0:  # a black column of a picture is no frame in which nothing was recorded
+            held = torch.from_numpy(np.concatenate([held_steps(r.values) for r in recordings]))
         return self.matching.features(Signals(frames, held, torch.device("cpu")), subset)
 
     # ------------------------------------------------------------------------------------------ files
@@ -183,7 +185,7 @@ class Recognizer:
             return cls(matching, threshold=saved["threshold"], origin=saved["origin"])
         representation = RepresentationConfig.model_validate(saved["representation"])
         config = EncoderConfig.model_validate(saved["encoder"])
-        encoder = build_encoder(without_download(config), image_shape(representation, layout))
+        encoder = build_encoder(without_download(config), input_shape(config, representation, layout))
         encoder.load_state_dict(load_file(weights))
         matching = Matching("encoder", layout, normalization, representation, encoder.eval())
         return cls(matching, encoder=config, threshold=saved["threshold"], origin=saved["origin"])

@@ -9,8 +9,8 @@ from typing import Any
 from sldml.baselines import UNTRAINED_SEEDS, initialised
 from sldml.batches import Signals
 from sldml.config import EncoderConfig, EvaluationConfig, NormalizeConfig, RepresentationConfig, TrialConfig
+from sldml.embedding import input_shape
 from sldml.final import describe_predictions, predict, trained_matching
-from sldml.images import image_shape
 from sldml.journal import History
 from sldml.matching import Matching
 from sldml.oneshot import exemplar_draws
@@ -62,11 +62,14 @@ def ship(
     name, free = max(history.baselines.items(), key=lambda item: float(item[1]["val"]))
     origin = {"search": search_name, "prepared": history.search.get("prepared", {}).get("hash")}
     config = TrialConfig.model_validate(winner["config"])
+    # A person's recordings have the test's rows; the threshold comes from validation, which has the training's.
+    test_layout = layout.part(split.sealed.exemplars.rows)
+    validation_layout = layout.part(split.development.validation.rows)
     doubt = _doubt(split.development, winner["val_accuracy"], name, free["val"])
     if doubt is None:
         seed = winner["seeds"][0]
-        matching = trained_matching(config, load_final(winner["trial_id"], seed), layout)
-        calibrated = trained_matching(config, load_trial(winner["trial_id"]), layout)
+        matching = trained_matching(config, load_final(winner["trial_id"], seed), test_layout)
+        calibrated = trained_matching(config, load_trial(winner["trial_id"]), validation_layout)
         reason = (
             f"best on validation ({winner['val_accuracy']:.3f}; the best training-free way, {name}: {free['val']:.3f})"
         )
@@ -74,7 +77,9 @@ def ship(
         encoder: EncoderConfig | None = config.encoder
     else:
         encoder = None if free["encoder"] is None else EncoderConfig.model_validate(free["encoder"])
-        matching = calibrated = _training_free(name, free, encoder, representation, layout)
+        matching, calibrated = (
+            _training_free(name, free, encoder, representation, side) for side in (test_layout, validation_layout)
+        )
         shipped = {"kind": "training_free", "baseline": name, "reason": doubt}
 
     threshold = _threshold(calibrated, split, signals, config.evaluation)
@@ -113,7 +118,7 @@ def _training_free(
 ) -> Matching:
     normalization = NormalizeConfig.model_validate(result["normalize"])
     if encoder is not None:
-        network = initialised(encoder, image_shape(representation, layout), UNTRAINED_SEEDS[0])
+        network = initialised(encoder, input_shape(encoder, representation, layout), UNTRAINED_SEEDS[0])
         return Matching("encoder", layout, normalization, representation, network)
     return Matching("dtw_1nn" if name == "dtw_1nn" else "raw_1nn", layout, normalization)
 

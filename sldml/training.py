@@ -15,14 +15,21 @@ from torch.utils.checkpoint import checkpoint
 
 from sldml.batches import Signals
 from sldml.config import BatchConfig, TrialConfig
-from sldml.embedding import encoder_input
+from sldml.embedding import encoder_input, input_shape
 from sldml.encoders import build_encoder
-from sldml.images import image_shape
-from sldml.losses import build_loss
+from sldml.losses import build_loss, with_memory
 from sldml.miners import build_miner
-from sldml.optimizers import build_optimizer, build_schedule, proxy_optimizer
+from sldml.optimizers import (
+    build_optimizer,
+    build_schedule,
+    proxy_optimizer,
+    weights_to_evaluate,
+    weights_to_train,
+)
 from sldml.protocols import Subset
 from sldml.signals import Layout
+
+_BATCHES_TO_SETTLE_NORMS = 10
 
 
 class DivergedError(RuntimeError):
@@ -46,13 +53,14 @@ class Training:
     """One model in training. The same configuration gives the same weights on a CPU with as many threads."""
 
     def __init__(self, config: TrialConfig, train: Subset, signals: Signals, layout: Layout) -> None:
-        self.config, self.layout, self.signals = config, layout, signals
+        self.config, self.signals = config, signals
+        self._rows, self.layout = train.rows, layout.part(train.rows)
         self.device = signals.device
         torch.manual_seed(config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
         num_classes = len(train.classes)
-        shape = image_shape(config.representation, layout)
-        self.encoder = build_encoder(config.encoder, shape).to(self.device).to(memory_format=torch.channels_last)
+        shape = input_shape(config.encoder, config.representation, self.layout)
+        self.encoder = build_encoder(config.encoder, shape).to(self.device)
         head = nn.Sequential(nn.ReLU(), nn.Linear(config.encoder.embedding_dim, num_classes))
         self.head = head.to(self.device) if config.head.weight > 0 else None
         self.loss = build_loss(config.loss, num_classes, config.encoder.embedding_dim).to(self.device)
@@ -64,6 +72,10 @@ class Training:
         self._members = [torch.nonzero(self._labels == c).flatten() for c in range(num_classes)]
         self.batch_size = min(config.batch.num_classes, num_classes) * config.batch.samples_per_class
         self.steps_per_epoch = max(config.train.min_steps_per_epoch, round(len(train) / self.batch_size))
+        if config.loss.memory_size:
+            dim, miner = config.encoder.embedding_dim, self.miner
+            self.loss = with_memory(self.loss, config.loss, dim, self.batch_size, miner).to(self.device)
+            self.miner = None
 
         trained = nn.ModuleList([self.encoder] + ([self.head] if self.head is not None else []))
         self._parameters = list(trained.parameters())
@@ -83,25 +95,19 @@ class Training:
             torch.cuda.OutOfMemoryError: not even with re-computed activations does a step fit.
         """
         self.encoder.train()
+        weights_to_train(self.optimizer)
         sums = torch.zeros(3, device=self.device)
         data_s, started = 0.0, time.perf_counter()
         lr = float(self.schedule.get_last_lr()[0])
         for index in batches(self._members, self.steps_per_epoch, self.config.batch, self._generator):
             before = time.perf_counter()
-            signals = self.signals.gather(self._offsets[index], self._lengths[index], self.config.representation.steps)
-            images = encoder_input(
-                signals,
-                self.config.normalize,
-                self.config.representation,
-                self.layout,
-                self.config.augment,
-                self._generator,
-            )
-            images = images.contiguous(memory_format=torch.channels_last)
+            inputs = self._inputs(index)
             labels = self._labels[index].to(self.device)
             data_s += time.perf_counter() - before
-            sums += self._step_or_recompute(images, labels)
+            sums += self._step_or_recompute(inputs, labels)
         self.epoch += 1
+        if weights_to_evaluate(self.optimizer):
+            self._settle_batch_norms()
         total, metric, head = (sums / self.steps_per_epoch).tolist()  # waits for the device, once an epoch
         # The weights, too: the last step of an epoch can break them after its loss was still finite.
         weights = torch.stack([p.detach().sum() for p in self._parameters])
@@ -110,25 +116,54 @@ class Training:
         step_s = time.perf_counter() - started - data_s
         return EpochStats(total, metric, head, lr, self.steps_per_epoch * self.batch_size, data_s, step_s)
 
-    def _step_or_recompute(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _inputs(self, index: Tensor) -> Tensor:
+        """What the encoder takes of some recordings, augmented."""
+        signals = self.signals.gather(self._offsets[index], self._lengths[index], self.config.representation.steps)
+        return encoder_input(
+            self.layout.take_rows(signals, self._rows),
+            self.config.normalize,
+            self.config.representation,
+            self.layout,
+            self.config.augment,
+            self._generator,
+            takes=self.config.encoder.takes,
+        )
+
+    @torch.no_grad()
+    def _settle_batch_norms(self) -> None:
+        """Estimate the statistics of batch norms anew, where the weights are others than those of the last steps."""
+        norms = [m for m in self.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        if not norms:
+            return
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches, not a moving one
+        for index in batches(self._members, _BATCHES_TO_SETTLE_NORMS, self.config.batch, self._generator):
+            with self._precision():
+                self.encoder(self._inputs(index))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+    def _step_or_recompute(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """One step; where it does not fit in memory, activations are computed twice from then on.
 
         A smaller batch would be another experiment: the loss is always taken over the whole one.
         """
         try:
-            return self._step(images, labels)
+            return self._step(inputs, labels)
         except torch.cuda.OutOfMemoryError:
             if self._activations_recomputed:
                 raise
         self._activations_recomputed = True
         recompute_activations(self.encoder)
         torch.cuda.empty_cache()
-        return self._step(images, labels)
+        return self._step(inputs, labels)
 
-    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """One optimiser step; returns (total, metric, head) losses, detached."""
         with self._precision():
-            embeddings = self.encoder(images).float()
+            embeddings = self.encoder(inputs).float()
         mined = self.miner(embeddings, labels) if self.miner is not None else None
         metric = self.loss(embeddings, labels, mined)
         weight = self.config.head.weight

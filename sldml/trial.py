@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
 from sldml.config import TrialConfig
 from sldml.embedding import embed
+from sldml.encoders import Encoder
+from sldml.folds import fold_developments
 from sldml.journal import OBJECTIVE
 from sldml.oneshot import exemplar_draws, map_at_r, score_embeddings
 from sldml.protocols import Development, Subset
@@ -37,6 +39,9 @@ def run_trial(
 ) -> None:
     """Train on the training classes, score the validation classes after every epoch, report.
 
+    With `config.evaluation.num_folds` above one it is one model a fold, epoch by epoch side by side, and what is
+    reported is their mean.
+
     Args:
         config: What to do.
         development: Recordings to train on and to validate on; no other is within reach.
@@ -47,49 +52,78 @@ def run_trial(
         epochs_reported: Reports that counted before an interruption: those that a checkpoint has beyond
             them are repeated, those it lacks are trained again.
     """
-    training = Training(config, development.train, signals, layout)
+    folds = fold_developments(development, config.evaluation.num_folds)
+    trainings = [Training(config, fold.train, signals, layout) for fold in folds]
     history: list[dict[str, Any]] = []
-    saved = checkpoint.load(training.device) if checkpoint is not None else None
+    saved = checkpoint.load(trainings[0].device) if checkpoint is not None else None
     if saved is not None:
-        training.load_state_dict(saved["training"])
+        for training, state in zip(trainings, saved["trainings"], strict=True):
+            training.load_state_dict(state)
         history = saved["history"]
         for past in history[epochs_reported:]:
             report(past)
-    validation = development.validation
-    draws = exemplar_draws(validation.labels, config.evaluation.num_draws, config.evaluation.seed)
+    seed, num_draws = config.evaluation.seed, config.evaluation.num_draws
+    draws = [exemplar_draws(fold.validation.labels, num_draws, seed) for fold in folds]
 
-    while training.epoch < config.train.max_epochs:
+    for epoch in range(len(history) + 1, config.train.max_epochs + 1):
         try:
-            stats = training.run_epoch()
+            stats = [training.run_epoch() for training in trainings]
         except DivergedError as error:
-            worst = {"epoch": training.epoch, "val/accuracy": WORST, OBJECTIVE: WORST}
+            worst = {"epoch": epoch, "val/accuracy": WORST, OBJECTIVE: WORST}
             report({**worst, "state": "diverged", "error": str(error)})
             return
 
         started = time.perf_counter()
-        embeddings = embed(training.encoder, signals, validation, config.normalize, config.representation, layout)
-        accuracy, spread = score(embeddings, validation, development.measure, draws)
+        scores = [
+            validate(config, training.encoder, signals, fold, layout, fold_draws)
+            for training, fold, fold_draws in zip(trainings, folds, draws, strict=True)
+        ]
+        accuracy = float(np.mean([score["val/accuracy"] for score in scores]))
         best = max([accuracy, *(past[OBJECTIVE] for past in history)])
         evaluation_s = time.perf_counter() - started
 
-        last = training.epoch == config.train.max_epochs
+        last = epoch == config.train.max_epochs
         metrics = {
-            "epoch": training.epoch,
+            "epoch": epoch,
             "state": "completed" if last else "running",
-            "val/accuracy": accuracy,
-            "val/accuracy_std": spread,
             OBJECTIVE: best,
-            "val/map_at_r": map_at_r(embeddings, validation.labels),
+            **{name: float(np.mean([score[name] for score in scores])) for name in scores[0]},
+            **over_folds(scores),
             **describe(stats, evaluation_s),
         }
         history.append(metrics)
         # Before the report: what has been reported can then be gone on from.
         if checkpoint is not None:
-            state = {"training": training.state_dict(), "history": history}
+            state = {"trainings": [training.state_dict() for training in trainings], "history": history}
             if accuracy == best:
-                checkpoint.save_best(training.encoder.state_dict())
+                checkpoint.save_best(trainings[0].encoder.state_dict())
             checkpoint.save(state, must=last or accuracy == best)
         report(metrics)
+
+
+def validate(
+    config: TrialConfig,
+    encoder: Encoder,
+    signals: Signals,
+    development: Development,
+    layout: Layout,
+    draws: NDArray[np.int64],
+) -> dict[str, float]:
+    """Accuracy on the validation classes, its spread over the exemplar draws, and retrieval."""
+    validation = development.validation
+    embeddings = embed(encoder, signals, validation, config.normalize, config.representation, layout)
+    accuracy, spread = score(embeddings, validation, development.measure, draws)
+    retrieval = map_at_r(embeddings, validation.labels)
+    return {"val/accuracy": accuracy, "val/accuracy_std": spread, "val/map_at_r": retrieval}
+
+
+def over_folds(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The accuracy of each fold, and how far they lie apart (sample standard deviation); nothing for one fold."""
+    if len(scores) == 1:
+        return {}
+    accuracies = [score["val/accuracy"] for score in scores]
+    each = {f"val/accuracy_fold_{fold}": accuracy for fold, accuracy in enumerate(accuracies, start=1)}
+    return {**each, "val/accuracy_fold_std": float(np.std(accuracies, ddof=1))}
 
 
 def score(embeddings: Tensor, validation: Subset, measure: str, draws: NDArray[np.int64]) -> tuple[float, float]:
@@ -100,17 +134,21 @@ def score(embeddings: Tensor, validation: Subset, measure: str, draws: NDArray[n
     return result.mean, result.std
 
 
-def describe(stats: EpochStats, evaluation_s: float) -> dict[str, float]:
-    """An epoch's statistics under the names that they are reported by."""
+def describe(stats: Sequence[EpochStats], evaluation_s: float) -> dict[str, float]:
+    """An epoch's statistics, of one model or of one a fold, under the names that they are reported by.
+
+    Losses are means over the models; times and images are sums.
+    """
+    data_s, step_s = sum(s.data_s for s in stats), sum(s.step_s for s in stats)
     return {
-        "train/loss": stats.loss,
-        "train/metric_loss": stats.metric_loss,
-        "train/head_loss": stats.head_loss,
-        "train/lr": stats.lr,
-        "time/data_s": stats.data_s,
-        "time/step_s": stats.step_s,
+        "train/loss": float(np.mean([s.loss for s in stats])),
+        "train/metric_loss": float(np.mean([s.metric_loss for s in stats])),
+        "train/head_loss": float(np.mean([s.head_loss for s in stats])),
+        "train/lr": stats[0].lr,
+        "time/data_s": data_s,
+        "time/step_s": step_s,
         "time/evaluation_s": evaluation_s,
-        "images_per_s": stats.num_images / max(stats.data_s + stats.step_s, 1e-9),
+        "images_per_s": sum(s.num_images for s in stats) / max(data_s + step_s, 1e-9),
     }
 
 
@@ -144,6 +182,6 @@ def run_final(
             report({"epoch": training.epoch, "state": "diverged", "error": str(error)})
             return
         last = training.epoch == num_epochs
-        history.append({"epoch": training.epoch, "state": "completed" if last else "running", **describe(stats, 0.0)})
+        history.append({"epoch": training.epoch, "state": "completed" if last else "running", **describe([stats], 0.0)})
         checkpoint.save({"training": training.state_dict(), "history": history}, must=last)
         report(history[-1])

@@ -31,12 +31,16 @@ trees = st.recursive(
 
 
 def with_branch(part: str, name: str) -> dict[str, Any]:
-    return {"loss": {"name": "triplet_margin"}, part: {"name": name}}
+    data = {"dataset": "image_folder" if (part, name) == ("representation", "image") else "synthetic"}
+    return {"data": data, "loss": {"name": "triplet_margin"}, part: {"name": name}}
 
 
 def test_the_parts_with_branches_are_the_ones_of_the_design():
     assert set(CHOICES) == {"representation", "encoder", "loss", "miner", "optimizer", "schedule"}
-    assert len(CHOICES["loss"].names()) == 7
+    assert len(CHOICES["loss"].names()) >= 24
+    assert len(CHOICES["miner"].names()) - 1 >= 8  # beside none
+    assert len(CHOICES["encoder"].names()) >= 16 + 2
+    assert len(CHOICES["representation"].names()) == 6 + 1  # and imported pictures
 
 
 @pytest.mark.parametrize(("part", "name"), BRANCHES)
@@ -53,7 +57,7 @@ def test_a_named_branch_has_its_defaults_and_is_the_only_one(part: str, name: st
     dotted = TrialConfig.model_validate(with_branch(part, name)).dotted()
     branch = get_args(CHOICES[part].model_fields[name].annotation)[0]
     for key, field in branch.model_fields.items():
-        assert dotted[f"{part}.{name}.{key}"] == field.default
+        assert dotted.get(f"{part}.{name}.{key}") == field.default  # what is None is left out
     others = {other for other in CHOICES[part].branches() if other != name}
     assert not [path for path in dotted if path.split(".")[0] == part and path.split(".")[1] in others]
 
@@ -77,7 +81,7 @@ def test_chosen_is_the_named_branch():
         {"lr": 0.1},
         {"optimizer": {"learning_rate": 0.1}},
         {"loss": {"name": "arcface", "arcface": {"margin": 0.1}}},
-        {"loss": {"name": "cosface"}},
+        {"loss": {"name": "cosfacet"}},
         {"data": {"dataset": "synthetic", "modality": "skeleton"}},
         {"data": {"dataset": "kinetics"}},
         {"data": {}},
@@ -111,16 +115,27 @@ def test_configurations_are_frozen():
         config.optimizer.lr = 0.1
 
 
+TAKE_TUPLES = (
+    *("triplet_margin", "margin", "multi_similarity", "sup_con", "circle", "contrastive", "nt_xent"),
+    *("generalized_lifted_structure", "lifted_structure", "intra_pair_variance", "tuplet_margin", "angular"),
+    "threshold_consistent_margin",
+)
+HAVE_WEIGHTS = (
+    *("arcface", "cosface", "sub_center_arcface", "sphereface", "large_margin_softmax", "normalized_softmax"),
+    *("proxy_anchor", "proxy_nca", "soft_triple", "cross_entropy"),
+)
+
+
 @pytest.mark.parametrize("miner", MinerConfig.names())
 @pytest.mark.parametrize("loss", LossConfig.names())
 def test_a_miner_needs_a_loss_over_tuples(loss: str, miner: str):
     nested = {"loss": {"name": loss}, "miner": {"name": miner}}
-    if miner != "none" and loss in ("arcface", "proxy_anchor"):
+    if miner != "none" and loss not in TAKE_TUPLES:
         with pytest.raises(ValidationError, match=f"miner.name '{miner}' needs a loss over tuples, not '{loss}'"):
             TrialConfig.model_validate(nested)
     else:
         config = TrialConfig.model_validate(nested)
-        assert config.loss.has_weights == (loss in ("arcface", "proxy_anchor"))
+        assert config.loss.has_weights == (loss in HAVE_WEIGHTS)
 
 
 @given(trees)

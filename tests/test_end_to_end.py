@@ -149,7 +149,7 @@ def test_what_is_printed_ends_with_what_to_do_next(finished):
     [
         (["--space", "ntu"], "DATASET_FOLDER"),
         (["--space", "ntu", "--data", "/nowhere"], "/nowhere"),
-        (["--space", "nope"], "there are demo, ntu, utd_mhad"),
+        (["--space", "nope"], "there are demo, image_folder, isl_kinect, ntu, own, "),
         (["--space", "demo", "--set", "loss.name=nope"], "loss.name"),
         (["--space", "demo", "--trials", "x"], "--trials x"),
         (["--space", "demo", "--time-budget", "soon"], "--time-budget soon"),

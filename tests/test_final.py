@@ -228,10 +228,12 @@ def test_trained_weights_are_loaded_without_fetching_pretrained_ones(
     config = trial_config(encoder=encoder)
     network = initialised(config.encoder, image_shape(config.representation, made_set.layout), 3)
     pretrained = trial_config(encoder={**encoder, "resnet18": {"weights": "imagenet"}})
-    monkeypatch.setattr("sldml.encoders._imagenet_weights", lambda: pytest.fail("weights are fetched"))
+    monkeypatch.setattr(
+        "sldml.encoders.torchvision_networks.imagenet_state", lambda name: pytest.fail("weights are fetched")
+    )
     matching = trained_matching(pretrained, network.state_dict(), made_set.layout)
     assert matching.encoder is not None
-    assert torch.equal(matching.encoder.fc.weight, network.fc.weight)  # type: ignore[union-attr, arg-type]
+    assert torch.equal(matching.encoder.projection.weight, network.projection.weight)  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------ what a worker trains

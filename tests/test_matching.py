@@ -73,6 +73,8 @@ def test_dtw_of_many_pairs_comes_in_their_order(monkeypatch: pytest.MonkeyPatch)
     whole = dtw_distances(first, second)
     monkeypatch.setattr(matching, "_PAIRS_AT_ONCE", 3)
     assert torch.equal(dtw_distances(first, second), whole)
+    monkeypatch.setattr(matching, "_NUMBERS_AT_ONCE", first[0].numel() - 1)  # not even one pair, yet one is matched
+    assert torch.equal(dtw_distances(first, second), whole)
     assert whole[3, 1].item() == pytest.approx(naive_dtw(first[3], second[1], 8), rel=1e-5)
 
 

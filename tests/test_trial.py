@@ -128,7 +128,7 @@ def test_what_is_reported_is_what_the_saved_weights_score(
     reports = run(checkpoint=checkpoint)
     development = made_split.development
     training = Training(CONFIG, development.train, made_signals, made_set.layout)
-    training.load_state_dict(saved(checkpoint)["training"])
+    training.load_state_dict(saved(checkpoint)["trainings"][0])
     validation = development.validation
     embeddings = embed(
         training.encoder, made_signals, validation, CONFIG.normalize, CONFIG.representation, made_set.layout
@@ -169,7 +169,7 @@ def test_a_resumed_trial_reports_and_ends_as_the_uninterrupted_one(
     second = run(checkpoint=CheckpointFile(str(tmp_path / "trial")), epochs_reported=kill_at)
     assert len(first) == kill_at
     assert same(first + second, whole)
-    assert_same_state(saved(checkpoint)["training"], saved(whole_file)["training"])
+    assert_same_state(saved(checkpoint)["trainings"][0], saved(whole_file)["trainings"][0])
 
 
 def test_epochs_that_were_saved_but_not_counted_are_reported_again_and_not_trained_again(
@@ -203,7 +203,7 @@ def test_a_completed_trial_repeats_only_what_did_not_count(run: Run, checkpoint:
 def test_an_epoch_is_saved_before_it_is_reported(run: Run, checkpoint: CheckpointFile) -> None:
     run(checkpoint=checkpoint, kill_at=2)
     state = saved(checkpoint)
-    assert state["training"]["epoch"] == 2
+    assert state["trainings"][0]["epoch"] == 2
     assert [m["epoch"] for m in state["history"]] == [1, 2]
 
 
@@ -243,7 +243,7 @@ def test_divergence_in_a_later_epoch_keeps_the_earlier_reports(
     monkeypatch.setattr(Training, "run_epoch", diverge_in_the_third)
     reports = run(checkpoint=checkpoint)
     assert [(m["epoch"], m["state"]) for m in reports] == [(1, "running"), (2, "running"), (3, "diverged")]
-    assert saved(checkpoint)["training"]["epoch"] == 2
+    assert saved(checkpoint)["trainings"][0]["epoch"] == 2
     again = run(checkpoint=checkpoint, epochs_reported=2)
     assert [(m["epoch"], m["state"]) for m in again] == [(3, "diverged")]
 

@@ -12,32 +12,108 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from sldml.config.data import DataConfig, Ntu120Data, SyntheticData, UtdMhadData
-from sldml.config.encoder import EncoderConfig, ResNet18, SmallCnn
-from sldml.config.images import AugmentConfig, NormalizeConfig, RepresentationConfig, SwapAxes
-from sldml.config.loss import (
-    ArcFace,
-    Contrastive,
-    HeadConfig,
-    LossConfig,
-    MinerConfig,
-    MultiSimilarity,
-    MultiSimilarityMiner,
-    NtXent,
-    ProxyAnchor,
-    SupCon,
-    TripletMargin,
-    TripletMarginMiner,
+from sldml.config.data import (
+    DataConfig,
+    ImageFolderData,
+    ManifestData,
+    Ntu120Data,
+    SimitateData,
+    SyntheticData,
+    UtdMhadData,
 )
-from sldml.config.protocol import NtuOneShot, ProtocolConfig, UtdMhadOneShot
+from sldml.config.encoder import (
+    EncoderConfig,
+    PoolingConfig,
+    SignalAttention,
+    SmallCnn,
+    Takes,
+    TemporalCnn,
+    TimePooling,
+    Torchvision,
+    VitTiny,
+)
+from sldml.config.images import (
+    AugmentConfig,
+    Magnitude,
+    NormalizeConfig,
+    Orientation,
+    PictureAugment,
+    Reindexed,
+    RepresentationConfig,
+    SignalCurves,
+    SwapAxes,
+    Tsrji,
+)
+from sldml.config.loss import (
+    Angular,
+    ArcFace,
+    Circle,
+    Contrastive,
+    CosFace,
+    CrossEntropy,
+    DynamicSoftMargin,
+    FastAp,
+    GeneralizedLiftedStructure,
+    HeadConfig,
+    IntraPairVariance,
+    LargeMarginSoftmax,
+    LiftedStructure,
+    LossConfig,
+    Margin,
+    MultiSimilarity,
+    Nca,
+    NormalizedSoftmax,
+    NtXent,
+    Pnp,
+    ProxyAnchor,
+    ProxyNca,
+    RankedList,
+    SmoothAp,
+    SoftTriple,
+    SphereFace,
+    SubCenterArcFace,
+    SupCon,
+    ThresholdConsistentMargin,
+    TripletMargin,
+    TupletMargin,
+)
+from sldml.config.miner import (
+    AngularMiner,
+    BatchEasyHardMiner,
+    DistanceWeightedMiner,
+    HdcMiner,
+    MinerConfig,
+    MultiSimilarityMiner,
+    PairMarginMiner,
+    TripletMarginMiner,
+    UniformHistogramMiner,
+)
+from sldml.config.protocol import (
+    ExemplarConfig,
+    FoldValidation,
+    ImageFolderOneShot,
+    NtuOneShot,
+    OneShot,
+    ProtocolConfig,
+    SimitateOneShot,
+    UtdMhadInterJoint,
+    UtdMhadInterSensor,
+    UtdMhadOneShot,
+    ValidationConfig,
+)
+from sldml.config.recording_format import RecordingFormat, SkeletonFormat, TextFormat
 from sldml.config.training import (
     AdamW,
     BatchConfig,
     Cosine,
     EvaluationConfig,
+    Exponential,
+    Linear,
     OptimizerConfig,
     RmsProp,
     ScheduleConfig,
+    ScheduleFree,
+    Sgd,
     Step,
     TrainConfig,
 )
@@ -46,41 +122,99 @@ from sldml.parts import Part
 
 __all__ = [
     "AdamW",
+    "Angular",
+    "AngularMiner",
     "ArcFace",
     "AugmentConfig",
     "BatchConfig",
+    "BatchEasyHardMiner",
+    "Circle",
     "Contrastive",
+    "CosFace",
     "Cosine",
+    "CrossEntropy",
     "DataConfig",
+    "DistanceWeightedMiner",
+    "DynamicSoftMargin",
     "EncoderConfig",
     "EvaluationConfig",
+    "ExemplarConfig",
+    "Exponential",
+    "FastAp",
+    "FoldValidation",
+    "GeneralizedLiftedStructure",
+    "HdcMiner",
     "HeadConfig",
+    "ImageFolderData",
+    "ImageFolderOneShot",
+    "IntraPairVariance",
+    "LargeMarginSoftmax",
+    "LiftedStructure",
+    "Linear",
     "LossConfig",
+    "Magnitude",
+    "ManifestData",
+    "Margin",
     "MinerConfig",
     "MultiSimilarity",
     "MultiSimilarityMiner",
+    "Nca",
     "NormalizeConfig",
+    "NormalizedSoftmax",
     "NtXent",
     "Ntu120Data",
     "NtuOneShot",
+    "OneShot",
     "OptimizerConfig",
+    "Orientation",
+    "PairMarginMiner",
+    "PictureAugment",
+    "Pnp",
+    "PoolingConfig",
     "ProtocolConfig",
     "ProxyAnchor",
+    "ProxyNca",
+    "RankedList",
+    "RecordingFormat",
+    "Reindexed",
     "RepresentationConfig",
-    "ResNet18",
     "RmsProp",
     "ScheduleConfig",
+    "ScheduleFree",
+    "Sgd",
+    "SignalAttention",
+    "SignalCurves",
+    "SimitateData",
+    "SimitateOneShot",
+    "SkeletonFormat",
     "SmallCnn",
+    "SmoothAp",
+    "SoftTriple",
+    "SphereFace",
     "Step",
+    "SubCenterArcFace",
     "SupCon",
     "SwapAxes",
     "SyntheticData",
+    "Takes",
+    "TemporalCnn",
+    "TextFormat",
+    "ThresholdConsistentMargin",
+    "TimePooling",
+    "Torchvision",
     "TrainConfig",
     "TrialConfig",
     "TripletMargin",
     "TripletMarginMiner",
+    "Tsrji",
+    "TupletMargin",
+    "UniformHistogramMiner",
     "UtdMhadData",
+    "UtdMhadInterJoint",
+    "UtdMhadInterSensor",
     "UtdMhadOneShot",
+    "ValidationConfig",
+    "VitTiny",
 ]
 
 
@@ -107,6 +241,30 @@ class TrialConfig(Part):
     def _miner_needs_tuples(self) -> Self:
         if self.miner.name != "none" and not self.loss.takes_tuples:
             raise ValueError(f"miner.name {self.miner.name!r} needs a loss over tuples, not {self.loss.name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _pictures_are_no_signals(self) -> Self:
+        """Imported pictures have no body to turn and no time to warp: refused, rather than left out unsaid."""
+        pictures = isinstance(self.data, ImageFolderData)
+        if pictures != (self.representation.name == "image"):
+            raise ValueError(
+                f"data.dataset {self.data.dataset} and representation.name {self.representation.name} do not go "
+                "together: representation.name=image shows imported pictures (data.dataset image_folder), and they "
+                "can be shown in no other way"
+            )
+        if pictures and self.encoder.takes == "signals":
+            raise ValueError(
+                f"encoder.name {self.encoder.name} reads signals, but data.dataset image_folder holds pictures: choose "
+                "an encoder of images, for example encoder.name=small_cnn"
+            )
+        if pictures:
+            for name, value in self.augment:
+                if name != "picture" and value > 0:
+                    raise ValueError(
+                        f"augment.{name} changes signals, but data.dataset image_folder holds pictures: leave it at 0 "
+                        "and use augment.picture"
+                    )
         return self
 
     def to_dict(self) -> dict[str, Any]:

@@ -47,7 +47,8 @@ def represent(signals: Tensor, config: RepresentationConfig, layout: Layout, *, 
     if side is not None and side * side < images.shape[2] * images.shape[3]:
         images = resize(images, side)
     if as_input:  # where images are small: resizing takes means, so that the order does not matter
-        images = to_input(images)
+        own = config.name != "image" and images.is_contiguous()  # pictures are a view of the signals
+        images = _to_input(images if own else images.clone())
     return images if side is None else resize(images, side)
 
 
@@ -124,4 +125,8 @@ def check_representation(config: RepresentationConfig, layout: Layout) -> None:
 
 def to_input(images: Tensor) -> Tensor:
     """Bring pixels from 0…255 to -2…2, about what an encoder with ImageNet weights was trained on."""
-    return (images - 127.5).div_(63.75)
+    return _to_input(images.clone())
+
+
+def _to_input(images: Tensor) -> Tensor:
+    return images.sub_(127.5).mul_(4 / 255)

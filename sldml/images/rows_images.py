@@ -18,7 +18,7 @@ def swap_axes(signals: Tensor, options: SwapAxes) -> Tensor:
     Returns:
         float [B, 3, rows, T] from 0 to 255.
     """
-    return to_pixels(signals, options.value_range, options.half_range).permute(0, 3, 2, 1)
+    return to_pixels(signals.permute(0, 3, 2, 1), options.value_range, options.half_range)
 
 
 def reindexed(signals: Tensor, options: Reindexed) -> Tensor:
