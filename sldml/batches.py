@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from sldml.memory import keep_freed_memory
 
 _LARGEST_SHARE_OF_GPU = 0.4
 """More of the free GPU memory than this is not given to signals: training needs the rest."""
@@ -24,7 +27,8 @@ class Signals:
     """
 
     def __init__(self, frames: Tensor, held: Tensor | None, device: torch.device) -> None:
-        """`frames`: float32 [all frames, rows, 3]; `held`: int32 [all frames], see `sldml.prepared`, or None."""
+        """`frames`: float32, or bytes of pictures, [all frames, rows, 3]; `held`: int32 [all frames], see
+        `sldml.prepared`, or None."""
         self._frames, self._held, self.device = frames, held, device
         self.resident = device.type == "cuda" and self._fits(device)
         if self.resident:
@@ -33,7 +37,8 @@ class Signals:
 
     @classmethod
     def open(cls, folder: Path, device: torch.device) -> Signals:
-        """The frames of a prepared set."""
+        """The frames of a prepared set. From then on the process keeps the memory of past batches."""
+        keep_freed_memory()
         # Copy-on-write: torch wants writable memory, and nothing written here may reach the file.
         frames = np.load(folder / "signals.npy", mmap_mode="c")
         held = np.load(folder / "held.npy", mmap_mode="c")
@@ -57,14 +62,27 @@ class Signals:
             float32 [B, steps, rows, 3] on `device`.
         """
         where = self._frames.device
-        offsets, lengths = offsets.to(where), lengths.to(where)
+        offsets, lengths = offsets.to(where).unsqueeze(1), lengths.to(where).unsqueeze(1)
         share = torch.linspace(0.0, 1.0, steps, dtype=torch.float64, device=where)
-        position = share * (lengths - 1).unsqueeze(1)
-        below = position.floor().long()
-        above = torch.minimum(below + 1, (lengths - 1).unsqueeze(1))
-        weight = (position - below).to(self._frames.dtype)[..., None, None]
-        before, after = below + offsets.unsqueeze(1), above + offsets.unsqueeze(1)
+        position = share * (lengths - 1)
+        # The last frame is what follows the one before it with weight 1: no recording reaches into the next.
+        before = torch.minimum(position.long(), lengths - 2).clamp_(min=0)
+        after = torch.minimum(before + 1, lengths - 1)
+        weight = position.sub_(before).float()
+        before, after = before.add_(offsets), after.add_(offsets)
         if self._held is not None:
             before, after = before + self._held[before], after + self._held[after]
-        taken = torch.lerp(self._frames[before], self._frames[after], weight)
-        return taken.to(self.device, non_blocking=True)
+        return self._between(before, after, weight).to(self.device, non_blocking=True)
+
+    def _between(self, before: Tensor, after: Tensor, weight: Tensor) -> Tensor:
+        """The frames [B, steps] on the way from `before` to `after`, at `weight` of it: float32 [B, steps, rows, 3]."""
+        if self._frames.device.type == "cpu" and self._frames.dtype == torch.float32:
+            # The weighted sum of two rows of a table: one pass over the frames, where reading both and mixing is three.
+            pairs, weights = torch.stack((before, after), dim=-1), torch.stack((1 - weight, weight), dim=-1)
+            table = self._frames.flatten(1)
+            taken = functional.embedding_bag(
+                pairs.view(-1, 2), table, mode="sum", per_sample_weights=weights.view(-1, 2)
+            )
+            return taken.view(*before.shape, *self._frames.shape[1:])
+        taken, following = self._frames[before].float(), self._frames[after].float()
+        return taken.lerp_(following, weight[..., None, None])

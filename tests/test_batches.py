@@ -88,6 +88,24 @@ def test_as_many_steps_as_frames_gives_the_frames() -> None:
     assert found.numpy() == pytest.approx(recording, abs=1e-6)
 
 
+def test_bytes_of_pictures_become_numbers() -> None:
+    pictures = [np.random.default_rng(i).integers(0, 256, (n, 3, 3), np.uint8) for i, n in enumerate((4, 9))]
+    signals = Signals(torch.from_numpy(np.concatenate(pictures)), None, CPU)
+    batch = signals.gather(*places(pictures), 6)
+    assert batch.dtype == torch.float32
+    for found, one in zip(batch, pictures, strict=True):
+        assert found.numpy() == pytest.approx(naive(one.astype(np.float32), 6), abs=1e-4)
+
+
+def test_double_precision_is_taken_like_any_other_and_no_recordings_are_no_batch() -> None:
+    frames = torch.arange(24, dtype=torch.float64).view(4, 2, 3)
+    batch = Signals(frames, None, CPU).gather(torch.tensor([0]), torch.tensor([4]), 7)
+    assert batch.dtype == torch.float32
+    assert torch.equal(batch[0, ::2], frames.float())
+    nobody = torch.zeros(0, dtype=torch.int64)
+    assert Signals(frames.float(), None, CPU).gather(nobody, nobody, 5).shape == (0, 5, 2, 3)
+
+
 def test_frames_without_anything_are_looked_past() -> None:
     values = np.array([0, 3, 0, 0, 9, 0], np.float32).repeat(3).reshape(6, 1, 3)
     found = signals_with_held([values]).gather(torch.tensor([0]), torch.tensor([6]), 6)[0, :, 0, 0]

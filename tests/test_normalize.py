@@ -1,4 +1,5 @@
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -7,17 +8,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sldml.config import NormalizeConfig
+from sldml.errors import InputError
 from sldml.normalize import main_root, normalize, present_bodies, split_bodies, turn_about_y
-from sldml.signals import KINECT_V2, SKELETONS, Layout
+from sldml.signals import HAND, KINECT_V2, SKELETONS, Layout
 
 KINECT = SKELETONS["kinect_v2"]
 TWO_BODIES = Layout(KINECT_V2, 2, {"acceleration": 8.0, "rotation": 1000.0})
 SENSORS_ONLY = Layout(None, 0, {"acceleration": 8.0, "rotation": 1000.0})
-OFF = {"center": "none", "scale": "none", "view": "as_recorded"}
+OFF = {"center": "none", "scale": "none", "view": "as_recorded", "sensors": "none"}
 EVERYTHING = [
-    NormalizeConfig(center=center, scale=scale, view=view)
-    for center in ("none", "first_frame", "every_frame")
-    for scale in ("none", "torso")
+    NormalizeConfig(center=center, scale=scale, view=view, sensors=sensors)
+    for center in ("none", "first_frame", "every_frame", "mean")
+    for scale, sensors in zip(
+        ("none", "torso", "extent", "per_axis"), ("none", "full_scale", "per_sensor", "per_axis"), strict=True
+    )
     for view in ("as_recorded", "face_camera")
 ]
 
@@ -109,14 +113,121 @@ def test_a_torso_without_length_leaves_the_recording_unscaled() -> None:
 @pytest.mark.parametrize("layout", [TWO_BODIES, SENSORS_ONLY])
 def test_sensors_are_divided_by_their_full_scale_and_by_nothing_else(layout: Layout) -> None:
     signals = random_signals(layout)
-    after = normalize(signals, config(center="every_frame", scale="torso", view="face_camera"), layout)
+    everything = config(center="every_frame", scale="torso", view="face_camera", sensors="full_scale")
+    after = normalize(signals, everything, layout)
     assert torch.equal(after[:, :, -2], signals[:, :, -2] / 8.0)
     assert torch.equal(after[:, :, -1], signals[:, :, -1] / 1000.0)
-    unscaled = normalize(signals, config(center="every_frame"), layout)
+    unscaled = normalize(signals, config(center="every_frame", scale="per_axis"), layout)
     assert torch.equal(unscaled[:, :, -2:], signals[:, :, -2:])
 
 
-@pytest.mark.parametrize("center", ["none", "first_frame", "every_frame"])
+def two_sensors() -> Tensor:
+    """Four frames: an acceleration with gravity along y, and a rotation about z alone."""
+    signals = torch.zeros(1, 4, 2, 3)
+    signals[0, :, 0, 0] = torch.tensor([-2.0, 2.0, -2.0, 2.0])  # variance 4
+    signals[0, :, 0, 1] = torch.tensor([9.0, 9.0, 11.0, 11.0])  # mean 10, variance 1
+    signals[0, :, 0, 2] = torch.tensor([1.0, 3.0, 3.0, 1.0])  # mean 2, variance 1
+    signals[0, :, 1, 2] = torch.tensor([0.0, 0.0, 0.0, 600.0])  # mean 150, variance (3 * 150² + 450²) / 4 = 67500
+    return signals
+
+
+def test_per_sensor_divides_by_the_standard_deviation_of_all_axes_and_keeps_the_mean() -> None:
+    after = normalize(two_sensors(), config(sensors="per_sensor"), SENSORS_ONLY)
+    torch.testing.assert_close(after[0, :, 0], two_sensors()[0, :, 0] / math.sqrt((4 + 1 + 1) / 3))
+    torch.testing.assert_close(after[0, :, 1], two_sensors()[0, :, 1] / math.sqrt(67_500 / 3))
+
+
+def test_per_axis_makes_each_axis_of_a_sensor_mean_0_and_deviation_1() -> None:
+    after = normalize(two_sensors(), config(sensors="per_axis"), SENSORS_ONLY)[0]
+    torch.testing.assert_close(after[:, 0, 0], torch.tensor([-1.0, 1.0, -1.0, 1.0]))
+    torch.testing.assert_close(after[:, 0, 1], torch.tensor([-1.0, -1.0, 1.0, 1.0]))
+    torch.testing.assert_close(after[:, 0, 2], torch.tensor([-1.0, 1.0, 1.0, -1.0]))
+    torch.testing.assert_close(after[:, 1, 2], torch.tensor([-1.0, -1.0, -1.0, 3.0]) / math.sqrt(3))
+    assert torch.equal(after[:, 1, :2], torch.zeros(4, 2))
+
+
+@pytest.mark.parametrize("how", ["per_sensor", "per_axis"])
+def test_a_sensor_that_shows_one_value_is_not_blown_up(how: str) -> None:
+    signals = torch.full((1, 77, 2, 3), 9.80665)
+    after = normalize(signals, config(sensors=how), SENSORS_ONLY)
+    expected = signals if how == "per_sensor" else torch.zeros_like(signals)
+    torch.testing.assert_close(after, expected, atol=1e-4, rtol=0)
+
+
+def one_body() -> Tensor:
+    """Two frames of a main actor in which two joints lie off the origin, a third frame without it, and a companion."""
+    signals = torch.zeros(1, 3, TWO_BODIES.num_rows, 3)
+    bodies = bodies_of(signals)
+    bodies[0, :2, 0, 1] = torch.tensor([50.0, 0.0, 0.0])
+    bodies[0, 0, 0, 2] = torch.tensor([0.0, 25.0, -100.0])
+    bodies[0, 1, 0, 2] = torch.tensor([0.0, -25.0, -100.0])
+    bodies[0, :, 1, 4] = torch.tensor([7.0, 8.0, 9.0])
+    return signals
+
+
+def test_center_mean_subtracts_the_mean_of_all_joints_and_present_frames() -> None:
+    after = bodies_of(normalize(one_body(), config(center="mean"), TWO_BODIES))
+    # Over 2 frames * 25 joints: x 100 / 50, y 0, z -200 / 50.
+    mean = torch.tensor([2.0, 0.0, -4.0])
+    torch.testing.assert_close(after[0, :2], bodies_of(one_body())[0, :2] - mean)
+    torch.testing.assert_close(after[0, 2, 1], bodies_of(one_body())[0, 2, 1] - mean)
+    assert not after[0, 2, 0].any()
+    torch.testing.assert_close(after[0, :2, 0].mean(dim=(0, 1)), torch.zeros(3), atol=1e-5, rtol=0)
+
+
+# Over 2 frames * 25 joints: x twice 50 with mean 2, y 25 and -25 with mean 0, z twice -100 with mean -4.
+VARIANCES = torch.tensor([2 * 50**2 / 50 - 2**2, 2 * 25**2 / 50, 2 * 100**2 / 50 - 4**2])
+
+
+@pytest.mark.parametrize("center", ["none", "mean"])
+def test_scale_per_axis_divides_each_axis_by_its_standard_deviation_about_the_mean(center: str) -> None:
+    centred = bodies_of(normalize(one_body(), config(center=center), TWO_BODIES))
+    after = bodies_of(normalize(one_body(), config(center=center, scale="per_axis"), TWO_BODIES))
+    torch.testing.assert_close(after, centred / VARIANCES.sqrt())
+
+
+@pytest.mark.parametrize("center", ["none", "mean"])
+def test_scale_extent_divides_by_the_standard_deviation_of_all_axes(center: str) -> None:
+    centred = bodies_of(normalize(one_body(), config(center=center), TWO_BODIES))
+    after = bodies_of(normalize(one_body(), config(center=center, scale="extent"), TWO_BODIES))
+    torch.testing.assert_close(after, centred / VARIANCES.mean().sqrt())
+
+
+@pytest.mark.parametrize("scale", ["extent", "per_axis"])
+def test_a_body_without_extent_is_left_unscaled(scale: str) -> None:
+    signals = torch.full((1, 41, TWO_BODIES.num_rows, 3), 3.3333)
+    bodies_of(signals)[:, :, 1] = 0
+    after = normalize(signals, config(scale=scale), TWO_BODIES)
+    assert torch.equal(after, signals)
+
+
+def test_what_a_skeleton_does_not_say_is_refused_with_what_to_do() -> None:
+    hand = Layout(HAND, 1)
+    signals = random_signals(hand)
+    with pytest.raises(InputError, match=r"normalize.scale torso: the skeleton hand .* extent"):
+        normalize(signals, config(scale="torso"), hand)
+    with pytest.raises(InputError, match=r"normalize.view face_camera: the skeleton hand .*as_recorded"):
+        normalize(signals, config(view="face_camera"), hand)
+    with pytest.raises(InputError, match=r"a single joint .* normalize.center=first_frame"):
+        normalize(signals, config(center="every_frame"), hand)
+
+
+def test_a_single_point_can_be_centred_and_scaled() -> None:
+    signals = torch.tensor([[1.0, 5, 2], [3.0, 5, 2], [1.0, 5, 2], [3.0, 5, 2]]).view(1, 4, 1, 3)
+    after = normalize(signals, config(center="first_frame", scale="extent"), Layout(HAND, 1))
+    expected = torch.tensor([0.0, 2, 0, 2]) / math.sqrt(1 / 3)
+    torch.testing.assert_close(after[0, :, 0, 0], expected)
+    assert not after[..., 1:].any()
+
+
+def test_pictures_are_left_as_they_are() -> None:
+    layout = Layout(None, 0, {}, picture_rows=5)
+    pictures = random_signals(layout)
+    for changes in EVERYTHING:
+        assert normalize(pictures, changes, layout) is pictures
+
+
+@pytest.mark.parametrize("center", ["none", "first_frame", "every_frame", "mean"])
 def test_facing_the_camera_points_the_mean_shoulder_line_along_x(center: str) -> None:
     signals = random_signals()
     bodies_of(signals)[1, 4:, 0] = 0
@@ -150,14 +261,17 @@ def test_an_upright_shoulder_line_leaves_the_view_alone() -> None:
     torch.testing.assert_close(after, signals, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("scale", ["torso", "extent"])
 @given(turn_deg=st.floats(-180, 180), size=st.floats(0.2, 5), x=st.floats(-3, 3), z=st.floats(-3, 3))
 @settings(max_examples=30, deadline=None)
-def test_everything_on_takes_out_place_size_and_view(turn_deg: float, size: float, x: float, z: float) -> None:
+def test_everything_on_takes_out_place_size_and_view(
+    scale: Literal["torso", "extent"], turn_deg: float, size: float, x: float, z: float
+) -> None:
     layout = Layout(KINECT_V2, 2)
     signals = random_signals(layout)
     turn = torch.full((3,), math.radians(turn_deg))
     moved = turn_about_y(signals, turn.cos(), turn.sin()) * size + torch.tensor([x, 0.5, z])
-    changes = config(center="every_frame", scale="torso", view="face_camera")
+    changes = config(center="every_frame", scale=scale, view="face_camera")
     expected = normalize(signals, changes, layout)
     torch.testing.assert_close(normalize(moved, changes, layout), expected, atol=1e-3, rtol=1e-3)
 
