@@ -83,6 +83,24 @@ class BaselineScorer:
             results[name] = {**best, "seconds": time.perf_counter() - started, "candidates": candidates}
         return results
 
+    def validate_folds(self, folds: Sequence[Development], evaluation: EvaluationConfig) -> list[dict[str, Any]]:
+        """Score every candidate on the validation classes of each fold, as `validate` does on one set of them.
+
+        Returns:
+            For each candidate `baseline`, `normalize`, `encoder` and `accuracies`, one a fold.
+        """
+        results = [self.validate(fold, evaluation) for fold in folds]
+        return [
+            {
+                "baseline": name,
+                "normalize": candidate["normalize"],
+                "encoder": candidate["encoder"],
+                "accuracies": [result[name]["candidates"][place]["val"] for result in results],
+            }
+            for name in BASELINES
+            for place, candidate in enumerate(results[0][name]["candidates"])
+        ]
+
     def test(self, sealed: Sealed, results: BaselineResults) -> BaselineResults:
         """Add the accuracy on the sealed test to `results`; what stands for each stays as validation chose it."""
         tested: BaselineResults = {}

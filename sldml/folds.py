@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from sldml.class_lists import ProtocolError, class_folds, natural_order
 from sldml.subsets import Development, Subset
+
+MOST_TO_SCORE = 1_000
+"""A fold that decides what ships is scored on at most so many recordings, for training-free ways need all pairs."""
 
 
 def fold_developments(development: Development, num_folds: int) -> list[Development]:
@@ -31,6 +36,17 @@ def fold_developments(development: Development, num_folds: int) -> list[Developm
     return [
         Development(_of(merged, [c for c in merged.classes if c not in fold]), _of(merged, fold), "one_shot_accuracy")
         for fold in folds
+    ]
+
+
+def scored_folds(development: Development, num_folds: int) -> list[Development]:
+    """`fold_developments`, of whose validation recordings a large fold keeps a fixed sample.
+
+    Trained models and training-free ways are compared on these: the same recordings, so the same exemplar draws.
+    """
+    return [
+        replace(fold, validation=fold.validation.sample(MOST_TO_SCORE))
+        for fold in fold_developments(development, num_folds)
     ]
 
 

@@ -82,6 +82,11 @@ class History:
     """`raw_1nn`, `dtw_1nn`, `untrained`: {val, test, normalize, candidates}; `test` is None until the sealed test."""
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     finals: dict[tuple[str, int], FinalRecord] = field(default_factory=dict)
+    folds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By trial, a configuration's score on all class folds: `num_epochs`, `num_folds`, and `accuracies`, one a fold
+    (None where one did not train to its end: then there is an `error`)."""
+    baseline_folds: dict[str, Any] = field(default_factory=dict)
+    """The same of the training-free ways: `num_folds`, and `candidates` of `BaselineScorer.validate_folds`."""
     test: dict[str, Any] | None = None
     """The sealed test, once: results per final model, confusion of the shipped one."""
     stages: list[dict[str, Any]] = field(default_factory=list)
@@ -97,6 +102,12 @@ class History:
         """
         usable = [r for r in self.trials.values() if r.value is not None and r.state not in ("diverged", "failed")]
         return sorted(usable, key=lambda r: (-(r.value or 0.0), r.state != "completed", r.trial_id))
+
+    def has_folds(self, trial_id: str, num_epochs: int, num_folds: int) -> bool:
+        """Whether a configuration was scored on so many class folds, trained for so many epochs."""
+        record = self.folds.get(trial_id, {})
+        known = record.get("num_epochs"), record.get("num_folds")
+        return known == (num_epochs, num_folds) and record["accuracies"] is not None
 
 
 class Journal:
@@ -189,6 +200,10 @@ def apply_event(history: History, event: dict[str, Any]) -> None:
         case "final_ended":
             final = history.finals[fields["trial_id"], fields["seed"]]
             final.state, final.ended, final.error = fields["state"], fields["time"], fields.get("error")
+        case "folds":
+            history.folds[fields["trial_id"]] = fields
+        case "baseline_folds":
+            history.baseline_folds = fields
         case "test":
             history.test = fields["results"]
         case "stage":

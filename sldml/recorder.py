@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sldml.dotted import flatten
@@ -70,6 +71,9 @@ class Recorder:
                 self._log_epoch(key, epoch, epoch["time"])
             if final.state not in ("running", "completed"):
                 self._end_run(key, final.state, final.error, final.ended)
+        for trial_id in history.folds:
+            self._track_folds(trial_id)
+        self._track_baseline_folds()
         if history.test is not None:
             self._track_test(history.test)
 
@@ -113,7 +117,7 @@ class Recorder:
         if state != "completed":
             self._end_run(f"final:{trial_id}:{seed}", state, error)
 
-    # ------------------------------------------------------------------------------------------------ baselines, test
+    # ------------------------------------------------------------------------------------------------ baselines
 
     def baselines(self, results: dict[str, dict[str, Any]]) -> None:
         """The training-free ways were scored on validation, or (again, with `test`) on the sealed test."""
@@ -131,6 +135,46 @@ class Recorder:
             self._tracker.log_metrics(key, {k: v for k, v in scores.items() if v is not None})
             self._tracker.log_dict(key, {"candidates": result["candidates"]}, "candidates.json")
             self._tracker.end_run(key, status="FINISHED")
+
+    # ------------------------------------------------------------------------------------------------ folds
+
+    def folds(
+        self,
+        trial_id: str,
+        *,
+        num_epochs: int,
+        num_folds: int,
+        accuracies: list[float] | None,
+        error: str | None = None,
+    ) -> None:
+        """A configuration was scored on all class folds (`accuracies`, one a fold), or failed on one."""
+        fields = {"num_epochs": num_epochs, "num_folds": num_folds, "accuracies": accuracies, "error": error}
+        self.record("folds", trial_id=trial_id, **fields)
+        self._track_folds(trial_id)
+
+    def baseline_folds(self, num_folds: int, candidates: list[dict[str, Any]]) -> None:
+        """The training-free ways were scored on all class folds."""
+        self.record("baseline_folds", num_folds=num_folds, candidates=candidates)
+        self._track_baseline_folds()
+
+    def _track_folds(self, trial_id: str) -> None:
+        record = self.history.folds[trial_id]
+        if record["accuracies"] is not None:
+            self._log_folds(f"trial:{trial_id}", record["accuracies"], record["num_epochs"])
+
+    def _track_baseline_folds(self) -> None:
+        best: dict[str, list[float]] = {}
+        for candidate in self.history.baseline_folds.get("candidates", []):
+            name, accuracies = candidate["baseline"], candidate["accuracies"]
+            best[name] = max(best.get(name, accuracies), accuracies, key=mean)
+        for name, accuracies in best.items():
+            self._log_folds(f"baseline:{name}", accuracies, 0)
+
+    def _log_folds(self, key: str, accuracies: list[float], step: int) -> None:
+        scores = {"folds/accuracy": mean(accuracies), "folds/accuracy_std": stdev(accuracies)}
+        self._tracker.log_metrics(key, scores, step=step)
+
+    # ------------------------------------------------------------------------------------------------ test
 
     def test(self, results: dict[str, Any]) -> None:
         """The sealed test was taken, once."""

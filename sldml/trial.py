@@ -167,21 +167,69 @@ def run_final(
     The schedule is the trial's own, cut at `num_epochs`. Nothing is measured that could be chosen by. The
     trained weights are in the last checkpoint.
     """
+    _run_fixed(config, num_epochs, train, signals, layout, report=report, checkpoint=checkpoint)
+
+
+def run_fold(
+    config: TrialConfig,
+    num_epochs: int,
+    fold: Development,
+    signals: Signals,
+    layout: Layout,
+    *,
+    report: Report,
+    checkpoint: CheckpointFile,
+) -> None:
+    """Train on one fold's classes as a final model is trained, and score its validation classes once, at the end.
+
+    Only the last report has `val/accuracy`: with one measurement there is nothing to choose. The last checkpoint
+    keeps the reports alone, for the model has done its work.
+    """
+    draws = exemplar_draws(fold.validation.labels, config.evaluation.num_draws, config.evaluation.seed)
+    _run_fixed(
+        config,
+        num_epochs,
+        fold.train,
+        signals,
+        layout,
+        report=report,
+        checkpoint=checkpoint,
+        measure=lambda encoder: validate(config, encoder, signals, fold, layout, draws),
+    )
+
+
+def _run_fixed(
+    config: TrialConfig,
+    num_epochs: int,
+    train: Subset,
+    signals: Signals,
+    layout: Layout,
+    *,
+    report: Report,
+    checkpoint: CheckpointFile,
+    measure: Callable[[Encoder], dict[str, float]] | None = None,
+) -> None:
+    """Train for `num_epochs` epochs; `measure` what came out, if asked to."""
     training = Training(config, train, signals, layout)
     saved = checkpoint.load(training.device)
     history: list[dict[str, Any]] = []
     if saved is not None:
-        training.load_state_dict(saved["training"])
+        if "training" in saved:
+            training.load_state_dict(saved["training"])
         history = saved["history"]
         for past in history:
             report(past)
-    while training.epoch < num_epochs:
+    while len(history) < num_epochs:
         try:
             stats = training.run_epoch()
         except DivergedError as error:
             report({"epoch": training.epoch, "state": "diverged", "error": str(error)})
             return
         last = training.epoch == num_epochs
-        history.append({"epoch": training.epoch, "state": "completed" if last else "running", **describe([stats], 0.0)})
-        checkpoint.save({"training": training.state_dict(), "history": history}, must=last)
+        metrics = {"epoch": training.epoch, "state": "completed" if last else "running"}
+        started = time.perf_counter()
+        measured = measure(training.encoder) if last and measure is not None else {}
+        history.append({**metrics, **measured, **describe([stats], time.perf_counter() - started)})
+        state = {"history": history} if measured else {"training": training.state_dict(), "history": history}
+        checkpoint.save(state, must=last)
         report(history[-1])

@@ -1,4 +1,4 @@
-"""Running trials on the cluster: the search, and the final trainings."""
+"""Running trials on the cluster: the search, the final trainings, and the class folds that decide what ships."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sldml.recorder import Recorder
 from sldml.search.cluster import Slots
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import StudySearch
-from sldml.search.trainable import Job, train_final, train_trial
+from sldml.search.trainable import Job, train_final, train_fold, train_trial
 from sldml.spaces import SearchSpace
 
 _MACHINE_FAILURES = 2
@@ -80,6 +80,31 @@ def run_finals(finals: Sequence[Mapping[str, Any]], job: Job, slots: Slots, reco
         stopper=None,
         tune_config={"num_samples": 1},
         param_space={"final": tune.grid_search(waiting)},
+    )
+
+
+def run_folds(plan: Sequence[Mapping[str, Any]], job: Job, slots: Slots, recorder: Recorder) -> None:
+    """Score configurations on all class folds, each fold a training of its own.
+
+    Each of `plan` has `trial_id`, `config`, `num_epochs` and `num_folds`. Those that the recorder's history has are
+    not run again.
+    """
+    waiting = [
+        {**entry, "fold": fold}
+        for entry in plan
+        if not recorder.history.has_folds(entry["trial_id"], entry["num_epochs"], entry["num_folds"])
+        for fold in range(1, entry["num_folds"] + 1)
+    ]
+    if not waiting:
+        return
+    _fit(
+        train_fold,
+        job,
+        slots,
+        callback=_FoldCallback(recorder),
+        stopper=None,
+        tune_config={"num_samples": 1},
+        param_space={"fold": tune.grid_search(waiting)},
     )
 
 
@@ -199,6 +224,47 @@ class _FinalCallback(tune.Callback):  # type: ignore[misc]
         if trial.status == Trial.ERROR:
             final = trial.config["final"]
             self._recorder.final_ended(final["trial_id"], final["seed"], "failed", _one_line(trial))
+
+
+class _FoldCallback(tune.Callback):  # type: ignore[misc]
+    """Gathers the folds of each configuration, and hands them over to the recorder when the last one is there."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._accuracies: dict[str, dict[int, float]] = {}
+        self._errors: dict[str, dict[int, str]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as above."""
+        return {}
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        result = trial.last_result or {}
+        if result.get("state") == "completed":
+            self._ended(trial.config["fold"], result["val/accuracy"], None)
+        else:
+            self._ended(trial.config["fold"], None, result.get("error") or "it did not end")
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if trial.status == Trial.ERROR:
+            self._ended(trial.config["fold"], None, _one_line(trial))
+
+    def _ended(self, fold: Mapping[str, Any], accuracy: float | None, error: str | None) -> None:
+        trial_id, number, num_folds = fold["trial_id"], fold["fold"], fold["num_folds"]
+        accuracies, errors = self._accuracies.setdefault(trial_id, {}), self._errors.setdefault(trial_id, {})
+        if accuracy is not None:
+            accuracies[number] = float(accuracy)
+        else:
+            errors[number] = f"fold {number}: {error}"
+        if len(accuracies) + len(errors) < num_folds:
+            return
+        self._recorder.folds(
+            trial_id,
+            num_epochs=fold["num_epochs"],
+            num_folds=num_folds,
+            accuracies=None if errors else [accuracies[f] for f in range(1, num_folds + 1)],
+            error="; ".join(errors[f] for f in sorted(errors)) or None,
+        )
 
 
 def _one_line(trial: Trial) -> str:

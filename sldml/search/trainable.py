@@ -1,4 +1,4 @@
-"""What runs on a worker: one trial, or one final training, from its configuration to its reports."""
+"""What runs on a worker: one trial, one final training or one class fold, from its configuration to its reports."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ray import tune
 from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile, open_folder
 from sldml.config import TrialConfig
+from sldml.folds import scored_folds
 from sldml.journal import OBJECTIVE
 from sldml.protocols import Development
 from sldml.search.cluster import bring_set
 from sldml.signals import Layout
-from sldml.trial import WORST, run_final, run_trial
+from sldml.trial import WORST, run_final, run_fold, run_trial
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,25 @@ def train_final(config: dict[str, Any], job: Job) -> None:
     _run(final, job, final_folder(final["trial_id"], final["seed"], final["num_epochs"]), run)
 
 
+def train_fold(config: dict[str, Any], job: Job) -> None:
+    """One class fold: a configuration of the search trained on the auxiliary classes of the other folds."""
+    fold = config["fold"]
+
+    def run(trial: TrialConfig, signals: Signals, checkpoint: CheckpointFile) -> None:
+        development = scored_folds(job.development, fold["num_folds"])[fold["fold"] - 1]
+        run_fold(
+            trial,
+            fold["num_epochs"],
+            development,
+            signals,
+            job.layout,
+            report=tune.report,
+            checkpoint=checkpoint,
+        )
+
+    _run(fold, job, fold_folder(fold["trial_id"], fold["num_folds"], fold["num_epochs"], fold["fold"]), run)
+
+
 def trial_folder(trial_id: str) -> str:
     """Where a trial keeps its checkpoints, below the search's folder."""
     return f"trials/{trial_id}"
@@ -81,6 +101,11 @@ def trial_folder(trial_id: str) -> str:
 def final_folder(trial_id: str, seed: int, num_epochs: int) -> str:
     """Where a final training keeps its checkpoint, below the search's folder."""
     return f"final/{trial_id}-{seed}-{num_epochs}"
+
+
+def fold_folder(trial_id: str, num_folds: int, num_epochs: int, fold: int) -> str:
+    """Where a class fold keeps its checkpoint, below the search's folder."""
+    return f"folds/{trial_id}-{num_folds}-{num_epochs}/{fold}"
 
 
 def _run(
