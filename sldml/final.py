@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sldml.batches import Signals
-from sldml.config import TrialConfig
+from sldml.config import EvaluationConfig, TrialConfig
 from sldml.embedding import input_shape
 from sldml.encoders import build_encoder, without_download
 from sldml.journal import History
@@ -44,6 +44,28 @@ def plan_finals(history: History, top_k: int, num_seeds: int) -> list[dict[str, 
         }
         for record in ranked
         for seed in range(1, num_seeds + 1)
+    ]
+
+
+def plan_folds(plan: Sequence[Mapping[str, Any]], num_folds: int, evaluation: EvaluationConfig) -> list[dict[str, Any]]:
+    """The configurations of `plan_finals`, to be scored on all class folds.
+
+    Each with its first final seed, which is the one that would ship and no trial was chosen for, for as many epochs as
+    its final models, and with the exemplar draws that training-free ways have (`evaluation`).
+
+    Returns:
+        In the order of `plan`: `trial_id`, `config` (nested), `num_epochs` and `num_folds`.
+    """
+    first = {final["trial_id"]: final for final in reversed(plan)}
+    shared = {"evaluation": {**evaluation.model_dump(), "num_folds": 1}}
+    return [
+        {
+            "trial_id": trial_id,
+            "config": {**first[trial_id]["config"], **shared},
+            "num_epochs": first[trial_id]["num_epochs"],
+            "num_folds": num_folds,
+        }
+        for trial_id in dict.fromkeys(final["trial_id"] for final in plan)
     ]
 
 

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any, Literal
 
 from sldml.errors import InputError
@@ -102,6 +103,14 @@ class History:
         """
         usable = [r for r in self.trials.values() if r.value is not None and r.state not in ("diverged", "failed")]
         return sorted(usable, key=lambda r: (-(r.value or 0.0), r.state != "completed", r.trial_id))
+
+    def best_over_folds(self) -> dict[str, dict[str, Any]]:
+        """Of each training-free way, by name, the candidate with the best mean over the class folds."""
+        best: dict[str, dict[str, Any]] = {}
+        for candidate in self.baseline_folds.get("candidates", []):
+            name = candidate["baseline"]
+            best[name] = max(best.get(name, candidate), candidate, key=lambda way: mean(way["accuracies"]))
+        return best
 
     def has_folds(self, trial_id: str, num_epochs: int, num_folds: int) -> bool:
         """Whether a configuration was scored on so many class folds, trained for so many epochs."""

@@ -1,7 +1,7 @@
-"""The life of a search: prepare, baselines, trials, final models, sealed test, model, report. Each can be resumed.
+"""The life of a search: prepare, baselines, trials, final models, class folds, sealed test, model, report.
 
-What a search is lies in its folder, `<storage>/<name>/`: `journal.jsonl` (the truth), `trials/` and `final/`
-(checkpoints), `model/`, `report.html`, `summary.json`.
+Each stage can be resumed. What a search is lies in its folder, `<storage>/<name>/`: `journal.jsonl` (the truth),
+`trials/`, `final/` and `folds/` (checkpoints), `model/`, `report.html`, `summary.json`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import torch
 from sldml.baselines import BaselineScorer
 from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
+from sldml.choice import num_deciding_folds
 from sldml.config import EncoderConfig, TrialConfig
 from sldml.encoders import require_imagenet_weights
 from sldml.environment import describe_environment
-from sldml.final import NothingToTrainError, plan_finals, sealed_test, was_tested
+from sldml.final import NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
+from sldml.folds import scored_folds
 from sldml.groundwork import earlier_history, folder_lock, prepared_data, require_same_data
 from sldml.journal import History, Journal
 from sldml.prepared import PreparedSet
@@ -31,7 +33,7 @@ from sldml.recorder import Recorder
 from sldml.report import write_report
 from sldml.request import Request
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out
-from sldml.search.run import run_finals, run_search
+from sldml.search.run import run_finals, run_folds, run_search
 from sldml.search.trainable import Job, final_folder, trial_folder
 from sldml.shipping import ship
 from sldml.sources import describe
@@ -142,10 +144,7 @@ def _work(search: Search, tracker: Tracker) -> None:
     tracker.log_text(None, request.space.text, "space.yaml")
     tracker.log_dict(None, history.search, "search.json")
 
-    if not history.baselines:
-        with _stage(search, "baselines"):
-            config = request.space.default_config()
-            recorder.baselines(_scorer(search).validate(search.split.development, config.evaluation))
+    _score_baselines(search)
     for name, result in history.baselines.items():
         search.printer.say(f"baseline {name}: validation {result['val']:.3f} ({_words(result['normalize'])})")
 
@@ -166,8 +165,24 @@ def _work(search: Search, tracker: Tracker) -> None:
     _finish(search)
 
 
+def _score_baselines(search: Search) -> None:
+    """Training-free ways on the validation classes and, where they decide what ships, on all class folds."""
+    request, recorder, history = search.request, search.recorder, search.history
+    development, evaluation = search.split.development, request.space.default_config().evaluation
+    num_folds = num_deciding_folds(development) if request.final else 0
+    folds_wanted = num_folds > 0 and history.baseline_folds.get("num_folds") != num_folds
+    if history.baselines and not folds_wanted:
+        return
+    with _stage(search, "baselines"):
+        if not history.baselines:
+            recorder.baselines(_scorer(search).validate(development, evaluation))
+        if folds_wanted:
+            folds = scored_folds(development, num_folds)
+            recorder.baseline_folds(num_folds, _scorer(search).validate_folds(folds, evaluation))
+
+
 def _finish(search: Search) -> None:
-    """Final models, sealed test, the model that ships."""
+    """Final models, class folds, sealed test, the model that ships."""
     history, recorder, settings = search.history, search.recorder, search.request.space.search
     plan = plan_finals(history, settings.top_k, settings.final_seeds)
     with _stage(search, "final"):
@@ -175,6 +190,10 @@ def _finish(search: Search) -> None:
         run_finals(plan, _job(search), slots, recorder)
     if history.test is not None and was_tested(history.test, plan):
         return
+    if num_folds := num_deciding_folds(search.split.development):
+        with _stage(search, "folds"):
+            folds = plan_folds(plan, num_folds, search.request.space.default_config().evaluation)
+            run_folds(folds, _job(search), search.slots, recorder)
     with _stage(search, "test"):
         sealed, layout = search.split.sealed, search.prepared.layout
         recorder.baselines(_scorer(search).test(sealed, history.baselines))

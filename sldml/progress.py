@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from statistics import mean, stdev
 from types import TracebackType
 from typing import Any, Self
 
@@ -74,6 +75,16 @@ class ProgressPrinter:
                 seconds = event["time"] - record.started
                 error = f": {event['error']}" if event.get("error") else ""
                 self.say(f"final {key}: {event['state']}, {len(record.epochs)} epochs, {seconds:.0f} s{error}")
+            case "baseline_folds":
+                for name, way in history.best_over_folds().items():
+                    accuracies = way["accuracies"]
+                    score = f"{mean(accuracies):.3f} ± {stdev(accuracies):.3f}"
+                    self.say(f"class folds {name}: {score} over {event['num_folds']} folds")
+            case "folds":
+                accuracies = event["accuracies"]
+                score = event["error"] if accuracies is None else f"{mean(accuracies):.3f} ± {stdev(accuracies):.3f}"
+                over = f"over {event['num_folds']} folds, {event['num_epochs']} epochs each"
+                self.say(f"class folds {event['trial_id']}: {score} {over}")
             case "stage":
                 if event["state"] == "ended":
                     self._end_bar()

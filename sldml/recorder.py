@@ -163,12 +163,8 @@ class Recorder:
             self._log_folds(f"trial:{trial_id}", record["accuracies"], record["num_epochs"])
 
     def _track_baseline_folds(self) -> None:
-        best: dict[str, list[float]] = {}
-        for candidate in self.history.baseline_folds.get("candidates", []):
-            name, accuracies = candidate["baseline"], candidate["accuracies"]
-            best[name] = max(best.get(name, accuracies), accuracies, key=mean)
-        for name, accuracies in best.items():
-            self._log_folds(f"baseline:{name}", accuracies, 0)
+        for name, candidate in self.history.best_over_folds().items():
+            self._log_folds(f"baseline:{name}", candidate["accuracies"], 0)
 
     def _log_folds(self, key: str, accuracies: list[float], step: int) -> None:
         scores = {"folds/accuracy": mean(accuracies), "folds/accuracy_std": stdev(accuracies)}

@@ -85,6 +85,9 @@ def render_report(history: History) -> str:
         facts=facts(history),
         leaderboard=leaderboard(history),
         has_test=bool(history.test),
+        folds=(history.test or {}).get("folds"),
+        ships=_ships(history),
+        baseline_names=BASELINE_NAMES,
         measure=measure_name(history),
         trials=_trial_rows(history),
         importance=importance,
@@ -96,6 +99,12 @@ def render_report(history: History) -> str:
         figure_data={name: _figure_data(figure) for name, figure in figures.items()},
         plotly_js=get_plotlyjs(),
     )
+
+
+def _ships(history: History) -> str | None:
+    """The trial or the baseline that ships."""
+    shipped = (history.test or {}).get("shipped") or {}
+    return shipped.get("trial_id") or shipped.get("baseline")
 
 
 def _figure_data(figure: Figure) -> dict[str, Any]:
@@ -196,6 +205,9 @@ def _summarize_test(history: History, winner: dict[str, Any], warnings: list[str
         name = BASELINE_NAMES.get(shipped.get("baseline", ""), shipped.get("baseline"))
         reason = str(shipped.get("reason", "no reason given")).rstrip(".")
         warnings.append(f"The model that ships is {name}, not the trained one: {reason}.")
+    elif shipped.get("trial_id") not in (None, winner["trial_id"]):
+        reason = str(shipped["reason"]).rstrip(".")
+        warnings.append(f"The model that ships is {shipped['trial_id']}, not the first by validation: {reason}.")
     return Summary(sentence, warnings, missing)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sldml.baselines import BASELINES
 from sldml.errors import InputError
-from sldml.journal import History
+from sldml.journal import History, TrialRecord
 
 
 @dataclass
@@ -73,12 +73,18 @@ def summarize(
         },
         "best": None
         if not ranked
-        else {"trial_id": ranked[0].trial_id, "val_accuracy": ranked[0].value, "config": ranked[0].config},
+        else {
+            "trial_id": ranked[0].trial_id,
+            "val_accuracy": ranked[0].value,
+            **_spread(ranked[0]),
+            "config": ranked[0].config,
+        },
         "baselines": {name: _baseline(history, name) for name in BASELINES},
         "final": [
             {key: final[key] for key in ("trial_id", "config", "test_accuracy", "val_accuracy", "num_epochs", "seeds")}
             for final in test.get("finals", [])
         ],
+        "folds": test.get("folds"),
         "shipped": test.get("shipped"),
         "timing": timing.to_json(history),
         "environment": history.search.get("environment"),
@@ -124,8 +130,11 @@ def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
     for name, baseline in summary["baselines"].items():
         if baseline["test"] is not None:
             lines.append(f"baseline {name}: sealed test {baseline['test']:.3f}, validation {baseline['val']:.3f}")
+    lines += [f"class folds {_fold_line(row)}" for row in (summary["folds"] or {}).get("rows", [])]
     shipped = summary["shipped"]
     if shipped:
+        if shipped["kind"] == "training_free":
+            lines.append(f"no trained model earned its place: what ships, {shipped['baseline']}, needs no training")
         what = shipped.get("trial_id") or shipped["baseline"]
         lines.append(f"ships: {what}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
     if summary["state"] == "failed":
@@ -138,6 +147,24 @@ def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
         lines.append(f"model:   {summary['model']}")
     lines.append(f"report:  {summary['report']}")
     return lines
+
+
+def _fold_line(row: Mapping[str, Any]) -> str:
+    """A row of `sldml.choice.fold_rows` for a person."""
+    if row["mean"] is None:
+        return f"{row['name']}: {row['error']}"
+    line = f"{row['name']}: {row['mean']:.3f} ± {row['std']:.3f} over {len(row['accuracies'])} folds"
+    if difference := row["difference"]:
+        low, high = difference["ci95"]
+        line += f", {difference['mean']:+.3f} [{low:+.3f}, {high:+.3f}] against the best without training"
+    return line
+
+
+def _spread(record: TrialRecord) -> dict[str, float | None]:
+    """How far a trial's validation at its best epoch is spread: over the exemplar draws, and over its class folds
+    (null where it had one set of validation classes)."""
+    best = next((epoch for epoch in record.epochs if epoch["epoch"] == record.best_epoch), {})
+    return {f"val_accuracy_{name}": best.get(f"val/accuracy_{name}") for name in ("std", "fold_std")}
 
 
 def _baseline(history: History, name: str) -> dict[str, Any]:

@@ -116,6 +116,7 @@ ORDER = [
     "sldml.report",
     "sldml.final",
     "sldml.recognizer",
+    "sldml.choice",
     "sldml.shipping",
     "sldml.summary",
     "sldml.request",

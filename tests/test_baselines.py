@@ -9,6 +9,7 @@ from small import trial_config
 from sldml.baselines import BASELINES, UNTRAINED_SEEDS, BaselineScorer, initialised
 from sldml.batches import Signals
 from sldml.config import EncoderConfig, EvaluationConfig, NormalizeConfig
+from sldml.folds import scored_folds
 from sldml.images import image_shape
 from sldml.matching import Matching
 from sldml.oneshot import exemplar_draws, map_at_r_distances, score_distances
@@ -101,6 +102,25 @@ def test_where_subjects_are_held_out_retrieval_is_scored(
     found = scorer.validate(development, EVALUATION)["raw_1nn"]["candidates"][0]
     assert found["val"] == pytest.approx(expected)
     assert found["val_std"] == 0.0
+
+
+def test_over_folds_every_candidate_has_one_accuracy_a_fold(
+    scorer: BaselineScorer, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    folds = scored_folds(made_split.development, 4)
+    candidates = scorer.validate_folds(folds, EVALUATION)
+    assert [c["baseline"] for c in candidates] == ["raw_1nn"] * 3 + ["dtw_1nn"] * 3 + ["untrained"] * 6
+    for normalization, candidate in zip(NORMALIZATIONS, candidates[3:6], strict=True):
+        assert candidate["normalize"] == normalization.model_dump()
+        expected = []
+        for fold in folds:
+            subset = fold.validation
+            way = Matching("dtw_1nn", made_set.layout, normalization)
+            draws = exemplar_draws(subset.labels, 20, seed=1)
+            expected.append(score_distances(way.between(made_signals, subset, subset), subset.labels, draws).mean)
+        assert candidate["accuracies"] == pytest.approx(expected)
+    declared = [encoder.model_dump(exclude_none=True) for encoder in ENCODERS]
+    assert [c["encoder"] for c in candidates[6:8]] == declared
 
 
 def test_tests_are_added_and_the_choice_stays(

@@ -6,25 +6,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import trial_config
+from catalogs import NTU, assert_tells_nothing_of
+from small import trial_config, without_times
 
 from sldml.baselines import initialised
 from sldml.batches import Signals
-from sldml.config import TrialConfig
+from sldml.checkpoints import CheckpointFile
+from sldml.config import EvaluationConfig, NtuOneShot, TrialConfig
 from sldml.final import (
     NothingToTrainError,
     describe_predictions,
     plan_finals,
+    plan_folds,
     predict,
     sealed_test,
     trained_matching,
     was_tested,
 )
+from sldml.folds import scored_folds
 from sldml.images import image_shape
 from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
 from sldml.matching import Matching
 from sldml.prepared import PreparedSet
-from sldml.protocols import Sealed, Split
+from sldml.protocols import Sealed, Split, make_split
+from sldml.trial import run_fold
 
 CONFIG = trial_config()
 
@@ -103,6 +108,22 @@ def test_a_test_is_taken_again_only_for_other_models() -> None:
     assert was_tested({"finals": finals}, plan)
     assert not was_tested({"finals": finals[:1]}, plan)
     assert not was_tested({"finals": [{**finals[0], "num_epochs": 1}, finals[1]]}, plan)
+
+
+def test_folds_are_planned_with_the_first_final_seed_and_the_draws_of_all() -> None:
+    history = history_of(trial("t1", [0.5]), trial("t2", [0.6, 0.7]))
+    for record in history.trials.values():
+        record.config["evaluation"] = {"num_draws": 7, "num_folds": 3, "seed": 5}
+    plan = plan_finals(history, 2, 2)
+    folds = plan_folds(plan, 4, EvaluationConfig(num_draws=20, seed=1))
+    assert [(f["trial_id"], f["num_epochs"], f["num_folds"]) for f in folds] == [("t2", 2, 4), ("t1", 1, 4)]
+    for fold in folds:
+        config = TrialConfig.model_validate(fold["config"])
+        assert config.seed == 1
+        assert config.evaluation == EvaluationConfig(num_draws=20, seed=1)
+        own = history.trials[fold["trial_id"]].config
+        assert fold["config"] == {**own, "seed": 1, "evaluation": fold["config"]["evaluation"]}
+    assert plan == plan_finals(history, 2, 2)  # the plan of the final models is left alone
 
 
 # -------------------------------------------------------------------------------------------------- sealed test
@@ -257,3 +278,37 @@ def test_a_worker_trains_final_models_on_all_auxiliary_recordings_for_the_planne
     assert (given["config"].seed, given["num_epochs"]) == (1, 2)
     development = made_split.development
     assert sorted(given["train"].names) == sorted((*development.train.names, *development.validation.names))
+
+
+def test_no_fold_tells_anything_of_novel_classes() -> None:
+    split = make_split(NtuOneShot(num_auxiliary=20), NTU)
+    plan = plan_folds(plan_finals(history_of(trial("t1", [0.5])), 1, 1), 5, CONFIG.evaluation)
+    assert_tells_nothing_of(split, (plan, scored_folds(split.development, 5)))
+
+
+def test_a_worker_trains_a_fold_of_the_classes(
+    made_set: PreparedSet, made_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sldml.search import trainable  # here, for it imports Ray
+
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr(trainable.tune, "report", reports.append)
+    (tmp_path / "journal.jsonl").touch()
+    job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_set.layout, made_split.development, threads=1)
+    (plan,) = plan_folds(plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1), 4, CONFIG.evaluation)
+    config = {"fold": {**plan, "fold": 3}}
+    trainable.train_fold(config, job)
+    assert [r["state"] for r in reports] == ["running", "completed"]
+    fold = scored_folds(made_split.development, 4)[2]
+    expected: list[dict[str, Any]] = []
+    run_fold(
+        TrialConfig.model_validate(plan["config"]),
+        2,
+        fold,
+        Signals.open(made_set.folder, torch.device("cpu")),
+        made_set.layout,
+        report=expected.append,
+        checkpoint=CheckpointFile(str(tmp_path / "other")),
+    )
+    assert [without_times(r) for r in reports] == [without_times(r) for r in expected]
+    assert (tmp_path / "folds" / "t1-4-2" / "3" / "last.pt").exists()

@@ -12,7 +12,7 @@ from small import assert_same_state, subset_of, trial_config, without_times
 
 from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
-from sldml.folds import fold_developments
+from sldml.folds import fold_developments, scored_folds
 from sldml.journal import OBJECTIVE
 from sldml.prepared import PreparedSet
 from sldml.protocols import Development, ProtocolError, Split
@@ -61,6 +61,22 @@ def test_three_classes_cannot_be_folded() -> None:
     few = Development(subset_of([0, 0, 1, 1], [3] * 4), subset_of([0, 1], [3] * 2), "map_at_r")
     with pytest.raises(ProtocolError, match=r"evaluation\.num_folds"):
         fold_developments(few, 2)
+
+
+def test_large_folds_are_scored_on_a_sample_of_every_class(
+    development: Development, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fold_developments(development, 3)
+    assert [len(fold.validation) for fold in whole] == [15, 15, 10]
+    assert [f.validation.names for f in scored_folds(development, 3)] == [f.validation.names for f in whole]
+    monkeypatch.setattr("sldml.folds.MOST_TO_SCORE", 12)
+    for fold, scored in zip(whole, scored_folds(development, 3), strict=True):
+        assert scored.train.names == fold.train.names  # all there is to learn from stays
+        assert len(scored.validation) == min(12, len(fold.validation))
+        counts = np.bincount(scored.validation.labels)
+        assert len(counts) == len(fold.validation.classes)
+        assert counts.max() - counts.min() <= 1
+        assert set(scored.validation.names) <= set(fold.validation.names)
 
 
 def run(development: Development, signals: Signals, made_set: PreparedSet, **options: Any) -> list[dict[str, Any]]:

@@ -199,7 +199,7 @@ def test_what_ships_knows_recordings_of_the_tests_sensor(
 def test_a_trained_model_ships_with_the_tests_layout(
     catalog: pd.DataFrame, frames: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sldml.shipping.FEWEST_CLASSES_TO_TRUST", 5)
+    monkeypatch.setattr("sldml.choice.FEWEST_CLASSES_TO_TRUST", 5)
     split, signals = split_of(catalog, "skeleton"), signals_without(frames, None)
     shipped = shipped_by(tmp_path, split, signals, "raw_1nn")
     assert shipped["shipped"]["kind"] == "trained"
@@ -210,10 +210,12 @@ def shipped_by(folder: Path, split: Split, signals: Signals, free: str) -> dict[
     encoder = CONFIG.encoder.model_dump(exclude_none=True) if free == "untrained" else None
     baseline = {"val": 0.5, "normalize": CONFIG.normalize.model_dump(), "encoder": encoder}
     weights: Mapping[str, Any] = Training(CONFIG, split.development.train, signals, FUSED).encoder.state_dict()
+    candidate = {"baseline": free, "accuracies": [0.5, 0.5], **baseline}
+    final = {"config": CONFIG.to_dict(), "trial_id": "t1", "seeds": [1], "val_accuracy": 0.9, "num_epochs": 1}
     return ship(
         folder,
-        History(baselines={free: baseline}),
-        {"finals": [{"config": CONFIG.to_dict(), "trial_id": "t1", "seeds": [1], "val_accuracy": 0.9}]},
+        History(baselines={free: baseline}, baseline_folds={"num_folds": 2, "candidates": [candidate]}),
+        {"finals": [final]},
         split=split,
         signals=signals,
         layout=FUSED,

@@ -22,6 +22,7 @@ def count(journal, event):
 MOMENTS = {
     "in the search": lambda j: count(j, "trial_ended") >= 2 and count(j, "epoch") >= 20,
     "in the final models": lambda j: count(j, "final_ended") >= 1,
+    "in the class folds": lambda j: len(list(j.parent.glob("folds/*/*/last.pt"))) >= 3,
 }
 
 
@@ -58,6 +59,12 @@ def test_a_killed_search_goes_on(moment, tmp_path):
         if final.state == "completed":
             assert after.finals[key] == final
     assert all(final.state == "completed" for final in after.finals.values())
+    scored = Counter(e["trial_id"] for e in events(journal) if e["event"] == "folds")
+    assert scored == dict.fromkeys({trial_id for trial_id, _ in after.finals}, 1), (
+        "folds are wanting, or were told twice"
+    )
+    assert all(len(record["accuracies"]) == 5 for record in after.folds.values())
+    assert count(journal, "baseline_folds") == 1
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     runs = client.search_runs([summary["mlflow"]["experiment_id"]], max_results=100)

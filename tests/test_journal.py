@@ -48,6 +48,8 @@ def test_every_event_is_read_back(path: Path):
     journal.append("final_epoch", trial_id="t0", seed=2, metrics={"epoch": 1, "train/loss": 0.5}, time=9.0)
     journal.append("final_epoch", trial_id="t0", seed=2, metrics={"epoch": 2}, checkpoint="/b", time=10.0)
     journal.append("final_ended", trial_id="t0", seed=2, state="completed", time=11.0)
+    journal.append("baseline_folds", num_folds=2, candidates=[{"accuracies": [0.1, 0.2]}], time=11.5)
+    journal.append("folds", trial_id="t0", num_epochs=3, num_folds=2, accuracies=[0.5, 0.6], error=None, time=11.6)
     journal.append("test", results={"finals": []}, time=12.0)
     journal.close()
 
@@ -57,6 +59,8 @@ def test_every_event_is_read_back(path: Path):
     assert history.stages == [{"stage": "trials", "state": "started", "time": 3.0}]
     assert history.baselines == {"raw_1nn": {"val": 0.5}}
     assert history.test == {"finals": []}
+    assert history.baseline_folds == {"num_folds": 2, "candidates": [{"accuracies": [0.1, 0.2]}], "time": 11.5}
+    assert history.folds["t0"]["accuracies"] == [0.5, 0.6]
     trial = history.trials["t0"]
     assert (trial.params, trial.config, trial.started, trial.ended) == ({"optimizer.lr": 1e-5}, {"seed": 1}, 5.0, 7.0)
     assert trial.epochs == [{"epoch": 1, "val/accuracy_best": 0.25, "state": "ok", "time": 6.0}]
@@ -65,6 +69,27 @@ def test_every_event_is_read_back(path: Path):
     assert [e["time"] for e in final.epochs] == [9.0, 10.0]
     assert (final.started, final.ended, final.state, final.checkpoint) == (8.0, 11.0, "completed", "/b")
     assert history.counts() == {"failed": 1}
+
+
+def test_folds_count_for_the_same_epochs_and_number_and_if_all_were_trained():
+    history = History()
+    fields = {"event": "folds", "trial_id": "t0", "num_epochs": 3, "num_folds": 2, "error": None, "time": 1.0}
+    assert not history.has_folds("t0", 3, 2)
+    apply_event(history, {**fields, "accuracies": None, "error": "fold 1: boom"})
+    assert not history.has_folds("t0", 3, 2)
+    apply_event(history, {**fields, "accuracies": [0.5, 0.6]})
+    assert history.has_folds("t0", 3, 2)
+    assert not history.has_folds("t0", 4, 2)
+    assert not history.has_folds("t0", 3, 5)
+    assert not history.has_folds("t1", 3, 2)
+
+
+def test_the_best_candidate_over_the_folds_stands_for_a_training_free_way():
+    scores = [("raw_1nn", [0.2, 0.9]), ("dtw_1nn", [0.6, 0.6]), ("raw_1nn", [0.6, 0.6]), ("raw_1nn", [0.7, 0.5])]
+    candidates = [{"baseline": name, "place": i, "accuracies": a} for i, (name, a) in enumerate(scores)]
+    assert History().best_over_folds() == {}
+    best = History(baseline_folds={"num_folds": 2, "candidates": candidates}).best_over_folds()
+    assert {name: candidate["place"] for name, candidate in best.items()} == {"raw_1nn": 2, "dtw_1nn": 1}
 
 
 def test_append_returns_the_event_as_it_is_written(path: Path):

@@ -17,6 +17,7 @@ from sldml.oneshot import (
     map_at_r_distances,
     mean_ci95,
     nearest,
+    paired_ci95,
     per_class_accuracy,
     score_distances,
     score_embeddings,
@@ -293,6 +294,39 @@ def test_the_interval_by_hand() -> None:
     assert mean == pytest.approx(0.5)
     assert high - mean == pytest.approx(4.30265 * 0.1 / 3**0.5, abs=1e-5)
     assert mean - low == pytest.approx(high - mean)
+
+
+def test_the_paired_interval_by_hand() -> None:
+    # Differences .2, .1, .3: mean .2, standard deviation .1, Student's t for two degrees of freedom 4.30265.
+    mean, (low, high) = paired_ci95([0.8, 0.5, 0.9], [0.6, 0.4, 0.6])
+    assert mean == pytest.approx(0.2)
+    assert (low, high) == pytest.approx((0.2 - 0.248413, 0.2 + 0.248413), abs=1e-5)
+    # The same six accuracies in other pairs: differences -.1, .3, .4.
+    mean, (low, high) = paired_ci95([0.5, 0.9, 0.8], [0.6, 0.6, 0.4])
+    assert mean == pytest.approx(0.2)
+    assert high - mean == pytest.approx(4.30265 * 0.264575 / 3**0.5, abs=1e-5)
+
+
+def test_what_is_hard_for_both_does_not_widen_the_paired_interval() -> None:
+    hard = np.array([0.2, 0.5, 0.9, 0.4, 0.7])
+    mean, (low, high) = paired_ci95((hard + 0.05).tolist(), hard.tolist())
+    assert (mean, low, high) == pytest.approx((0.05, 0.05, 0.05))
+    assert paired_ci95([1.0, 0.0], [0.0, 1.0]) == (0.0, (-1.0, 1.0))  # cut: differences of accuracies go no further
+    assert paired_ci95([0.9], [0.1]) == (pytest.approx(0.8), (-1.0, 1.0))
+    with pytest.raises(ValueError, match="zip"):
+        paired_ci95([0.1, 0.2], [0.1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(pairs=st.lists(st.tuples(st.floats(0.3, 0.7), st.floats(0.3, 0.7)), min_size=2, max_size=9))
+def test_the_paired_interval_is_scipys(pairs: list[tuple[float, float]]) -> None:
+    first, second = zip(*pairs, strict=True)
+    mean, (low, high) = paired_ci95(first, second)
+    if np.std(np.subtract(first, second)) < 1e-9:
+        assert (low, high) == pytest.approx((mean, mean), abs=1e-6)
+        return
+    expected = scipy.stats.ttest_rel(first, second).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((max(-1.0, expected.low), min(1.0, expected.high)))
 
 
 def test_one_value_says_nothing_of_its_spread() -> None:

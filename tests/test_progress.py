@@ -56,6 +56,19 @@ def watched() -> Watched:
     return Watched()
 
 
+def test_class_folds_are_told_as_they_end(watched: Watched):
+    candidates = [{"baseline": "dtw_1nn", "accuracies": accuracies} for accuracies in ([0.1, 0.2], [0.3, 0.5])]
+    watched.tell("baseline_folds", 1.0, num_folds=2, candidates=candidates)
+    fields = {"num_epochs": 7, "num_folds": 2}
+    watched.tell("folds", 2.0, trial_id="t1", accuracies=[0.5, 0.6], error=None, **fields)
+    watched.tell("folds", 3.0, trial_id="t2", accuracies=None, error="fold 1: boom", **fields)
+    assert watched.lines == [
+        "class folds dtw_1nn: 0.400 ± 0.141 over 2 folds",
+        "class folds t1: 0.550 ± 0.071 over 2 folds, 7 epochs each",
+        "class folds t2: fold 1: boom over 2 folds, 7 epochs each",
+    ]
+
+
 def test_without_a_terminal_each_ended_trial_is_one_plain_line(watched: Watched):
     with watched.printer as printer:
         printer.searching(3)

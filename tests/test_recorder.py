@@ -283,6 +283,31 @@ def test_baselines_are_told_on_validation_and_again_with_the_test(search: Search
     assert run["params"] == {"baseline": "dtw_1nn", **{f"normalize.{name}": v for name, v in NORMALIZE.items()}}
 
 
+def free(name: str, *accuracies: float) -> dict[str, Any]:
+    return {"baseline": name, "normalize": NORMALIZE, "encoder": None, "accuracies": list(accuracies)}
+
+
+def test_class_folds_go_to_the_journal_and_to_the_runs_of_trials_and_baselines(search: Search):
+    search.recorder.baseline_folds(2, [free("dtw_1nn", 0.5, 0.7), free("dtw_1nn", 0.6, 0.8), free("raw_1nn", 0.4, 0.4)])
+    search.recorder.folds("t0", num_epochs=4, num_folds=2, accuracies=[0.5, 0.6])
+    search.recorder.folds("t1", num_epochs=4, num_folds=2, accuracies=None, error="fold 2: boom")
+    assert search.events() == ["baseline_folds", "folds", "folds"]
+    history = read_history(search.path)
+    assert history.has_folds("t0", 4, 2)
+    assert history.folds["t1"]["error"] == "fold 2: boom"
+    expected = {
+        # The better of the two normalisations stands for DTW.
+        "baseline:dtw_1nn": (0, {"folds/accuracy": pytest.approx(0.7), "folds/accuracy_std": pytest.approx(0.02**0.5)}),
+        "baseline:raw_1nn": (0, {"folds/accuracy": pytest.approx(0.4), "folds/accuracy_std": 0.0}),
+        "trial:t0": (4, {"folds/accuracy": pytest.approx(0.55), "folds/accuracy_std": pytest.approx(0.005**0.5)}),
+    }
+    told = {key: (f["step"], f["metrics"]) for m, key, f in search.tracker.calls if m == "log_metrics"}
+    assert told == expected
+    search.tracker.calls[:] = []
+    search.recorder.replay()
+    assert {key: (f["step"], f["metrics"]) for m, key, f in search.tracker.calls if m == "log_metrics"} == expected
+
+
 def test_without_tracking_the_journal_is_the_same(tmp_path: Path, search: Search):
     path = tmp_path / "other.jsonl"
     recorder = Recorder(Journal(path), History(), NullTracker(), search.watcher, TAGS)

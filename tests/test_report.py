@@ -187,6 +187,33 @@ def test_the_summary_warns_where_the_winner_is_not_clearly_better(
     assert [row.name for row in leaderboard(history) if row.ships] == ["DTW 1-NN"]
 
 
+def test_class_folds_are_a_table_with_what_ships() -> None:
+    history = made_history(12)
+    assert history.test
+    assert '<section id="folds"' not in render_report(history)
+    first, second = (final["trial_id"] for final in history.test["finals"][:2])
+    none = dict.fromkeys(["mean", "std", "accuracies", "difference", "error"])
+    difference = {"mean": 0.0625, "ci95": [0.0123, 0.1127]}
+    free = none | {"name": "dtw_1nn", "kind": "training_free", "mean": 0.75, "std": 0.05, "accuracies": [0.7, 0.8]}
+    trained = none | {"name": second, "kind": "trained", "mean": 0.8125, "std": 0.044, "accuracies": [0.78, 0.845]}
+    failed = none | {"name": first, "kind": "trained", "error": "fold 2: <b>boom</b>"}
+    rows = [free, trained | {"difference": difference}, failed]
+    history.test["folds"] = {"num_folds": 2, "rows": rows}
+    history.test["shipped"] = {"kind": "trained", "trial_id": second, "reason": "best over 2 folds"}
+    section = text_of(render_report(history)).split('<section id="folds"')[1].split("</section>")[0]
+    assert "The 2 class folds" not in section
+    assert "So the 2 class folds" in section
+    lines = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in section.split("<tr")[2:]]
+    said = [" ".join(words).replace('class="baseline">', "").lstrip("> ") for words in lines]
+    assert said == [
+        "DTW 1-NN 75.0 % 5.0 % – – 70.0 % · 80.0 %",
+        f"{second} ships 81.2 % 4.4 % +6.2 +1.2 to +11.3 78.0 % · 84.5 %",
+        f"{first} fold 2: &lt;b&gt;boom&lt;/b&gt;",
+    ]
+    warning = summarize(history).warnings[-1]
+    assert warning == f"The model that ships is {second}, not the first by validation: best over 2 folds."
+
+
 def test_description_in_words() -> None:
     params = {"loss.name": "arcface", "optimizer.lr": 0.00123456, "head.weight": 0.25, "steps": 64}
     assert describe(params) == "arcface loss, learning rate 0.00123, head.weight 0.25, steps 64"

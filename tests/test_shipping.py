@@ -8,7 +8,7 @@ import pytest
 import torch
 from small import trial_config
 
-from sldml import shipping
+from sldml import choice
 from sldml.baselines import UNTRAINED_SEEDS, initialised
 from sldml.batches import Signals
 from sldml.config import NormalizeConfig
@@ -24,7 +24,8 @@ from sldml.shipping import ship
 
 CONFIG = trial_config(normalize={"center": "first_frame"})
 FREE_NORMALIZATION = NormalizeConfig(view="face_camera")
-SEEDS = {"final": 11, "other final": 12, "trial": 13}
+FOLD_NORMALIZATION = NormalizeConfig(center="every_frame", scale="none")
+SEEDS = {"final": 11, "other final": 12, "trial": 13, "second": 14, "second trial": 15}
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def history(**values: float) -> History:
 
 def results(val_accuracy: float) -> dict[str, Any]:
     """What the sealed test found: the second configuration did far better there."""
-    common = {"config": CONFIG.to_dict(), "seeds": [4, 5]}
+    common = {"config": CONFIG.to_dict(), "seeds": [4, 5], "num_epochs": 3}
     return {
         "finals": [
             {**common, "trial_id": "t1", "val_accuracy": val_accuracy, "test_accuracy": {"mean": 0.1}},
@@ -60,7 +61,7 @@ def results(val_accuracy: float) -> dict[str, Any]:
 def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path, state: Any) -> Any:
     def run(past: History, val_accuracy: float) -> dict[str, Any]:
         def load_final(trial_id: str, seed: int) -> Mapping[str, Any]:
-            return state("final" if (trial_id, seed) == ("t1", 4) else "other final")
+            return state({("t1", 4): "final", ("t2", 4): "second"}.get((trial_id, seed), "other final"))
 
         return ship(
             tmp_path / "model",
@@ -70,7 +71,7 @@ def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_pa
             signals=made_signals,
             layout=made_set.layout,
             load_final=load_final,
-            load_trial=lambda trial_id: state("trial" if trial_id == "t1" else "other final"),
+            load_trial=lambda trial_id: state("trial" if trial_id == "t1" else "second trial"),
             representation=CONFIG.representation,
             search_name="demo-1",
         )
@@ -81,7 +82,7 @@ def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_pa
 @pytest.fixture
 def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The made set's few classes count as enough to choose by."""
-    monkeypatch.setattr(shipping, "FEWEST_CLASSES_TO_TRUST", 8)
+    monkeypatch.setattr(choice, "FEWEST_CLASSES_TO_TRUST", 8)
 
 
 def check(outcome: dict[str, Any], expected: Matching, tmp_path: Path, split: Split, signals: Signals) -> Recognizer:
@@ -162,17 +163,80 @@ def test_what_ships_does_not_depend_on_the_test(send: Any) -> None:
     assert send(past, 0.59)["shipped"]["kind"] == "training_free"
 
 
-def test_with_too_few_classes_no_trained_model_is_trusted(send: Any) -> None:
-    past = history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4)
-    shipped = send(past, 0.99)["shipped"]
-    assert (shipped["kind"], shipped["baseline"]) == ("training_free", "dtw_1nn")
-    assert "with 8 auxiliary classes, 3 of them for validation" in shipped["reason"]
+def with_folds(past: History, t1: list[float], t2: list[float], **free: list[float]) -> History:
+    """Scores on the four folds of the made set's eight auxiliary classes; of each baseline two normalisations."""
+    candidates = []
+    for name, accuracies in free.items():
+        own = {"baseline": name, "encoder": past.baselines[name]["encoder"]}
+        candidates.append({**own, "normalize": FREE_NORMALIZATION.model_dump(), "accuracies": [0.1] * 4})
+        candidates.append({**own, "normalize": FOLD_NORMALIZATION.model_dump(), "accuracies": accuracies})
+    past.baseline_folds = {"num_folds": 4, "candidates": candidates}
+    for trial_id, accuracies in (("t1", t1), ("t2", t2)):
+        past.folds[trial_id] = {"num_epochs": 3, "num_folds": 4, "accuracies": accuracies, "error": None}
+    return past
+
+
+def test_with_few_classes_the_best_over_the_folds_ships_if_it_earned_it(
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+) -> None:
+    dtw = [0.6, 0.7, 0.5, 0.6]
+    past = with_folds(
+        history(raw_1nn=0.9, dtw_1nn=0.9), [0.65, 0.7, 0.55, 0.6], [0.8, 0.9, 0.75, 0.8], raw_1nn=[0.4] * 4, dtw_1nn=dtw
+    )
+    outcome = send(past, 0.61)
+    shipped = outcome["shipped"]
+    assert (shipped["kind"], shipped["trial_id"], shipped["seed"]) == ("trained", "t2", 4)
+    assert "over 4 folds of the 8 auxiliary classes (t2 0.812, dtw_1nn without training 0.600)" in shipped["reason"]
+    assert [row["name"] for row in outcome["folds"]["rows"]] == ["dtw_1nn", "raw_1nn", "t2", "t1"]
+    expected = trained_matching(CONFIG, state("second"), made_set.layout)
+    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    unseen = trained_matching(CONFIG, state("second trial"), made_set.layout)
+    assert model.threshold == pytest.approx(threshold(unseen, made_split, made_signals))
+
+
+def test_with_few_classes_and_no_proof_the_way_and_normalisation_best_over_the_folds_ship(
+    send: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+) -> None:
+    raw = [0.6, 0.7, 0.5, 0.6]
+    past = with_folds(
+        history(raw_1nn=0.5, dtw_1nn=0.9), [0.9, 0.7, 0.9, 0.5], [0.1] * 4, raw_1nn=raw, dtw_1nn=[0.5] * 4
+    )
+    outcome = send(past, 0.99)
+    shipped = outcome["shipped"]
+    # Validation preferred another way, another normalisation, and a trained model to both.
+    assert (shipped["kind"], shipped["baseline"]) == ("training_free", "raw_1nn")
+    assert shipped["normalize"] == FOLD_NORMALIZATION.model_dump()
+    assert shipped["reason"].startswith("no trained model earned it over 4 folds of the 8 auxiliary classes")
+    expected = Matching("raw_1nn", made_set.layout, FOLD_NORMALIZATION)
+    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    assert model.matching.normalize == FOLD_NORMALIZATION
+    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals))
+
+
+def test_what_the_folds_decide_does_not_depend_on_the_test(send: Any) -> None:
+    for test in (0.0, 1.0):
+        past = with_folds(history(dtw_1nn=0.9), [0.8] * 4, [0.1] * 4, dtw_1nn=[0.6] * 4)
+        for result in past.baselines.values():
+            result["test"] = test
+        assert send(past, 0.1)["shipped"]["trial_id"] == "t1"
 
 
 def test_validation_without_classes_of_its_own_trusts_no_trained_model(
-    monkeypatch: pytest.MonkeyPatch, made_split: Split
+    made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path, state: Any
 ) -> None:
     development = dataclasses.replace(made_split.development, measure="map_at_r")
-    monkeypatch.setattr(shipping, "FEWEST_CLASSES_TO_TRUST", 2)
-    assert "no classes of its own" in str(shipping._doubt(development, 0.99, "dtw_1nn", 0.1))
-    assert shipping._doubt(made_split.development, 0.99, "dtw_1nn", 0.1) is None
+    outcome = ship(
+        tmp_path / "model",
+        history(raw_1nn=0.5, dtw_1nn=0.6),
+        results(0.99),
+        split=dataclasses.replace(made_split, development=development),
+        signals=made_signals,
+        layout=made_set.layout,
+        load_final=lambda trial_id, seed: state("final"),
+        load_trial=lambda trial_id: state("trial"),
+        representation=CONFIG.representation,
+        search_name="demo-1",
+    )
+    assert outcome["shipped"]["baseline"] == "dtw_1nn"
+    assert "no classes of its own" in outcome["shipped"]["reason"]
+    assert outcome["folds"] is None

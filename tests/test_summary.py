@@ -62,7 +62,13 @@ def test_the_promised_keys_are_there_with_the_promised_nesting():
     assert trials["unfinished"] == 0
 
     top = history.ranked()[0]
-    assert summary["best"] == {"trial_id": top.trial_id, "val_accuracy": top.value, "config": top.config}
+    assert summary["best"] == {
+        "trial_id": top.trial_id,
+        "val_accuracy": top.value,
+        "val_accuracy_std": 0.03,
+        "val_accuracy_fold_std": None,
+        "config": top.config,
+    }
 
     assert set(summary["baselines"]) == {"raw_1nn", "dtw_1nn", "untrained"}
     assert (summary["baselines"]["dtw_1nn"]["val"], summary["baselines"]["dtw_1nn"]["test"]) == (0.63, 0.58)
@@ -209,12 +215,54 @@ def test_the_last_lines_of_a_finished_search():
     )
     assert "baseline dtw_1nn: sealed test 0.580, validation 0.630" in lines
     assert any(line.startswith(f"ships: {first['trial_id']}, ") and line.endswith("0.710") for line in lines)
+    assert not [line for line in lines if "earned" in line or line.startswith("class folds")]
     assert lines[-3:] == [
         "compare: mlflow ui --backend-store-uri sqlite:////results/mlflow.db",
         "model:   /results/demo/model",
         "report:  /results/demo/report.html",
     ]
     assert not [line for line in lines if "resume" in line]
+
+
+def fold_results(trial_id: str) -> dict[str, Any]:
+    """A training-free way, and a configuration above it on two folds; another failed."""
+    none = dict.fromkeys(["mean", "std", "accuracies", "difference", "error"])
+    difference = {"mean": 0.15, "ci95": [-0.485, 0.785]}
+    row = {"name": trial_id, "kind": "trained", "mean": 0.85, "std": 0.07071, "accuracies": [0.9, 0.8]}
+    return {
+        "num_folds": 2,
+        "rows": [
+            {**none, "name": "dtw_1nn", "kind": "training_free", "mean": 0.7, "std": 0.0, "accuracies": [0.7, 0.7]},
+            {**none, **row, "difference": difference},
+            {**none, "name": "t9", "kind": "trained", "error": "fold 1: boom"},
+        ],
+    }
+
+
+def test_class_folds_are_told_and_that_no_trained_model_earned_it():
+    history = finished()
+    assert history.test is not None
+    assert summary_of(history)["folds"] is None
+    history.test["folds"] = fold_results("t1")
+    history.test["shipped"] = {"kind": "training_free", "baseline": "dtw_1nn", "reason": "why", "accuracy": 0.58}
+    summary = json.loads(json.dumps(summary_of(history), allow_nan=False))
+    assert summary["folds"] == history.test["folds"]
+    lines = closing_lines(summary, resume="tune --resume demo")
+    start = lines.index("class folds dtw_1nn: 0.700 ± 0.000 over 2 folds")
+    assert lines[start + 1 : start + 5] == [
+        "class folds t1: 0.850 ± 0.071 over 2 folds, +0.150 [-0.485, +0.785] against the best without training",
+        "class folds t9: fold 1: boom",
+        "no trained model earned its place: what ships, dtw_1nn, needs no training",
+        "ships: dtw_1nn, why; sealed test 0.580",
+    ]
+
+
+def test_the_spread_over_a_trials_own_folds_is_that_of_its_best_epoch():
+    history = made_history(final=False)
+    best = history.ranked()[0]
+    for epoch in best.epochs:
+        epoch["val/accuracy_fold_std"] = 0.11 if epoch["epoch"] == best.best_epoch else 0.5
+    assert summary_of(history)["best"]["val_accuracy_fold_std"] == 0.11
 
 
 def test_the_last_lines_of_an_interrupted_search_say_how_to_go_on():

@@ -11,12 +11,13 @@ from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
 from sldml.config import TrialConfig
 from sldml.embedding import embed
+from sldml.folds import scored_folds
 from sldml.journal import OBJECTIVE
 from sldml.oneshot import exemplar_draws, map_at_r, score_embeddings
 from sldml.prepared import PreparedSet
 from sldml.protocols import Development, Split
 from sldml.training import DivergedError, EpochStats, Training
-from sldml.trial import WORST, run_final, run_trial
+from sldml.trial import WORST, run_final, run_fold, run_trial
 
 CPU = torch.device("cpu")
 CONFIG = trial_config(
@@ -315,6 +316,55 @@ def test_a_resumed_final_model_is_the_uninterrupted_one(
     assert same(second, whole)
     assert_same_state(saved(checkpoint)["training"], saved(whole_file)["training"])
     assert finish(3, checkpoint) == second  # done: nothing is trained again
+
+
+@pytest.fixture
+def score_fold(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> Run:
+    def run_one(num_epochs: int, checkpoint: CheckpointFile, *, kill_at: int | None = None) -> Reports:
+        reports: Reports = []
+
+        def report(metrics: dict[str, Any]) -> None:
+            reports.append(dict(metrics))
+            if len(reports) == kill_at:
+                raise KilledError
+
+        fold = scored_folds(made_split.development, 4)[1]
+        try:
+            run_fold(CONFIG, num_epochs, fold, made_signals, made_set.layout, report=report, checkpoint=checkpoint)
+        except KilledError:
+            assert len(reports) == kill_at
+        return reports
+
+    return run_one
+
+
+def test_a_fold_is_measured_once_at_its_end(
+    score_fold: Run, checkpoint: CheckpointFile, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    reports = score_fold(3, checkpoint)
+    assert [(m["epoch"], m["state"]) for m in reports] == [(1, "running"), (2, "running"), (3, "completed")]
+    assert not any(name.startswith("val/") for m in reports[:-1] for name in m), "something was there to choose by"
+    fold = scored_folds(made_split.development, 4)[1]
+    training = Training(CONFIG, fold.train, made_signals, made_set.layout)
+    rates = [training.run_epoch().lr for _ in range(3)]
+    assert [m["train/lr"] for m in reports] == rates  # the trial's own schedule over four epochs, cut
+    side = fold.validation
+    embeddings = embed(training.encoder, made_signals, side, CONFIG.normalize, CONFIG.representation, made_set.layout)
+    expected = score_embeddings(embeddings, side.labels, exemplar_draws(side.labels, 10, seed=0))
+    assert reports[-1]["val/accuracy"] == pytest.approx(expected.mean)
+
+
+@pytest.mark.parametrize("kill_at", [1, 2, 3])
+def test_a_resumed_fold_is_the_uninterrupted_one(
+    score_fold: Run, checkpoint: CheckpointFile, tmp_path: Path, kill_at: int
+) -> None:
+    whole = score_fold(3, CheckpointFile(str(tmp_path / "whole")))
+    first = score_fold(3, checkpoint, kill_at=kill_at)
+    assert ("training" in saved(checkpoint)) is (kill_at < 3)  # what is done keeps its reports alone
+    second = score_fold(3, checkpoint)
+    assert second[:kill_at] == first
+    assert same(second, whole)
+    assert score_fold(3, checkpoint) == second  # done: nothing is trained again
 
 
 def test_a_final_model_that_diverges_says_so(
