@@ -26,8 +26,8 @@ def plan_lines(request: Request) -> list[str]:
         f"tracking: {hide_password(request.tracking_uri or default_uri(request.storage))}",
         f"{settings.trials} trials of at most {config.train.max_epochs} epochs, sampler {settings.sampler}, scheduler "
         f"{settings.scheduler}; then {settings.top_k} configurations with {settings.final_seeds} seeds each",
-        f"what ships: by validation with {FEWEST_CLASSES_TO_TRUST} auxiliary classes or more, else by up to {MOST_FOLDS} "
-        "class folds (as many trainings more for each of these configurations)",
+        f"what ships: by validation with {FEWEST_CLASSES_TO_TRUST} auxiliary classes or more, else by up to "
+        f"{MOST_FOLDS} class folds (as many trainings more for each of these configurations)",
         f"searched ({len(searched)}): {', '.join(searched)}",
         "nothing was written (--dry-run)",
     ]
