@@ -89,14 +89,9 @@ def build_schedule(
     match config.name:
         case "constant":
             factor = ConstantFactor()
-        case "cosine":
-            factor = CosineFactor(
-                num_warmup_steps=round(options.warmup_epochs * steps_per_epoch),
-                num_steps=max_epochs * steps_per_epoch,
-                final_fraction=options.final_fraction,
-            )
-        case "linear":
-            factor = LinearFactor(
+        case "cosine" | "linear":
+            falls = CosineFactor if config.name == "cosine" else LinearFactor
+            factor = falls(
                 num_warmup_steps=round(options.warmup_epochs * steps_per_epoch),
                 num_steps=max_epochs * steps_per_epoch,
                 final_fraction=options.final_fraction,
@@ -118,11 +113,10 @@ class ConstantFactor:
 
 
 @dataclass
-class CosineFactor:
-    """A linear rise over the warm-up to 1, then half a cosine to `final_fraction` at `num_steps`.
+class _AfterWarmUp:
+    """A linear rise over the warm-up to 1, then a fall to `final_fraction` at `num_steps`.
 
-    (Loshchilov and Hutter, 2017, without restarts.) Where the warm-up is longer than the training, the
-    training ends within it.
+    Where the warm-up is longer than the training, the training ends within it.
     """
 
     num_warmup_steps: int
@@ -135,23 +129,27 @@ class CosineFactor:
             # From 1 / (warm-up + 1): the first step at zero would be lost.
             return (step + 1) / (self.num_warmup_steps + 1)
         progress = min(1.0, (step - self.num_warmup_steps) / max(1, self.num_steps - self.num_warmup_steps))
-        return self.final_fraction + (1 - self.final_fraction) * (1 + math.cos(math.pi * progress)) / 2
+        return self.final_fraction + (1 - self.final_fraction) * self.fall(progress)
+
+    def fall(self, progress: float) -> float:
+        """Return how far it has fallen, from 1 to 0, at a share of the steps after the warm-up."""
+        raise NotImplementedError
 
 
-@dataclass
-class LinearFactor:
-    """A linear rise over the warm-up to 1, then a linear fall to `final_fraction` at `num_steps`."""
+class CosineFactor(_AfterWarmUp):
+    """It falls as half a cosine (Loshchilov and Hutter, 2017, without restarts)."""
 
-    num_warmup_steps: int
-    num_steps: int
-    final_fraction: float
+    def fall(self, progress: float) -> float:
+        """Return the half cosine."""
+        return (1 + math.cos(math.pi * progress)) / 2
 
-    def __call__(self, step: int) -> float:
-        """Return the factor of the learning rate at a step."""
-        if step < self.num_warmup_steps:
-            return (step + 1) / (self.num_warmup_steps + 1)
-        progress = min(1.0, (step - self.num_warmup_steps) / max(1, self.num_steps - self.num_warmup_steps))
-        return 1 - (1 - self.final_fraction) * progress
+
+class LinearFactor(_AfterWarmUp):
+    """It falls as a straight line."""
+
+    def fall(self, progress: float) -> float:
+        """Return the straight line."""
+        return 1 - progress
 
 
 @dataclass
