@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -77,9 +76,3 @@ class CheckpointFile:
         with self._filesystem.open_input_file(path) as file:
             state: dict[str, Any] = torch.load(io.BytesIO(file.read()), map_location=device, weights_only=True)
         return state
-
-
-def local_folder(uri: str) -> Path | None:
-    """The folder as a path of this machine; None where it lies elsewhere."""
-    filesystem, path = open_folder(uri)
-    return Path(path) if isinstance(filesystem, fs.LocalFileSystem) else None

@@ -18,7 +18,7 @@ SMALL = [
 COMMAND = [sys.executable, str(ROOT / "launch" / "tune.py")]
 
 
-def tune(*arguments, cwd=ROOT, timeout=500, **environment):
+def tune(*arguments, cwd=ROOT, timeout=1500, **environment):
     """Run the command to its end."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
@@ -57,7 +57,7 @@ def events(journal: Path):
     return [json.loads(line) for line in journal.read_text().split("\n")[:-1]]
 
 
-def wait_for(condition, process, log: Path, timeout_s=300):
+def wait_for(condition, process, log: Path, timeout_s=1200):
     """Wait until `condition()` holds while `process` runs."""
     end = time.monotonic() + timeout_s
     while not condition():

@@ -107,7 +107,6 @@ ORDER = [
     "sldml.search.cluster",
     "sldml.search.searcher",
     "sldml.search.scheduler",
-    "sldml.search.replay",
     "sldml.search.trainable",
     "sldml.search.run",
     "sldml.search",

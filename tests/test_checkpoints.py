@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from pyarrow import fs
 
 from sldml import checkpoints
-from sldml.checkpoints import CheckpointFile, local_folder, open_folder
+from sldml.checkpoints import CheckpointFile, open_folder
 
 CPU = torch.device("cpu")
 
@@ -33,9 +34,8 @@ def test_what_is_saved_is_loaded_on_a_path_and_on_a_uri(folder: str) -> None:
     again = CheckpointFile(folder).load(CPU)
     assert again is not None
     assert again["weights"][0] == 2.5
-    where = local_folder(folder)
-    assert where is not None
-    assert [path.name for path in where.iterdir()] == ["last.pt"]
+    filesystem, where = open_folder(folder)
+    assert [info.base_name for info in filesystem.get_file_info(fs.FileSelector(where))] == ["last.pt"]
 
 
 def test_a_relative_folder_is_refused() -> None:

@@ -34,7 +34,7 @@ def two_nodes(tmp_path, monkeypatch):
     cluster.shutdown()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_search_on_two_nodes(two_nodes, tmp_path):
     address, cache = two_nodes
     storage = tmp_path / "results"
@@ -89,7 +89,7 @@ def _answers(host, port):
     return True
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_search_as_a_ray_job(head, tmp_path):
     storage, summary_file = tmp_path / "results", tmp_path / "summary.json"
     submit = [
@@ -107,7 +107,7 @@ def test_a_search_as_a_ray_job(head, tmp_path):
     assert Path(summary["report"]).is_file()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_job_with_relative_storage_is_refused_in_one_line(head):
     submit = [
         *(RAY, "job", "submit", "--address", "http://127.0.0.1:8291", "--working-dir", str(ROOT)),

@@ -99,7 +99,7 @@ def test_it_is_understood_as_the_readme_says(data, tmp_path):
     assert signals[row["offset"], 5].tolist() == pytest.approx([0.3117, 1.5026, 2.1024])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_it_is_searched(data, tmp_path):
     space = tmp_path / "my_gestures.yaml"
     space.write_text(block("yaml"), encoding="utf-8")

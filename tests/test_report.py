@@ -247,7 +247,7 @@ def in_chromium(path: Path, profile: Path, *arguments: str) -> subprocess.Comple
             f"--user-data-dir={profile}", "--enable-logging=stderr", "--virtual-time-budget=20000", *arguments,
             path.absolute().as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
 
 

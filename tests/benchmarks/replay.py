@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 
-from sldml.search.replay import replay
 from sldml.space_files import override, read_space
 from sldml.spaces import Scalar, SearchSpace
 from tests.benchmarks.record_curves import SPACE
+from tests.replaying import replay
 
 CURVES = Path(__file__).with_name("isl_kinect_curves.jsonl")
 PAIRS = [(sampler, scheduler) for sampler in ("random", "tpe") for scheduler in ("none", "median", "asha")]

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from replaying import replay
 
 from sldml.errors import InputError
 from sldml.journal import OBJECTIVE
-from sldml.search.replay import replay
 from sldml.space_files import override, parse_space
 from sldml.spaces import SearchSpace
 
