@@ -27,7 +27,9 @@ from sldml.command import (
 from sldml.errors import InputError
 
 if TYPE_CHECKING:
+    from sldml.compared_spaces import Comparison
     from sldml.request import Request
+    from sldml.spaces import SearchSpace
 
 EXAMPLES = """
 Examples:
@@ -41,6 +43,8 @@ Examples:
   python launch/tune.py --resume demo-20261122-140000 --trials +20
 
   python launch/tune.py --space utd_mhad --warm-start utd_mhad-20261122-140000
+
+  python launch/tune.py --space isl_kinect --compare loss --trials 6 --final-seeds 5
 """
 
 
@@ -49,7 +53,9 @@ def tune(
     data: Annotated[
         Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
     ] = None,
-    trials: Annotated[str | None, typer.Option(help="How many trials in all; +N with --resume: N more.")] = None,
+    trials: Annotated[
+        str | None, typer.Option(help="How many trials in all (--compare: for each choice); +N with --resume: N more.")
+    ] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Epochs of a trial that is not stopped early.")] = None,
     concurrent: Annotated[int | None, typer.Option(min=1, help="At most so many trials at once.")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(min=0.1, help="Cores for each trial.")] = None,
@@ -60,6 +66,14 @@ def tune(
     warm_start: Annotated[
         str | None, typer.Option(help="Begin with the best configurations of the search of this name.")
     ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(metavar="AXIS", help="Compare the choices of loss, miner, encoder … fairly; ships no model."),
+    ] = None,
+    choices: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Compare these alone; the first one is the default.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(metavar="NAME", help="Test the others against this choice.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with the search of this name.")] = None,
     storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow store (default: SQLite in --storage).")] = None,
@@ -75,6 +89,7 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
 ) -> None:
     """Search losses, miners, encoders and learning rates; train the best again; test; report."""
+    from sldml.compared_spaces import compare_again
     from sldml.request import Request, best_of, check_request, earlier_settings, first_configurations
     from sldml.space_files import override, parse_space, read_space
 
@@ -85,7 +100,7 @@ def tune(
             raise InputError("--space NAME or FILE is needed (try --space demo), or --resume NAME")
         if changes and changes[0].startswith("search.trials=+"):
             raise InputError(f"--trials {trials}: more trials than before need --resume")
-        chosen = read_space(space, changes)
+        chosen, comparison = _compared(read_space(space, changes), compare, choices, against)
         first = first_configurations(chosen, best_of(root / warm_start) if warm_start else [])
         name = search_name(name) if name else f"{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     else:
@@ -93,12 +108,15 @@ def tune(
             raise InputError("--resume goes on with a search as it is: leave out --space and --name")
         if warm_start is not None:
             raise InputError("--warm-start is for a new search: leave out --resume")
+        if (compare or choices or against) is not None:
+            raise InputError("--resume knows what the search compares: leave out --compare, --choices and --against")
         first = []  # the journal has them
         earlier = earlier_settings(root / resume)
         if trials is not None and trials.startswith("+"):
             changes[0] = f"search.trials={earlier.num_trials + int(trials)}"
         name, changes = resume, [*earlier.overrides, *changes]
-        chosen = override(parse_space(earlier.space_text, earlier.space_name, f"space of {resume}"), changes)
+        whole = override(parse_space(earlier.space_text, earlier.space_name, f"space of {resume}"), changes)
+        chosen, comparison = compare_again(whole, earlier.compare)
         data = data or earlier.data
     request = Request(
         chosen,
@@ -119,12 +137,27 @@ def tune(
         command=shlex.join(["python", *sys.argv]),
         overrides=changes,
         summary=None if summary is None else summary.expanduser().absolute(),
+        comparison=comparison,
     )
     check_request(request)
     if dry_run:
         _dry_run(request)
     else:
         _run(request)
+
+
+def _compared(
+    space: SearchSpace, axis: str | None, choices: str | None, against: str | None
+) -> tuple[SearchSpace, Comparison | None]:
+    """What of a space is searched, and what is compared in it; None where one model is wanted."""
+    from sldml.compared_spaces import compare
+
+    if axis is None:
+        if (choices or against) is not None:
+            raise InputError("--choices and --against say more about --compare: give it, too")
+        return space, None
+    names = None if choices is None else [name.strip() for name in choices.split(",")]
+    return compare(space, axis, choices=names, against=against)
 
 
 def _as_settings(

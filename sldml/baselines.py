@@ -1,20 +1,22 @@
 """What no training reaches: nearest exemplar by raw distance, by dynamic time warping, by an untrained encoder.
 
-Each is tried with every declared normalisation, and the one that validation likes best stands for it.
+An untrained encoder's embeddings are matched, and its features along time by dynamic time warping. Each way is tried
+with every declared normalisation (encoder, representation), and the one that validation likes best stands for it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sldml.batches import Signals
-from sldml.config import EncoderConfig, EvaluationConfig, NormalizeConfig, RepresentationConfig
+from sldml.config import EncoderConfig, EvaluationConfig, MatcherConfig, NormalizeConfig, RepresentationConfig
 from sldml.embedding import input_shape
 from sldml.encoders import Encoder, build_encoder
 from sldml.matching import Matching
@@ -28,11 +30,14 @@ MOST_FOR_VALIDATION = 1_000
 UNTRAINED_SEEDS = (0, 1, 2)
 """An untrained encoder is scored with so many initialisations; the first is the one that can be shipped."""
 
-BaselineName = Literal["raw_1nn", "dtw_1nn", "untrained"]
-BASELINES: tuple[BaselineName, ...] = ("raw_1nn", "dtw_1nn", "untrained")
+BaselineName = Literal["raw_1nn", "dtw_1nn", "untrained", "untrained_dtw"]
+BASELINES: tuple[BaselineName, ...] = ("raw_1nn", "dtw_1nn", "untrained", "untrained_dtw")
 BaselineResults = dict[str, dict[str, Any]]
-"""Per baseline: `val`, `val_std`, `test` (None before the sealed test), `normalize`, `encoder`, `seconds`, and
-`candidates`, the same of every normalisation that was tried."""
+"""Per baseline: `val`, `val_std`, `val_right_per_class`, `val_queries_per_class`, `test` (None
+before the sealed test), `normalize`, `encoder`, `representation`, `seconds`, and `candidates`, the same of everything
+that was tried."""
+Candidate = tuple[NormalizeConfig, EncoderConfig | None, RepresentationConfig | None]
+"""One way to match without training; those of raw signals have neither encoder nor representation."""
 
 
 class BaselineScorer:
@@ -45,37 +50,42 @@ class BaselineScorer:
         *,
         normalizations: Sequence[NormalizeConfig],
         encoders: Sequence[EncoderConfig],
-        representation: RepresentationConfig,
+        representations: Sequence[RepresentationConfig],
     ) -> None:
-        """`normalizations` and `encoders`: what the search space declares; each is a candidate."""
+        """`normalizations`, `encoders` and `representations`: what the search space declares; each is a candidate."""
         self._signals, self._layout = signals, layout
         self._normalizations, self._encoders = list(normalizations), list(encoders)
-        self._representation = representation
+        self._representations = list(representations)
 
     def validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
         """Score every candidate on the validation recordings, with the exemplar draws that trials have, too."""
         subset = development.validation.sample(MOST_FOR_VALIDATION)
         draws = exemplar_draws(subset.labels, evaluation.num_draws, evaluation.seed)
 
-        def score(distances: Tensor) -> tuple[float, float]:
-            if development.measure == "map_at_r":
-                return map_at_r_distances(distances, subset.labels), 0.0
+        one_shot = development.measure != "map_at_r"
+        queries = (np.bincount(subset.labels) - 1).tolist() if one_shot else []
+
+        def score(distances: Tensor) -> tuple[float, float, NDArray[np.float64]]:
+            if not one_shot:
+                return map_at_r_distances(distances, subset.labels), 0.0, np.zeros(0)
             result = score_distances(distances, subset.labels, draws)
-            return result.mean, result.std
+            return result.mean, result.std, result.right
 
         results: BaselineResults = {}
         for name in BASELINES:
             started = time.perf_counter()
             candidates: list[dict[str, Any]] = []
-            for normalization, encoder in self._candidates(name):
-                ways = self._ways(name, normalization, encoder)
-                mean, std = np.mean([score(way.between(self._signals, subset, subset)) for way in ways], axis=0)
+            for candidate in self._candidates(name):
+                ways = self._ways(name, candidate)
+                scores = [score(way.between(self._signals, subset, subset)) for way in ways]
+                mean, std, right = (np.mean(parts, axis=0) for parts in zip(*scores, strict=True))
                 candidates.append(
                     {
-                        "normalize": normalization.model_dump(),
-                        "encoder": None if encoder is None else encoder.model_dump(exclude_none=True),
+                        **_dump(candidate),
                         "val": float(mean),
                         "val_std": float(std),
+                        "val_right_per_class": right.round(4).tolist(),
+                        "val_queries_per_class": queries,
                         "test": None,
                     }
                 )
@@ -87,7 +97,7 @@ class BaselineScorer:
         """Score every candidate on the validation classes of each fold, as `validate` does on one set of them.
 
         Returns:
-            For each candidate `baseline`, `normalize`, `encoder` and `accuracies`, one a fold.
+            For each candidate `baseline`, `normalize`, `encoder`, `representation` and `accuracies`, one a fold.
         """
         results = [self.validate(fold, evaluation) for fold in folds]
         return [
@@ -95,6 +105,7 @@ class BaselineScorer:
                 "baseline": name,
                 "normalize": candidate["normalize"],
                 "encoder": candidate["encoder"],
+                "representation": candidate["representation"],
                 "accuracies": [result[name]["candidates"][place]["val"] for result in results],
             }
             for name in BASELINES
@@ -106,9 +117,9 @@ class BaselineScorer:
         tested: BaselineResults = {}
         for name in BASELINES:
             candidates: list[dict[str, Any]] = [dict(c) for c in results[name]["candidates"]]
-            for candidate, (normalization, encoder) in zip(candidates, self._candidates(name), strict=True):
+            for candidate, described in zip(candidates, self._candidates(name), strict=True):
                 accuracies = []
-                for way in self._ways(name, normalization, encoder):
+                for way in self._ways(name, described):
                     distances = way.between(self._signals, sealed.exemplars, sealed.queries)
                     predicted = sealed.exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
                     accuracies.append((predicted == sealed.queries.labels).mean())
@@ -117,22 +128,42 @@ class BaselineScorer:
             tested[name] = {**results[name], **best, "candidates": candidates}
         return tested
 
-    def _candidates(self, name: BaselineName) -> list[tuple[NormalizeConfig, EncoderConfig | None]]:
-        encoders = self._encoders if name == "untrained" else [None]
-        return [(n, e) for n in self._normalizations for e in encoders]
-
-    def _ways(
-        self, name: BaselineName, normalization: NormalizeConfig, encoder: EncoderConfig | None
-    ) -> list[Matching]:
-        """The one way to match, or one for each initialisation of an encoder."""
-        if name != "untrained":
-            return [Matching(name, self._layout, normalization)]
-        assert encoder is not None
-        shape = input_shape(encoder, self._representation, self._layout)
+    def _candidates(self, name: BaselineName) -> list[Candidate]:
+        if not name.startswith("untrained"):
+            return [(normalization, None, None) for normalization in self._normalizations]
         return [
-            Matching("encoder", self._layout, normalization, self._representation, initialised(encoder, shape, seed))
-            for seed in UNTRAINED_SEEDS
+            (normalization, encoder, representation)
+            for normalization in self._normalizations
+            for encoder in self._encoders
+            # Of a representation, an encoder of signals sees the number of steps at most.
+            for representation in self._representations[: 1 if encoder.takes == "signals" else None]
         ]
+
+    def _ways(self, name: BaselineName, candidate: Candidate) -> list[Matching]:
+        """The one way to match, or one for each initialisation of an encoder."""
+        seeds = (0,) if candidate[1] is None else UNTRAINED_SEEDS
+        return [training_free(name, candidate, self._layout, seed) for seed in seeds]
+
+
+def training_free(name: str, candidate: Candidate, layout: Layout, seed: int = UNTRAINED_SEEDS[0]) -> Matching:
+    """How a baseline matches recordings whose rows `layout` describes, an encoder's weights being those of a seed."""
+    normalization, encoder, representation = candidate
+    if encoder is None:
+        return Matching("dtw_1nn" if name == "dtw_1nn" else "raw_1nn", layout, normalization)
+    assert representation is not None
+    network = initialised(encoder, input_shape(encoder, representation, layout), seed)
+    matcher = MatcherConfig(name="alignment" if name == "untrained_dtw" else "embedding")
+    return Matching("encoder", layout, normalization, representation, network, matcher)
+
+
+def described(candidate: Mapping[str, Any]) -> Candidate:
+    """A candidate of the journal: its `normalize`, `encoder` and `representation`."""
+    encoder, representation = candidate["encoder"], candidate.get("representation")
+    return (
+        NormalizeConfig.model_validate(candidate["normalize"]),
+        None if encoder is None else EncoderConfig.model_validate(encoder),
+        None if representation is None else RepresentationConfig.model_validate(representation),
+    )
 
 
 def initialised(config: EncoderConfig, shape: tuple[int, int, int], seed: int) -> Encoder:
@@ -140,6 +171,11 @@ def initialised(config: EncoderConfig, shape: tuple[int, int, int], seed: int) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_encoder(config, shape)
+
+
+def _dump(candidate: Candidate) -> dict[str, Any]:
+    parts = zip(("normalize", "encoder", "representation"), candidate, strict=True)
+    return {name: None if part is None else part.model_dump(exclude_none=True) for name, part in parts}
 
 
 def _value(candidate: dict[str, Any]) -> float:

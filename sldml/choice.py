@@ -38,7 +38,7 @@ class Choice:
     baseline: str
     """The best training-free way."""
     candidate: Mapping[str, Any]
-    """Its `normalize` and `encoder`."""
+    """Its `normalize`, `encoder` and `representation`."""
     reason: str
     """In words, for a person."""
     folds: dict[str, Any] | None
@@ -106,14 +106,15 @@ def fold_rows(finals: Sequence[Mapping[str, Any]], history: History, num_folds: 
         For each `name` (of the trial or the baseline), `kind` (trained, training_free), `accuracies` (one a fold),
         their `mean` and `std` (sample standard deviation over the folds), `difference` of a trained one to the best
         training-free way (`mean` and paired `ci95`), and `error`: why a fold has failed, so that there are no scores.
-        A training-free one has `normalize` and `encoder`, too. Within each kind the best mean comes first, ties in the
-        order of validation.
+        A training-free one has `normalize`, `encoder` and `representation`, too. Within each kind the best mean comes
+        first, ties in the order of validation.
     """
     free = [
         {
             **_row(name, "training_free", candidate["accuracies"]),
             "normalize": candidate["normalize"],
             "encoder": candidate["encoder"],
+            "representation": candidate.get("representation"),
         }
         for name, candidate in history.best_over_folds().items()
     ]

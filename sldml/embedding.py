@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sldml.augment import augment
 from sldml.batches import Signals
-from sldml.config import AugmentConfig, EncoderConfig, NormalizeConfig, RepresentationConfig, Takes
+from sldml.config import Alignment, AugmentConfig, EncoderConfig, NormalizeConfig, RepresentationConfig, Takes
 from sldml.encoders import Encoder
 from sldml.errors import InputError
 from sldml.images import drawn_rows, image_shape, represent, to_input
@@ -72,10 +72,13 @@ def embed(
     normalization: NormalizeConfig,
     representation: RepresentationConfig,
     layout: Layout,
+    *,
+    frames: Alignment | None = None,
 ) -> Tensor:
     """Embed all recordings of a subset, encoder in evaluation mode: float32 [N, dim] on the signals' device.
 
-    Of their rows, which `layout` describes, the encoder sees those that the subset names.
+    Of their rows, which `layout` describes, the encoder sees those that the subset names. With `frames`, what comes
+    out are the features along time that an alignment compares, [N, steps, dim].
     """
     layout = layout.part(subset.rows)
     was_training = encoder.training
@@ -86,7 +89,10 @@ def embed(
         batch = signals.gather(offsets[piece], lengths[piece], representation.steps)
         taken = layout.take_rows(batch, subset.rows)
         inputs = encoder_input(taken, normalization, representation, layout, takes=encoder.takes)
-        parts.append(encoder(inputs).float())
+        if frames is None:
+            parts.append(encoder(inputs).float())
+        else:
+            parts.append(encoder.frames(inputs, steps=frames.steps, row_groups=frames.row_groups))
     encoder.train(was_training)
     return torch.cat(parts)
 

@@ -17,7 +17,12 @@ import plotly.graph_objects as go
 from sldml.importance import Importance
 from sldml.journal import OBJECTIVE, History, TrialRecord
 
-BASELINE_NAMES = {"raw_1nn": "raw 1-NN", "dtw_1nn": "DTW 1-NN", "untrained": "untrained encoder"}
+BASELINE_NAMES = {
+    "raw_1nn": "raw 1-NN",
+    "dtw_1nn": "DTW 1-NN",
+    "untrained": "untrained encoder",
+    "untrained_dtw": "untrained encoder, DTW",
+}
 # Okabe and Ito's colours, told apart by people with any colour vision; states differ in their shapes too.
 STATE_COLORS = {
     "completed": "#0072B2",
@@ -35,7 +40,7 @@ STATE_SYMBOLS = {
     "running": "diamond-open",
 }
 BEST_COLOR = "#111111"
-BASELINE_DASHES = {"raw_1nn": "dot", "dtw_1nn": "dash", "untrained": "dashdot"}
+BASELINE_DASHES = {"raw_1nn": "dot", "dtw_1nn": "dash", "untrained": "dashdot", "untrained_dtw": "longdash"}
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 MAX_TICK_CHARACTERS = 26
 MAX_CLASSES_WITH_COUNTS = 30
@@ -127,7 +132,7 @@ def search_history(history: History) -> Figure | None:
         hovertemplate="best so far %{y:.1%}<extra></extra>",
     )  # fmt: skip
     _add_baselines(figure, history, [0.0, max(clock(end_of(t)) for t in trials)])
-    _lay_out(figure, x_title="minutes of search", y_title=f"best {measure_name(history)}", y_percent=True)
+    lay_out(figure, x_title="minutes of search", y_title=f"best {measure_name(history)}", y_percent=True)
     alt = f"Best {measure_name(history)} of {len(trials)} trials by time"
     if y:
         alt += f"; the best rises from {percent(y[0])} to {percent(y[-1])}"
@@ -166,18 +171,23 @@ def learning_curves(history: History) -> Figure | None:
             mode="markers", name="stopped by ASHA", hoverinfo="skip",
             marker=_marker("pruned", 7),
         )  # fmt: skip
+    band = ""
     if ranked and _curve(ranked[0])[0]:
         epochs, values = _curve(ranked[0])
+        band = _add_spread(figure, ranked[0])
         figure.add_scatter(
             x=epochs, y=values, mode="lines", name=f"best ({plain(ranked[0].trial_id)})",
             line={"color": BEST_COLOR, "width": 3}, hovertemplate="best, epoch %{x}: %{y:.1%}<extra></extra>",
         )  # fmt: skip
     _add_baselines(figure, history, [1, max(max(_curve(t)[0]) for t in trials)])
-    _lay_out(figure, x_title="epoch", y_title=measure_name(history), y_percent=True)
+    lay_out(figure, x_title="epoch", y_title=measure_name(history), y_percent=True)
     alt = f"{measure_name(history).capitalize()} by epoch for {len(trials)} trials, {len(pruned)} of them stopped early"
     if ranked:
         alt += f"; the best, {ranked[0].trial_id}, peaks at {percent(ranked[0].value)} in epoch {ranked[0].best_epoch}"
-    return Figure("learning_curves", figure, f"{alt}.", "A line per trial; crosses mark where ASHA stopped one.")
+    caption = "A line per trial; crosses mark where ASHA stopped one."
+    if band:
+        caption += f" The grey band is the spread of the best ({band}, one standard deviation to each side)."
+    return Figure("learning_curves", figure, f"{alt}.", caption)
 
 
 def parameter_importance(importance: Importance) -> Figure:
@@ -190,7 +200,7 @@ def parameter_importance(importance: Importance) -> Figure:
             cliponaxis=False, hovertemplate="%{y}: %{x:.1%}<extra></extra>",
         )
     )  # fmt: skip
-    _lay_out(figure, x_title="share of the importance", y_title="", height=110 + 26 * len(names))
+    lay_out(figure, x_title="share of the importance", y_title="", height=110 + 26 * len(names))
     top = max(importance.shares.values(), default=1.0)
     figure.update_xaxes(tickformat=".0%", range=[0, 1.12 * top])
     figure.update_yaxes(autorange="reversed", showgrid=False)
@@ -225,7 +235,7 @@ def confusion(history: History) -> Figure | None:
             colorbar={"tickformat": ".0%", "title": {"text": "of the true class", "side": "right"}, "thickness": 12},
         )
     )  # fmt: skip
-    _lay_out(figure, x_title="named as", y_title="true class", height=240 + side * len(labels))
+    lay_out(figure, x_title="named as", y_title="true class", height=240 + side * len(labels))
     figure.update_xaxes(**ticks, tickangle=-45)
     figure.update_yaxes(**ticks, autorange="reversed")
     total = sum(map(sum, matrix))
@@ -261,7 +271,7 @@ def timeline(history: History) -> Figure | None:
                 marker={"color": color, "line": {"color": "#ffffff", "width": 1}},
                 hovertemplate="%{text}: %{x:.2f} min<extra></extra>",
             )  # fmt: skip
-    _lay_out(figure, x_title="minutes of search", y_title="lane", height=150 + 34 * len(lanes))
+    lay_out(figure, x_title="minutes of search", y_title="lane", height=150 + 34 * len(lanes))
     figure.update_layout(barmode="overlay")
     figure.update_yaxes(autorange="reversed", dtick=max(1, len(lanes) // 12), showgrid=False)
     end = max(bar[2] for bar in placed)
@@ -277,6 +287,24 @@ def _curve(trial: TrialRecord) -> tuple[list[int], list[float]]:
     return [epoch for epoch, _ in points], [round(value, 4) for _, value in points]
 
 
+def _add_spread(figure: go.Figure, trial: TrialRecord) -> str:
+    """A band of one standard deviation around a trial's curve, and over what that is; nothing where none was told."""
+    name, over = "val/accuracy_fold_std", "over class folds"
+    if not any(e.get(name) for e in trial.epochs):
+        name, over = "val/accuracy_std", "over exemplar draws"
+    points = [(int(e["epoch"]), float(e["val/accuracy"]), float(e[name])) for e in trial.epochs if e.get(name)]
+    if not points:
+        return ""
+    upper = [(epoch, min(1.0, value + spread)) for epoch, value, spread in points]
+    lower = [(epoch, max(0.0, value - spread)) for epoch, value, spread in reversed(points)]
+    figure.add_scatter(
+        x=[epoch for epoch, _ in upper + lower], y=[round(value, 4) for _, value in upper + lower], mode="lines",
+        fill="toself", fillcolor="rgba(17, 17, 17, 0.13)", line={"width": 0}, hoverinfo="skip",
+        name=f"its spread {over}",
+    )  # fmt: skip
+    return over
+
+
 def _add_baselines(figure: go.Figure, history: History, x: list[float]) -> None:
     for name, dash in BASELINE_DASHES.items():
         value = (history.baselines.get(name) or {}).get("val")
@@ -288,7 +316,7 @@ def _add_baselines(figure: go.Figure, history: History, x: list[float]) -> None:
             )  # fmt: skip
 
 
-def _lay_out(figure: go.Figure, *, x_title: str, y_title: str, y_percent: bool = False, height: int = 420) -> None:
+def lay_out(figure: go.Figure, *, x_title: str, y_title: str, y_percent: bool = False, height: int = 420) -> None:
     """The look that all figures share."""
     axis: dict[str, Any] = {"gridcolor": "#e8e8e4", "zeroline": False, "automargin": True, "linecolor": "#999999"}
     figure.update_layout(

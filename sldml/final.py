@@ -13,9 +13,9 @@ from sldml.config import EvaluationConfig, TrialConfig
 from sldml.embedding import input_shape
 from sldml.encoders import build_encoder, without_download
 from sldml.journal import History
-from sldml.matching import Matching
+from sldml.matching import Matching, signal_scale
 from sldml.oneshot import confusion, mean_ci95, per_class_accuracy
-from sldml.protocols import Sealed
+from sldml.protocols import Sealed, Subset
 from sldml.signals import Layout
 
 
@@ -75,12 +75,21 @@ def was_tested(test: Mapping[str, Any], plan: Sequence[Mapping[str, Any]]) -> bo
     return tested == [(final["trial_id"], final["seed"], final["num_epochs"]) for final in plan]
 
 
-def trained_matching(config: TrialConfig, weights: Mapping[str, Any], layout: Layout) -> Matching:
-    """How a trained encoder matches recordings."""
+def trained_matching(
+    config: TrialConfig, weights: Mapping[str, Any], layout: Layout, raw_scale: float = 1.0
+) -> Matching:
+    """How a trained encoder matches recordings whose rows `layout` describes (`raw_scale`: `matching_scale`)."""
     shape = input_shape(config.encoder, config.representation, layout)
     encoder = build_encoder(without_download(config.encoder), shape)
     encoder.load_state_dict(dict(weights))
-    return Matching("encoder", layout, config.normalize, config.representation, encoder)
+    return Matching("encoder", layout, config.normalize, config.representation, encoder, config.matcher, raw_scale)
+
+
+def matching_scale(config: TrialConfig, train: Subset, signals: Signals, layout: Layout) -> float:
+    """The unit of the DTW distance that a configuration's matcher adds, of what the model was trained on; 1 if none."""
+    if config.matcher.raw_weight == 0.0:
+        return 1.0
+    return signal_scale(signals, train, config.normalize, layout)
 
 
 def predict(matching: Matching, sealed: Sealed, signals: Signals) -> NDArray[np.int64]:
@@ -93,6 +102,7 @@ def predict(matching: Matching, sealed: Sealed, signals: Signals) -> NDArray[np.
 def sealed_test(
     history: History,
     sealed: Sealed,
+    train: Subset,
     signals: Signals,
     layout: Layout,
     load_weights: Callable[[str, int], Mapping[str, Any]],
@@ -102,6 +112,7 @@ def sealed_test(
     Args:
         history: Its trials and completed final trainings.
         sealed: Exemplars and queries.
+        train: What the final models were trained on.
         signals: The prepared set's frames.
         layout: What its rows mean.
         load_weights: From trial and seed to the trained encoder's state.
@@ -113,15 +124,16 @@ def sealed_test(
         NothingToTrainError: no final training completed.
     """
     truth, num_classes = sealed.queries.labels, len(sealed.exemplars.classes)
-    layout = layout.part(sealed.exemplars.rows)
+    test_layout = layout.part(sealed.exemplars.rows)
     finals = []
     for record in history.ranked():
         done = [f for f in history.finals.values() if f.trial_id == record.trial_id and f.state == "completed"]
         done.sort(key=lambda final: final.seed)  # the journal has them as they began, side by side
         matrices = []
+        scale = matching_scale(TrialConfig.model_validate(record.config), train, signals, layout)
         for final in done:
             config = TrialConfig.model_validate(final.config)
-            matching = trained_matching(config, load_weights(final.trial_id, final.seed), layout)
+            matching = trained_matching(config, load_weights(final.trial_id, final.seed), test_layout, scale)
             matrices.append(confusion(truth, predict(matching, sealed, signals), num_classes))
         if not matrices:
             continue

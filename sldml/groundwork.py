@@ -9,12 +9,13 @@ import filelock
 
 from sldml.embedding import require_one_input_shape
 from sldml.errors import InputError
+from sldml.folds import fold_developments
 from sldml.images import check_representation
 from sldml.journal import History, read_history
 from sldml.prepared import PreparedSet, prepare
 from sldml.progress import ProgressPrinter
 from sldml.protocols import Split, make_split
-from sldml.request import Request
+from sldml.request import Request, folder_lock_path, was_begun
 from sldml.sources import describe
 
 _MOST_REFUSED_SHOWN = 20
@@ -23,7 +24,7 @@ _MOST_REFUSED_SHOWN = 20
 @contextmanager
 def folder_lock(request: Request) -> Iterator[None]:
     """Hold the search's folder, so that two drivers never work on one search."""
-    lock = filelock.FileLock(request.storage / f".{request.name}.lock")
+    lock = filelock.FileLock(folder_lock_path(request.folder))
     try:
         request.storage.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -41,12 +42,11 @@ def folder_lock(request: Request) -> Iterator[None]:
 
 def earlier_history(request: Request) -> History:
     """What the journal has of this search: nothing, unless it is resumed."""
-    path = request.folder / "journal.jsonl"
     if not request.resume:
-        if path.exists():
+        if was_begun(request.folder):
             raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
         return History()
-    return read_history(path)
+    return read_history(request.folder / "journal.jsonl")
 
 
 def require_same_data(history: History, prepared: PreparedSet, split: Split) -> None:
@@ -89,7 +89,10 @@ def prepared_data(request: Request, printer: ProgressPrinter) -> tuple[PreparedS
     for representation in request.space.representations():
         check_representation(representation, prepared.layout)
     require_one_input_shape(split, request.space.encoders(), config.representation, prepared.layout)
-    for note in (*prepared.meta["notes"], *split.notes):
+    comparison = request.comparison
+    if comparison is not None:
+        fold_developments(split.development, comparison.num_folds)  # refuses what would fail in every trial
+    for note in (*prepared.meta["notes"], *split.notes, *(comparison.notes if comparison is not None else ())):
         printer.say(f"note: {note}")
     printer.say(split.in_words())
     return prepared, split

@@ -10,11 +10,13 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
 
+from sldml.dotted import flatten
 from sldml.errors import InputError
 
 TrialState = Literal["running", "completed", "pruned", "diverged", "failed"]
@@ -80,7 +82,7 @@ class History:
     attempts: list[dict[str, Any]] = field(default_factory=list)
     """One event `attempt` per call that worked on the search: when, with which settings."""
     baselines: dict[str, Any] = field(default_factory=dict)
-    """`raw_1nn`, `dtw_1nn`, `untrained`: {val, test, normalize, candidates}; `test` is None until the sealed test."""
+    """`raw_1nn`, `dtw_1nn` and others of `sldml.baselines`: {val, test, normalize, candidates …}; `test` is None until the sealed test."""
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     finals: dict[tuple[str, int], FinalRecord] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -91,6 +93,11 @@ class History:
     test: dict[str, Any] | None = None
     """The sealed test, once: results per final model, confusion of the shipped one."""
     stages: list[dict[str, Any]] = field(default_factory=list)
+
+    def choice_of(self, config: Mapping[str, Any]) -> str | None:
+        """Which of the compared choices a configuration has; None where the search compares none."""
+        compare = self.search.get("compare")
+        return None if compare is None else str(dict(flatten(config))[f"{compare['axis']}.name"])
 
     def counts(self) -> Counter[str]:
         """How many trials are in each state."""

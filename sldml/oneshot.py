@@ -25,6 +25,10 @@ class OneShotScore:
     mean: float
     std: float
     per_draw: NDArray[np.float64]
+    right: NDArray[np.float64]
+    """How many queries of each class are named right, the mean over the draws [C]."""
+    queries: NDArray[np.int64]
+    """How many queries each class has in a draw: its recordings less the exemplar [C]."""
 
 
 def exemplar_draws(labels: NDArray[np.int64], num_draws: int, seed: int) -> NDArray[np.int64]:
@@ -67,15 +71,18 @@ def _score(
     truth = torch.tensor(labels).to(device)
     num_draws, num_classes = draws.shape
     at_once = max(1, _ELEMENTS_AT_ONCE // (num_classes * len(labels)))
-    accuracies = []
+    accuracies, right = [], torch.zeros(len(labels), dtype=torch.float64, device=device)
     for start in range(0, num_draws, at_once):
         row = torch.from_numpy(rows[start : start + at_once]).to(device)
         column = torch.from_numpy(draws[start : start + at_once]).to(device)
         correct = distances[row].argmin(dim=1) == truth
         correct.scatter_(1, column, False)
+        right += correct.sum(dim=0)
         accuracies.append(correct.sum(dim=1).double() / (len(labels) - num_classes))
     per_draw = torch.cat(accuracies).cpu().numpy()
-    return OneShotScore(float(per_draw.mean()), float(per_draw.std()), per_draw)
+    right_per_class = np.bincount(labels, weights=right.cpu().numpy(), minlength=num_classes) / num_draws
+    queries = np.bincount(labels, minlength=num_classes) - 1
+    return OneShotScore(float(per_draw.mean()), float(per_draw.std()), per_draw, right_per_class, queries)
 
 
 def nearest(queries: Tensor, references: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """The life of a search: prepare, baselines, trials, final models, class folds, sealed test, model, report.
 
 Each stage can be resumed. What a search is lies in its folder, `<storage>/<name>/`: `journal.jsonl` (the truth),
-`trials/`, `final/` and `folds/` (checkpoints), `model/`, `report.html`, `summary.json`.
+`trials/`, `final/` and `folds/` (checkpoints), `model/`, `report.html`; of a comparison, which ships no model,
+`comparison.md`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from sldml.baselines import BaselineScorer
 from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
 from sldml.choice import num_deciding_folds
-from sldml.config import EncoderConfig, TrialConfig
+from sldml.comparison import comparison_of, comparison_rows, markdown, num_missing, only_winners
+from sldml.config import EncoderConfig
 from sldml.encoders import require_imagenet_weights
 from sldml.environment import describe_environment
 from sldml.final import NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
@@ -33,7 +35,7 @@ from sldml.recorder import Recorder
 from sldml.report import write_report
 from sldml.request import Request
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out
-from sldml.search.run import run_finals, run_folds, run_search
+from sldml.search.run import run_comparison, run_finals, run_folds, run_search
 from sldml.search.trainable import Job, final_folder, trial_folder
 from sldml.shipping import ship
 from sldml.sources import describe
@@ -84,10 +86,10 @@ def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
                 concurrent=request.concurrent,
                 cpus_per_trial=request.cpus_per_trial,
                 gpus_per_trial=request.gpus_per_trial,
-                num_trials=request.space.search.trials,
+                num_trials=request.num_trials,
             )
             timing.slots = slots.count
-            tags = _tags(request.space.default_config())
+            tags = _tags(request)
             tracker = Tracker(
                 tracking_uri,
                 experiment=request.space.name,
@@ -149,27 +151,36 @@ def _work(search: Search, tracker: Tracker) -> None:
         search.printer.say(f"baseline {name}: validation {result['val']:.3f} ({_words(result['normalize'])})")
 
     with _stage(search, "search"):
-        deadline = None if request.time_budget_s is None else time.time() + request.time_budget_s
-        search.printer.searching(request.space.search.trials)
-        run_search(
-            request.space,
-            _job(search),
-            search.slots,
-            recorder,
-            num_trials=request.space.search.trials,
-            deadline=deadline,
-            first=history.search.get("first", []),
-        )
-    if not request.final:
-        return
-    _finish(search)
+        _run_trials(search)
+    if request.comparison is not None and (missing := num_missing(history, request.space.search.trials)):
+        search.printer.say(f"{missing} trials are missing to the same budget for all: the sealed test stays closed")
+    elif request.final:
+        _finish(search)
+
+
+def _run_trials(search: Search) -> None:
+    """The trials of the search, or of each choice of a comparison."""
+    request, history = search.request, search.history
+    deadline = None if request.time_budget_s is None else time.time() + request.time_budget_s
+    common: Any = {
+        "num_trials": request.space.search.trials,
+        "deadline": deadline,
+        "first": history.search.get("first", []),
+    }
+    search.printer.searching(request.num_trials)
+    if request.comparison is None:
+        run_search(request.space, _job(search), search.slots, search.recorder, **common)
+    else:
+        spaces = request.comparison.spaces(request.space)
+        run_comparison(spaces, _job(search), search.slots, search.recorder, **common)
 
 
 def _score_baselines(search: Search) -> None:
     """Training-free ways on the validation classes and, where they decide what ships, on all class folds."""
     request, recorder, history = search.request, search.recorder, search.history
     development, evaluation = search.split.development, request.space.default_config().evaluation
-    num_folds = num_deciding_folds(development) if request.final else 0
+    ships = request.final and request.comparison is None
+    num_folds = num_deciding_folds(development) if ships else 0
     folds_wanted = num_folds > 0 and history.baseline_folds.get("num_folds") != num_folds
     if history.baselines and not folds_wanted:
         return
@@ -182,15 +193,19 @@ def _score_baselines(search: Search) -> None:
 
 
 def _finish(search: Search) -> None:
-    """Final models, class folds, sealed test, the model that ships."""
+    """Final models, class folds, sealed test, the model that ships; of a comparison the table instead of a model."""
     history, recorder, settings = search.history, search.recorder, search.request.space.search
-    plan = plan_finals(history, settings.top_k, settings.final_seeds)
+    comparison = search.request.comparison
+    if comparison is None:
+        plan = plan_finals(history, settings.top_k, settings.final_seeds)
+    else:
+        plan = plan_finals(only_winners(history), len(comparison.choices), settings.final_seeds)
     with _stage(search, "final"):
         slots = dataclasses.replace(search.slots, count=min(search.slots.count, len(plan)))
         run_finals(plan, _job(search), slots, recorder)
     if history.test is not None and was_tested(history.test, plan):
         return
-    if num_folds := num_deciding_folds(search.split.development):
+    if comparison is None and (num_folds := num_deciding_folds(search.split.development)):
         with _stage(search, "folds"):
             folds = plan_folds(plan, num_folds, search.request.space.default_config().evaluation)
             run_folds(folds, _job(search), search.slots, recorder)
@@ -202,23 +217,29 @@ def _finish(search: Search) -> None:
         results = sealed_test(
             dataclasses.replace(history, finals=finals),
             sealed,
+            search.split.development.merged(),
             search.signals,
             layout,
             lambda t, s: _final_weights(search, t, s),
         )
-        shipped = ship(
-            search.request.folder / "model",
-            history,
-            results,
-            split=search.split,
-            signals=search.signals,
-            layout=layout,
-            load_final=lambda t, s: _final_weights(search, t, s),
-            load_trial=lambda t: _trial_weights(search, t),
-            representation=search.request.space.default_config().representation,
-            search_name=search.request.name,
-        )
-        recorder.test({**results, **shipped})
+        if comparison is None:
+            recorder.test({**results, **_ship(search, results)})
+        else:
+            recorder.test({**results, "comparison": comparison_rows(history, results["finals"])})
+
+
+def _ship(search: Search, results: Mapping[str, Any]) -> dict[str, Any]:
+    return ship(
+        search.request.folder / "model",
+        search.history,
+        results,
+        split=search.split,
+        signals=search.signals,
+        layout=search.prepared.layout,
+        load_final=lambda t, s: _final_weights(search, t, s),
+        load_trial=lambda t: _trial_weights(search, t),
+        search_name=search.request.name,
+    )
 
 
 @contextmanager
@@ -237,6 +258,10 @@ def _end(search: Search, tracker: Tracker, state: str) -> None:
     if search.history.search:
         report = write_report(search.history, search.request.folder / "report.html")
         tracker.log_artifact(None, report)
+        if comparison := comparison_of(search.history):
+            table = search.request.folder / "comparison.md"
+            table.write_text(markdown(comparison, search.history.search), encoding="utf-8")
+            tracker.log_artifact(None, table)
         model = search.request.folder / "model"
         for file in sorted(model.glob("*")) if search.history.test is not None else []:
             tracker.log_artifact(None, file, "model")
@@ -254,7 +279,7 @@ def _scorer(search: Search) -> BaselineScorer:
         search.prepared.layout,
         normalizations=space.normalizations(),
         encoders=space.encoders(),
-        representation=space.default_config().representation,
+        representations=space.representations(),
     )
 
 
@@ -277,6 +302,7 @@ def _identity(search: Search) -> dict[str, Any]:
         "space": {"name": request.space.name, "hash": request.space.hash, "text": request.space.text},
         "overrides": list(request.overrides),
         "first": [dict(params) for params in request.first],
+        "compare": None if request.comparison is None else request.comparison.to_record(),
         "data": None if request.data is None else str(request.data),
         "command": request.command,
         "settings": {
@@ -328,12 +354,15 @@ def _places(search: Search, tracker: Tracker) -> dict[str, Any]:
             "run_id": tracker.run_id,
         },
         "report": str(folder / "report.html"),
-        "model": str(folder / "model") if search.history.test is not None else None,
+        "model": str(folder / "model") if (search.history.test or {}).get("shipped") else None,
     }
 
 
-def _tags(config: TrialConfig) -> dict[str, str]:
+def _tags(request: Request) -> dict[str, str]:
+    config = request.space.default_config()
     tags: dict[str, str] = {"dataset": config.data.dataset, "protocol": config.protocol.name}
+    if request.comparison is not None:
+        tags["compare"] = request.comparison.axis
     commit = describe_environment()["commit"]
     return {**tags, "commit": commit} if commit else tags
 

@@ -22,16 +22,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sldml.batches import Signals
-from sldml.config import EncoderConfig, NormalizeConfig, RepresentationConfig
+from sldml.config import EncoderConfig, MatcherConfig, NormalizeConfig, RepresentationConfig
 from sldml.embedding import input_shape
 from sldml.encoders import build_encoder, without_download
 from sldml.errors import InputError
-from sldml.matching import Matching
+from sldml.matching import Features, Matching
 from sldml.prepared import held_steps
 from sldml.protocols import Subset
 from sldml.signals import Layout, Recording
 
-_FORMAT = 1
+_FORMAT = 2
+_FORMATS = (1, _FORMAT)
+"""Models of format 1 have no matcher: embeddings alone decide."""
 _NEVER_UNKNOWN = 1.0
 
 
@@ -69,7 +71,7 @@ class Recognizer:
         self.matching, self.encoder_config, self.threshold = matching, encoder, threshold
         self.origin = dict(origin or {})
         self._labels: list[str] = []
-        self._features: Tensor | None = None
+        self._features: Features | None = None
 
     def enrol(self, recordings: Sequence[Recording]) -> None:
         """Add exemplars, known by their own labels. Several of one label are all kept; the nearest counts.
@@ -80,7 +82,9 @@ class Recognizer:
         if not recordings:
             return
         features = self._features_of(recordings)
-        self._features = features if self._features is None else torch.cat([self._features, features])
+        if self._features is not None:
+            features = tuple(torch.cat(parts) for parts in zip(self._features, features, strict=True))
+        self._features = features
         self._labels += [recording.label for recording in recordings]
 
     def recognize(self, recordings: Sequence[Recording]) -> list[Recognition]:
@@ -105,7 +109,7 @@ class Recognizer:
         ratio = _ratio(distances[order[0]], distances[order[1]]) if len(labels) > 1 else 0.0
         return Recognition(best if ratio <= self.threshold else None, best, float(distances[order[0]]), float(ratio))
 
-    def _features_of(self, recordings: Sequence[Recording]) -> Tensor:
+    def _features_of(self, recordings: Sequence[Recording]) -> Features:
         layout = self.matching.layout
         for recording in recordings:
             if recording.row_names != layout.row_names:
@@ -142,6 +146,8 @@ class Recognizer:
             "normalize": matching.normalize.model_dump(),
             "representation": _dump(matching.representation),
             "encoder": _dump(self.encoder_config),
+            "matcher": _dump(matching.matcher) if matching.kind == "encoder" else None,
+            "raw_scale": matching.raw_scale,
             "threshold": self.threshold,
             "origin": self.origin,
         }
@@ -166,7 +172,7 @@ class Recognizer:
         except (OSError, ValueError) as error:
             raise InputError(f"{folder} holds no model: model.json cannot be read ({error})") from error
         found = saved.get("format") if isinstance(saved, dict) else None
-        if found != _FORMAT:
+        if found not in _FORMATS:
             raise InputError(f"{folder}: the model has format {found}, this version reads {_FORMAT}")
         try:
             return cls._described(saved, folder / "weights.safetensors")
@@ -187,7 +193,9 @@ class Recognizer:
         config = EncoderConfig.model_validate(saved["encoder"])
         encoder = build_encoder(without_download(config), input_shape(config, representation, layout))
         encoder.load_state_dict(load_file(weights))
-        matching = Matching("encoder", layout, normalization, representation, encoder.eval())
+        matcher = MatcherConfig.model_validate(saved.get("matcher", {}))
+        scale = float(saved.get("raw_scale", 1.0))
+        matching = Matching("encoder", layout, normalization, representation, encoder.eval(), matcher, scale)
         return cls(matching, encoder=config, threshold=saved["threshold"], origin=saved["origin"])
 
 
@@ -230,7 +238,7 @@ def _ratio(nearest: Any, second: Any) -> Any:
     return np.maximum(nearest, 0.0) / np.maximum(second, 1e-12)
 
 
-def _dump(part: EncoderConfig | RepresentationConfig | None) -> dict[str, Any] | None:
+def _dump(part: EncoderConfig | RepresentationConfig | MatcherConfig | None) -> dict[str, Any] | None:
     return None if part is None else part.model_dump(exclude_none=True)
 
 

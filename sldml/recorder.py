@@ -21,6 +21,9 @@ _RUN_STATUS: dict[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
     "running": "KILLED",
 }
 
+_CANDIDATE_METRICS = {OBJECTIVE: "val", "val/accuracy_std": "val_std", "test/accuracy": "test"}
+"""Names in tracking of what a training-free candidate has."""
+
 
 class Watcher(Protocol):
     """Something that shows a person what happens."""
@@ -125,16 +128,25 @@ class Recorder:
         self._track_baselines(results)
 
     def _track_baselines(self, results: Mapping[str, Mapping[str, Any]]) -> None:
+        """Each candidate is a run of its own; the one that stands for its baseline has the tag `stands`."""
         for name, result in results.items():
-            key = f"baseline:{name}"
-            params = {"baseline": name, **dict(flatten({"normalize": result["normalize"]}))}
-            self._tracker.start_run(
-                key, name=name, params=params, tags={**self._tags, "stage": "baseline", "state": "completed"}
-            )
-            scores = {OBJECTIVE: result["val"], "val/accuracy_std": result["val_std"], "test/accuracy": result["test"]}
-            self._tracker.log_metrics(key, {k: v for k, v in scores.items() if v is not None})
-            self._tracker.log_dict(key, {"candidates": result["candidates"]}, "candidates.json")
-            self._tracker.end_run(key, status="FINISHED")
+            place_of_best = max(range(len(result["candidates"])), key=lambda i: float(result["candidates"][i]["val"]))
+            for place, candidate in enumerate(result["candidates"]):
+                stands = place == place_of_best
+                key = f"baseline:{name}" if stands else f"baseline:{name}:{place}"
+                tags = {"stage": "baseline", "state": "completed", "baseline": name, "stands": str(stands).lower()}
+                self._track_candidate(key, name, candidate, tags)
+
+    def _track_candidate(self, key: str, name: str, candidate: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        parts = ("normalize", "encoder", "representation")
+        config = {part: candidate[part] for part in parts if candidate.get(part) is not None}
+        if "encoder" in config:
+            tags = {**tags, "encoder": config["encoder"]["name"]}
+        params = {"baseline": name, **dict(flatten(config))}
+        self._tracker.start_run(key, name=key.removeprefix("baseline:"), params=params, tags={**self._tags, **tags})
+        scores = {name: candidate.get(k) for name, k in _CANDIDATE_METRICS.items()}
+        self._tracker.log_metrics(key, {k: v for k, v in scores.items() if v is not None})
+        self._tracker.end_run(key, status="FINISHED")
 
     # ------------------------------------------------------------------------------------------------ folds
 
@@ -187,8 +199,9 @@ class Recorder:
                 self._tracker.log_dict(key, confusion, "confusion.json")
                 self._end_run(key, "completed", None)
         self._tracker.log_metrics(None, {"test/accuracy": results["finals"][0]["test_accuracy"]["mean"]})
-        self._tracker.log_dict(None, results["confusion"], "confusion.json")
-        self._tracker.log_dict(None, {"per_class": results["per_class"], **results["shipped"]}, "shipped.json")
+        if "shipped" in results:  # a comparison ships nothing
+            self._tracker.log_dict(None, results["confusion"], "confusion.json")
+            self._tracker.log_dict(None, {"per_class": results["per_class"], **results["shipped"]}, "shipped.json")
 
     # ------------------------------------------------------------------------------------------------ tracking
 
@@ -198,6 +211,8 @@ class Recorder:
         choices = {
             part: str(config[part]["name"]) for part in ("loss", "miner", "encoder") if "name" in config.get(part, {})
         }
+        if (compared := self.history.choice_of(config)) is not None:
+            choices["choice"] = compared
         self._tracker.start_run(
             key,
             name=name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,27 +17,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from sldml.comparison import HEADER, LEGEND, cells, comparison_of, in_words
+from sldml.comparison_figure import comparison_figure
 from sldml.figures import BASELINE_NAMES, Figure, all_figures, end_of, measure_name, percent, search_clock
 from sldml.importance import parameter_importance
-from sldml.journal import History, TrialRecord
+from sldml.journal import History
+from sldml.leaderboard import interval_of, leaderboard, number, points, trial_rows
+from sldml.noise import against_best, noise_in_words, within_noise
 
 MAX_WORDS = 6
 MAX_HARDEST = 5
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the leaderboard: a final model, a configuration that is not final yet, or a baseline."""
-
-    name: str
-    rank: int | None
-    """Place by validation among the configurations; None for a baseline."""
-    params: list[tuple[str, str]]
-    val: float | None
-    test: float | None = None
-    ci95: tuple[float, float] | None = None
-    values: list[float] = field(default_factory=list)
-    ships: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +36,8 @@ class Summary:
     sentence: str
     warnings: list[str]
     missing: list[str]
+    noise: str | None = None
+    """What validation cannot tell apart."""
 
 
 def write_report(history: History, path: Path) -> Path:
@@ -70,6 +61,9 @@ def render_report(history: History) -> str:
     """The page as text."""
     importance = parameter_importance(history)
     figures = all_figures(history, importance)
+    comparison = comparison_of(history)
+    if comparison is not None and (drawn := comparison_figure(comparison)) is not None:
+        figures[drawn.name] = drawn
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # names of classes and searches come from outside
@@ -77,7 +71,7 @@ def render_report(history: History) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number}
+    environment.filters |= {"percent": percent, "number": number, "points": points}
     return environment.get_template("report.html.jinja").render(
         title=history.search.get("name") or "search",
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -85,11 +79,17 @@ def render_report(history: History) -> str:
         facts=facts(history),
         leaderboard=leaderboard(history),
         has_test=bool(history.test),
+        comparison=comparison,
+        comparison_sentence=None if comparison is None else in_words(comparison),
+        comparison_header=HEADER,
+        comparison_cells=[] if comparison is None else [cells(row) for row in comparison["rows"]],
+        comparison_legend=LEGEND,
         folds=(history.test or {}).get("folds"),
+        over_folds=any("val/accuracy_fold_1" in e for t in history.ranked()[:1] for e in t.epochs),
         ships=_ships(history),
         baseline_names=BASELINE_NAMES,
         measure=measure_name(history),
-        trials=_trial_rows(history),
+        trials=trial_rows(history),
         importance=importance,
         hardest=_hardest(history),
         notes=(history.search.get("split") or {}).get("notes") or [],
@@ -113,13 +113,6 @@ def _figure_data(figure: Figure) -> dict[str, Any]:
 
 
 # --------------------------------------------------------------------------------------------------- in words
-
-
-def number(value: Any) -> str:
-    """A sampled value for reading: three significant digits, whole numbers and words as they are."""
-    if isinstance(value, bool) or not isinstance(value, float):
-        return str(value)
-    return f"{value:.3g}"
 
 
 def describe(params: Mapping[str, Any]) -> str:
@@ -150,6 +143,8 @@ def summarize(history: History) -> Summary:
     finals = (history.test or {}).get("finals") or []
     if not ranked and not finals:
         return Summary("No trial has reported a value yet.", warnings, missing)
+    others = against_best(history)
+    noise = noise_in_words(ranked[0], len(others), within_noise(others)) if ranked else None
     if not finals:
         missing.append(
             "The final trainings and the sealed test have not run (interrupted, or --no-final). Validation chose "
@@ -164,15 +159,22 @@ def summarize(history: History) -> Summary:
         sentence += f"; the best baseline, {base[0]}, has {percent(base[1])}." if base else "."
         if base and (best.value or 0.0) <= base[1]:
             warnings.append(f"No trained configuration is above {base[0]} on validation.")
-        return Summary(sentence, warnings, missing)
-    return _summarize_test(history, finals[0], warnings, missing)
+        elif alike := [row.name for row in leaderboard(history) if row.rank is None and row.is_noise]:
+            warnings.append(
+                f"On validation the best configuration is within the noise of {', '.join(alike)}: that training pays "
+                "is not shown."
+            )
+        return Summary(sentence, warnings, missing, noise)
+    sentence = _summarize_test(history, finals[0], warnings)
+    return Summary(sentence, warnings, missing, noise)
 
 
-def _summarize_test(history: History, winner: dict[str, Any], warnings: list[str], missing: list[str]) -> Summary:
+def _summarize_test(history: History, winner: dict[str, Any], warnings: list[str]) -> str:
+    """The sentence about the sealed test; what is to be said before believing it is added to `warnings`."""
     test = history.test or {}
     accuracy = winner["test_accuracy"]
     mean, values = float(accuracy["mean"]), accuracy.get("values") or []
-    interval = _interval(accuracy)
+    interval = interval_of(accuracy)
     trial = history.trials.get(winner["trial_id"])
     sentence = (
         f"The best configuration by validation, {winner['trial_id']} "
@@ -208,7 +210,7 @@ def _summarize_test(history: History, winner: dict[str, Any], warnings: list[str
     elif shipped.get("trial_id") not in (None, winner["trial_id"]):
         reason = str(shipped["reason"]).rstrip(".")
         warnings.append(f"The model that ships is {shipped['trial_id']}, not the first by validation: {reason}.")
-    return Summary(sentence, warnings, missing)
+    return sentence
 
 
 def _baseline_values(history: History, split: str) -> dict[str, float]:
@@ -223,72 +225,7 @@ def _best_baseline(history: History, split: str) -> tuple[str, float] | None:
     return max(_baseline_values(history, split).items(), key=lambda item: item[1], default=None)
 
 
-def _interval(accuracy: Mapping[str, Any]) -> tuple[float, float] | None:
-    ci95 = accuracy.get("ci95")
-    return None if not ci95 or None in ci95 else (float(ci95[0]), float(ci95[1]))
-
-
 # ----------------------------------------------------------------------------------------------------- tables
-
-
-def leaderboard(history: History) -> list[Row]:
-    """Final models in the order of validation, with the baselines among them where their validation puts them.
-
-    Without a sealed test, the best configurations by validation stand in for the final models.
-    """
-    test = history.test or {}
-    shipped = test.get("shipped") or {}
-    rows = []
-    for rank, final in enumerate(test.get("finals") or [], start=1):
-        trial = history.trials.get(final["trial_id"])
-        accuracy = final["test_accuracy"]
-        rows.append(
-            Row(
-                final["trial_id"],
-                rank,
-                _params(trial),
-                final.get("val_accuracy"),
-                accuracy["mean"],
-                _interval(accuracy),
-                accuracy.get("values") or [],
-                shipped.get("kind") == "trained" and shipped.get("trial_id") == final["trial_id"],
-            )
-        )
-    if not rows:
-        top_k = (history.search.get("settings") or {}).get("top_k") or 5
-        rows = [Row(t.trial_id, i, _params(t), t.value) for i, t in enumerate(history.ranked()[:top_k], start=1)]
-    for key, name in BASELINE_NAMES.items():
-        baseline = history.baselines.get(key) or {}
-        if baseline.get("val") is None and baseline.get("test") is None:
-            continue
-        ships = shipped.get("kind") == "training_free" and shipped.get("baseline") == key
-        normalize = [(path, number(value)) for path, value in (baseline.get("normalize") or {}).items()]
-        row = Row(name, None, normalize, baseline.get("val"), baseline.get("test"), ships=ships)
-        place = next((i for i, other in enumerate(rows) if (other.val or 0.0) < (row.val or 0.0)), len(rows))
-        rows.insert(place, row)
-    return rows
-
-
-def _params(trial: TrialRecord | None) -> list[tuple[str, str]]:
-    return [(path, number(value)) for path, value in sorted(trial.params.items())] if trial else []
-
-
-def _trial_rows(history: History) -> list[dict[str, Any]]:
-    """All trials: those with a value by value, then the others in the order they started."""
-    trials = sorted(history.trials.values(), key=lambda t: (-(t.value if t.value is not None else -1.0), t.started))
-    return [
-        {
-            "trial_id": t.trial_id,
-            "state": t.state,
-            "value": t.value,
-            "best_epoch": t.best_epoch,
-            "num_epochs": t.epochs[-1]["epoch"] if t.epochs else 0,
-            "seconds": end_of(t) - t.started,
-            "params": _params(t),
-            "error": t.error,
-        }
-        for t in trials
-    ]
 
 
 def _hardest(history: History) -> list[tuple[str, float]]:

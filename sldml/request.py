@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sldml.compared_spaces import Comparison
 from sldml.config import SyntheticData
 from sldml.errors import InputError
 from sldml.journal import History, read_history
@@ -43,11 +44,18 @@ class Request:
     """What was set over the space's file, kept for `--resume`."""
     summary: Path | None = None
     """Where the outcome is written as JSON."""
+    comparison: Comparison | None = None
+    """What is compared in the space, instead of searching it for one model."""
 
     @property
     def folder(self) -> Path:
         """The search's own folder."""
         return self.storage / self.name
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials in all: as many as the space says, for each choice of a comparison."""
+        return self.space.search.trials * (1 if self.comparison is None else len(self.comparison.choices))
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,10 @@ class EarlierSettings:
     space_text: str
     overrides: list[str]
     num_trials: int
+    """For each choice of a comparison."""
     data: Path | None
+    compare: dict[str, Any] | None
+    """What is compared (`Comparison.to_record`)."""
 
 
 def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[dict[str, Any]]:
@@ -96,7 +107,7 @@ def earlier_settings(folder: Path) -> EarlierSettings:
     """
     history = _history_of(folder)
     if not history.attempts:
-        raise InputError(f"search {folder.name} ended before it began: start it anew under another --name")
+        raise InputError(_stopped_too_early(folder))
     last, space = history.attempts[-1], history.search["space"]
     data = history.search["data"]
     return EarlierSettings(
@@ -105,16 +116,37 @@ def earlier_settings(folder: Path) -> EarlierSettings:
         list(last["overrides"]),
         last["settings"]["trials"],
         None if data is None else Path(data),
+        history.search.get("compare"),
     )
 
 
 def _history_of(folder: Path) -> History:
     path = folder / "journal.jsonl"
     if not path.is_file():
+        if folder_lock_path(folder).exists():
+            raise InputError(_stopped_too_early(folder))
         names = sorted(p.parent.name for p in folder.parent.glob("*/journal.jsonl"))
         known = f"there are {', '.join(names)}" if names else "there is none yet"
         raise InputError(f"no search {folder.name} in {folder.parent}: {known}")
     return read_history(path)
+
+
+def was_begun(folder: Path) -> bool:
+    """Whether a search in this folder has come as far as its first attempt; what is before that is lost with it."""
+    path = folder / "journal.jsonl"
+    return path.exists() and bool(read_history(path).attempts)
+
+
+def folder_lock_path(folder: Path) -> Path:
+    """The file that the driver of a search locks. It stays when the driver has ended, or was killed."""
+    return folder.parent / f".{folder.name}.lock"
+
+
+def _stopped_too_early(folder: Path) -> str:
+    return (
+        f"no search {folder.name} in {folder.parent} has begun: it was stopped while its recordings were prepared, or "
+        "its folder was removed; give the command that started it again"
+    )
 
 
 def check_request(request: Request) -> str:
@@ -123,7 +155,7 @@ def check_request(request: Request) -> str:
     Raises:
         InputError: there are no raw files, or there is a search of this name already.
     """
-    if not request.resume and (request.folder / "journal.jsonl").exists():
+    if not request.resume and was_begun(request.folder):
         raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
     config = request.space.default_config().data
     if isinstance(config, SyntheticData):

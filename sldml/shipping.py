@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sldml.baselines import UNTRAINED_SEEDS, initialised
+from sldml.baselines import described, training_free
 from sldml.batches import Signals
 from sldml.choice import choose
-from sldml.config import EncoderConfig, EvaluationConfig, NormalizeConfig, RepresentationConfig, TrialConfig
-from sldml.embedding import input_shape
-from sldml.final import describe_predictions, predict, trained_matching
+from sldml.config import EncoderConfig, EvaluationConfig, TrialConfig
+from sldml.final import describe_predictions, matching_scale, predict, trained_matching
 from sldml.journal import History
 from sldml.matching import Matching
 from sldml.oneshot import exemplar_draws
@@ -32,7 +31,6 @@ def ship(
     layout: Layout,
     load_final: Callable[[str, int], Weights],
     load_trial: Callable[[str], Weights],
-    representation: RepresentationConfig,
     search_name: str,
 ) -> dict[str, Any]:
     """Save the model that the search stands for, and describe how it does on the sealed test.
@@ -49,7 +47,6 @@ def ship(
         layout: What its rows mean.
         load_final: From trial and seed to the weights of a final training.
         load_trial: From a trial to its own weights, which have not seen the validation classes.
-        representation: What an untrained encoder sees.
         search_name: Where the model comes from.
 
     Returns:
@@ -65,19 +62,19 @@ def ship(
     validation_layout = layout.part(split.development.validation.rows)
     if choice.trial_id is not None:
         seed = winner["seeds"][0]
-        matching = trained_matching(config, load_final(winner["trial_id"], seed), test_layout)
-        calibrated = trained_matching(config, load_trial(winner["trial_id"]), validation_layout)
+        development = split.development
+        scale = matching_scale(config, development.merged(), signals, layout)
+        matching = trained_matching(config, load_final(winner["trial_id"], seed), test_layout, scale)
+        scale = matching_scale(config, development.train, signals, layout)
+        calibrated = trained_matching(config, load_trial(winner["trial_id"]), validation_layout, scale)
         shipped = {"kind": "trained", "trial_id": winner["trial_id"], "seed": seed, "reason": choice.reason}
         encoder: EncoderConfig | None = config.encoder
     else:
-        free = choice.candidate
-        encoder = None if free["encoder"] is None else EncoderConfig.model_validate(free["encoder"])
-        matching, calibrated = (
-            _training_free(choice.baseline, free, encoder, representation, side)
-            for side in (test_layout, validation_layout)
-        )
+        free = described(choice.candidate)
+        encoder = free[1]
+        matching, calibrated = (training_free(choice.baseline, free, x) for x in (test_layout, validation_layout))
         shipped = {"kind": "training_free", "baseline": choice.baseline, "reason": choice.reason}
-        shipped |= {"normalize": free["normalize"], "encoder": free["encoder"]}
+        shipped |= {key: choice.candidate.get(key) for key in ("normalize", "encoder", "representation")}
 
     threshold = _threshold(calibrated, split, signals, config.evaluation)
     model = Recognizer(matching, encoder=encoder, threshold=threshold, origin={**origin, **shipped})
@@ -90,20 +87,6 @@ def ship(
         "per_class": found["per_class"],
         "folds": choice.folds,
     }
-
-
-def _training_free(
-    name: str,
-    result: Mapping[str, Any],
-    encoder: EncoderConfig | None,
-    representation: RepresentationConfig,
-    layout: Layout,
-) -> Matching:
-    normalization = NormalizeConfig.model_validate(result["normalize"])
-    if encoder is not None:
-        network = initialised(encoder, input_shape(encoder, representation, layout), UNTRAINED_SEEDS[0])
-        return Matching("encoder", layout, normalization, representation, network)
-    return Matching("dtw_1nn" if name == "dtw_1nn" else "raw_1nn", layout, normalization)
 
 
 def _threshold(matching: Matching, split: Split, signals: Signals, evaluation: EvaluationConfig) -> float:

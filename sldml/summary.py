@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sldml.baselines import BASELINES
+from sldml.comparison import comparison_of, text_lines
 from sldml.errors import InputError
-from sldml.journal import History, TrialRecord
+from sldml.journal import ENDED, History
+from sldml.noise import against_best, noise_in_words, trial_score, within_noise
 
 
 @dataclass
@@ -52,6 +54,9 @@ def summarize(
 ) -> dict[str, Any]:
     """The summary of a search. Accuracies are fractions; what there is not (yet) is null.
 
+    `within_noise` are the trials that validation cannot tell from the best one (`sldml.noise`; null where nothing is
+    known of the noise), and `noise` says it in words.
+
     Args:
         history: What the journal says.
         state: `completed`, `interrupted` or `failed`.
@@ -61,6 +66,8 @@ def summarize(
     """
     counts, ranked = history.counts(), history.ranked()
     test = history.test or {}
+    others = against_best(history)
+    alike = within_noise(others) if others else []
     return {
         "name": history.search.get("name"),
         "space": (history.search.get("space") or {}).get("name"),
@@ -76,14 +83,17 @@ def summarize(
         else {
             "trial_id": ranked[0].trial_id,
             "val_accuracy": ranked[0].value,
-            **_spread(ranked[0]),
+            **_spread(history),
             "config": ranked[0].config,
         },
+        "within_noise": alike,
+        "noise": noise_in_words(ranked[0], len(others), alike) if ranked else None,
         "baselines": {name: _baseline(history, name) for name in BASELINES},
         "final": [
             {key: final[key] for key in ("trial_id", "config", "test_accuracy", "val_accuracy", "num_epochs", "seeds")}
             for final in test.get("finals", [])
         ],
+        "comparison": comparison_of(history),
         "folds": test.get("folds"),
         "shipped": test.get("shipped"),
         "timing": timing.to_json(history),
@@ -119,6 +129,31 @@ def require_writable(path: Path) -> None:
 
 def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
     """The last lines that a person sees: what came out, and what to do next."""
+    comparison = summary["comparison"]
+    lines = _result_lines(summary) if comparison is None else text_lines(comparison)
+    if summary["state"] == "failed":
+        lines.append(f"failed: {summary['error']}")
+    missing = (summary["trials"]["requested"] or 0) - sum(summary["trials"][state] for state in ENDED)
+    if summary["trials"]["unfinished"] or summary["state"] == "interrupted" or (comparison and missing > 0):
+        lines.append(f"to go on: {resume}")
+    elif comparison is not None:
+        lines.append(
+            "a comparison ships no model; to search on from the best of it: python launch/tune.py "
+            f"--space {summary['space']} --warm-start {summary['name']} (for one choice alone: --set "
+            f"{comparison['axis']}.name=…)"
+        )
+    uri = summary["mlflow"]["tracking_uri"]
+    lines.append(f"compare: mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"compare: {uri}")
+    if comparison is not None:
+        lines.append(f"table:   {Path(summary['report']).with_name('comparison.md')}")
+    if summary["model"]:
+        lines.append(f"model:   {summary['model']}")
+    lines.append(f"report:  {summary['report']}")
+    return lines
+
+
+def _result_lines(summary: Mapping[str, Any]) -> list[str]:
+    """What a search found, and what ships."""
     lines = []
     for final in summary["final"]:
         accuracy = final["test_accuracy"]
@@ -130,6 +165,8 @@ def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
     for name, baseline in summary["baselines"].items():
         if baseline["test"] is not None:
             lines.append(f"baseline {name}: sealed test {baseline['test']:.3f}, validation {baseline['val']:.3f}")
+    if summary["noise"]:
+        lines.append(f"noise: {summary['noise']}")
     lines += [f"class folds {_fold_line(row)}" for row in (summary["folds"] or {}).get("rows", [])]
     shipped = summary["shipped"]
     if shipped:
@@ -137,15 +174,6 @@ def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
             lines.append(f"no trained model earned its place: what ships, {shipped['baseline']}, needs no training")
         what = shipped.get("trial_id") or shipped["baseline"]
         lines.append(f"ships: {what}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
-    if summary["state"] == "failed":
-        lines.append(f"failed: {summary['error']}")
-    if summary["trials"]["unfinished"] or summary["state"] == "interrupted":
-        lines.append(f"to go on: {resume}")
-    uri = summary["mlflow"]["tracking_uri"]
-    lines.append(f"compare: mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"compare: {uri}")
-    if summary["model"]:
-        lines.append(f"model:   {summary['model']}")
-    lines.append(f"report:  {summary['report']}")
     return lines
 
 
@@ -160,11 +188,12 @@ def _fold_line(row: Mapping[str, Any]) -> str:
     return line
 
 
-def _spread(record: TrialRecord) -> dict[str, float | None]:
-    """How far a trial's validation at its best epoch is spread: over the exemplar draws, and over its class folds
-    (null where it had one set of validation classes)."""
-    best = next((epoch for epoch in record.epochs if epoch["epoch"] == record.best_epoch), {})
-    return {f"val_accuracy_{name}": best.get(f"val/accuracy_{name}") for name in ("std", "fold_std")}
+def _spread(history: History) -> dict[str, float | None]:
+    """How far the best trial's validation at its best epoch is spread: over the exemplar draws (null where there are
+    none), and over its class folds (null where it had one set of validation classes)."""
+    score = trial_score(history.ranked()[0])
+    assert score is not None
+    return {"val_accuracy_std": score.draw_std, "val_accuracy_fold_std": score.fold_std}
 
 
 def _baseline(history: History, name: str) -> dict[str, Any]:
@@ -175,4 +204,5 @@ def _baseline(history: History, name: str) -> dict[str, Any]:
 def _requested(history: History) -> int | None:
     settings = history.attempts[-1].get("settings") if history.attempts else None
     requested = (settings or history.search.get("settings") or {}).get("trials")
-    return None if requested is None else int(requested)
+    num_choices = len((history.search.get("compare") or {}).get("choices", [None]))
+    return None if requested is None else int(requested) * num_choices

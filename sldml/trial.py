@@ -7,20 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
 from sldml.config import TrialConfig
-from sldml.embedding import embed
 from sldml.encoders import Encoder
 from sldml.folds import fold_developments
 from sldml.journal import OBJECTIVE
-from sldml.oneshot import exemplar_draws, map_at_r, score_embeddings
 from sldml.protocols import Development, Subset
 from sldml.signals import Layout
 from sldml.training import DivergedError, EpochStats, Training
+from sldml.validation import Validator
 
 WORST = 0.0
 """What a diverged trial reports: finite, and no better than anything."""
@@ -62,8 +59,7 @@ def run_trial(
         history = saved["history"]
         for past in history[epochs_reported:]:
             report(past)
-    seed, num_draws = config.evaluation.seed, config.evaluation.num_draws
-    draws = [exemplar_draws(fold.validation.labels, num_draws, seed) for fold in folds]
+    validators = [Validator(config, fold, signals, layout) for fold in folds]
 
     for epoch in range(len(history) + 1, config.train.max_epochs + 1):
         try:
@@ -74,10 +70,7 @@ def run_trial(
             return
 
         started = time.perf_counter()
-        scores = [
-            validate(config, training.encoder, signals, fold, layout, fold_draws)
-            for training, fold, fold_draws in zip(trainings, folds, draws, strict=True)
-        ]
+        scores = [validate(training.encoder) for validate, training in zip(validators, trainings, strict=True)]
         accuracy = float(np.mean([score["val/accuracy"] for score in scores]))
         best = max([accuracy, *(past[OBJECTIVE] for past in history)])
         evaluation_s = time.perf_counter() - started
@@ -87,7 +80,6 @@ def run_trial(
             "epoch": epoch,
             "state": "completed" if last else "running",
             OBJECTIVE: best,
-            **{name: float(np.mean([score[name] for score in scores])) for name in scores[0]},
             **over_folds(scores),
             **describe(stats, evaluation_s),
         }
@@ -101,37 +93,21 @@ def run_trial(
         report(metrics)
 
 
-def validate(
-    config: TrialConfig,
-    encoder: Encoder,
-    signals: Signals,
-    development: Development,
-    layout: Layout,
-    draws: NDArray[np.int64],
-) -> dict[str, float]:
-    """Accuracy on the validation classes, its spread over the exemplar draws, and retrieval."""
-    validation = development.validation
-    embeddings = embed(encoder, signals, validation, config.normalize, config.representation, layout)
-    accuracy, spread = score(embeddings, validation, development.measure, draws)
-    retrieval = map_at_r(embeddings, validation.labels)
-    return {"val/accuracy": accuracy, "val/accuracy_std": spread, "val/map_at_r": retrieval}
+def over_folds(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What an epoch reports of its scores: of a single one everything.
 
-
-def over_folds(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The accuracy of each fold, and how far they lie apart (sample standard deviation); nothing for one fold."""
+    Of one a fold it is the means, the accuracy of each fold, and how far these lie apart (sample standard deviation).
+    The folds then tell a difference from noise (`sldml.noise`), and nothing is told by class.
+    """
     if len(scores) == 1:
-        return {}
+        return dict(scores[0])
+    means = {
+        name: float(np.mean([score[name] for score in scores]))
+        for name in ("val/accuracy", "val/accuracy_std", "val/map_at_r")
+    }
     accuracies = [score["val/accuracy"] for score in scores]
     each = {f"val/accuracy_fold_{fold}": accuracy for fold, accuracy in enumerate(accuracies, start=1)}
-    return {**each, "val/accuracy_fold_std": float(np.std(accuracies, ddof=1))}
-
-
-def score(embeddings: Tensor, validation: Subset, measure: str, draws: NDArray[np.int64]) -> tuple[float, float]:
-    """The objective and its spread over the exemplar draws (0 where there are none)."""
-    if measure == "map_at_r":
-        return map_at_r(embeddings, validation.labels), 0.0
-    result = score_embeddings(embeddings, validation.labels, draws)
-    return result.mean, result.std
+    return {**means, **each, "val/accuracy_fold_std": float(np.std(accuracies, ddof=1))}
 
 
 def describe(stats: Sequence[EpochStats], evaluation_s: float) -> dict[str, float]:
@@ -185,7 +161,6 @@ def run_fold(
     Only the last report has `val/accuracy`: with one measurement there is nothing to choose. The last checkpoint
     keeps the reports alone, for the model has done its work.
     """
-    draws = exemplar_draws(fold.validation.labels, config.evaluation.num_draws, config.evaluation.seed)
     _run_fixed(
         config,
         num_epochs,
@@ -194,7 +169,7 @@ def run_fold(
         layout,
         report=report,
         checkpoint=checkpoint,
-        measure=lambda encoder: validate(config, encoder, signals, fold, layout, draws),
+        measure=Validator(config, fold, signals, layout),
     )
 
 
@@ -207,7 +182,7 @@ def _run_fixed(
     *,
     report: Report,
     checkpoint: CheckpointFile,
-    measure: Callable[[Encoder], dict[str, float]] | None = None,
+    measure: Callable[[Encoder], dict[str, Any]] | None = None,
 ) -> None:
     """Train for `num_epochs` epochs; `measure` what came out, if asked to."""
     training = Training(config, train, signals, layout)

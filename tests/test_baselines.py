@@ -8,7 +8,7 @@ from small import trial_config
 
 from sldml.baselines import BASELINES, UNTRAINED_SEEDS, BaselineScorer, initialised
 from sldml.batches import Signals
-from sldml.config import EncoderConfig, EvaluationConfig, NormalizeConfig
+from sldml.config import EncoderConfig, EvaluationConfig, MatcherConfig, NormalizeConfig
 from sldml.folds import scored_folds
 from sldml.images import image_shape
 from sldml.matching import Matching
@@ -36,7 +36,7 @@ def scorer(made_set: PreparedSet, made_signals: Signals) -> BaselineScorer:
         made_set.layout,
         normalizations=NORMALIZATIONS,
         encoders=ENCODERS,
-        representation=CONFIG.representation,
+        representations=[CONFIG.representation],
     )
 
 
@@ -45,15 +45,15 @@ def validated(scorer: BaselineScorer, made_split: Split) -> dict[str, Any]:
     return scorer.validate(made_split.development, EVALUATION)
 
 
-def choice(result: dict[str, Any]) -> tuple[Any, Any]:
-    return result["normalize"], result["encoder"]
+def choice(result: dict[str, Any]) -> tuple[Any, ...]:
+    return result["normalize"], result["encoder"], result["representation"]
 
 
 def test_every_declared_candidate_is_scored_and_the_best_by_validation_stands(validated: dict[str, Any]) -> None:
     assert tuple(validated) == BASELINES
     for name, result in validated.items():
         candidates = result["candidates"]
-        assert len(candidates) == (6 if name == "untrained" else 3)
+        assert len(candidates) == (6 if name.startswith("untrained") else 3)
         best = max(candidates, key=lambda c: c["val"])
         assert result["val"] == best["val"]
         assert choice(result) == choice(best)
@@ -76,10 +76,20 @@ def test_validation_is_the_accuracy_over_the_draws_that_trials_have(
         way = Matching(kind, made_set.layout, normalization)  # type: ignore[arg-type]
         expected = score_distances(way.between(made_signals, subset, subset), subset.labels, draws)
         assert (candidate["val"], candidate["val_std"]) == pytest.approx((expected.mean, expected.std))
+        assert candidate["val_right_per_class"] == pytest.approx(expected.right.tolist(), abs=1e-4)
+        assert candidate["val_queries_per_class"] == expected.queries.tolist()
 
 
+@pytest.mark.parametrize(
+    ("kind", "matcher"), [("untrained", MatcherConfig()), ("untrained_dtw", MatcherConfig(name="alignment"))]
+)
 def test_the_untrained_encoder_is_scored_over_its_initialisations(
-    validated: dict[str, Any], made_set: PreparedSet, made_split: Split, made_signals: Signals
+    kind: str,
+    matcher: MatcherConfig,
+    validated: dict[str, Any],
+    made_set: PreparedSet,
+    made_split: Split,
+    made_signals: Signals,
 ) -> None:
     subset = made_split.development.validation
     draws = exemplar_draws(subset.labels, 20, seed=1)
@@ -87,9 +97,9 @@ def test_the_untrained_encoder_is_scored_over_its_initialisations(
     means = []
     for seed in UNTRAINED_SEEDS:
         network = initialised(ENCODERS[1], shape, seed)
-        way = Matching("encoder", made_set.layout, NORMALIZATIONS[0], CONFIG.representation, network)
+        way = Matching("encoder", made_set.layout, NORMALIZATIONS[0], CONFIG.representation, network, matcher)
         means.append(score_distances(way.between(made_signals, subset, subset), subset.labels, draws).mean)
-    assert validated["untrained"]["candidates"][1]["val"] == pytest.approx(np.mean(means))
+    assert validated[kind]["candidates"][1]["val"] == pytest.approx(np.mean(means))
 
 
 def test_where_subjects_are_held_out_retrieval_is_scored(
@@ -101,7 +111,7 @@ def test_where_subjects_are_held_out_retrieval_is_scored(
     expected = map_at_r_distances(way.between(made_signals, subset, subset), subset.labels)
     found = scorer.validate(development, EVALUATION)["raw_1nn"]["candidates"][0]
     assert found["val"] == pytest.approx(expected)
-    assert found["val_std"] == 0.0
+    assert (found["val_std"], found["val_right_per_class"], found["val_queries_per_class"]) == (0.0, [], [])
 
 
 def test_over_folds_every_candidate_has_one_accuracy_a_fold(
@@ -109,7 +119,8 @@ def test_over_folds_every_candidate_has_one_accuracy_a_fold(
 ) -> None:
     folds = scored_folds(made_split.development, 4)
     candidates = scorer.validate_folds(folds, EVALUATION)
-    assert [c["baseline"] for c in candidates] == ["raw_1nn"] * 3 + ["dtw_1nn"] * 3 + ["untrained"] * 6
+    counts = {"raw_1nn": 3, "dtw_1nn": 3, "untrained": 6, "untrained_dtw": 6}
+    assert [c["baseline"] for c in candidates] == [name for name, count in counts.items() for _ in range(count)]
     for normalization, candidate in zip(NORMALIZATIONS, candidates[3:6], strict=True):
         assert candidate["normalize"] == normalization.model_dump()
         expected = []

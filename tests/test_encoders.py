@@ -77,9 +77,9 @@ def assert_embeds_and_trains(variant: str, size: tuple[int, int]) -> None:
     assert sum(moved) > 0.8 * len(moved)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_encoder_embeds_images_and_trains(variant: str) -> None:
-    assert_embeds_and_trains(variant, (32, 32))
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant not in TORCHVISION])
+def test_variants_embed_images_and_train(variant: str) -> None:
+    assert_embeds_and_trains(variant, (32, 32))  # torchvision's by their defaults: tests/test_every_name.py
 
 
 @pytest.mark.parametrize("variant", FAMILIES)

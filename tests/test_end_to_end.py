@@ -35,7 +35,7 @@ def test_the_summary_tells_what_happened(finished):
     assert summary["state"] == "completed"
     trials = summary["trials"]
     assert trials["requested"] == 4 == trials["completed"] + trials["pruned"] + trials["diverged"] + trials["failed"]
-    assert set(summary["baselines"]) == {"raw_1nn", "dtw_1nn", "untrained"}
+    assert set(summary["baselines"]) == {"raw_1nn", "dtw_1nn", "untrained", "untrained_dtw"}
     for baseline in summary["baselines"].values():
         assert 0 < baseline["val"] < 1
         assert 0 < baseline["test"] < 1
@@ -141,7 +141,12 @@ def test_mlflow_has_the_search_its_trials_baselines_and_finals(finished):
     parent = next(run for run in runs if run.info.run_id == summary["mlflow"]["run_id"])
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(children) == len(runs) - 1
-    assert Counter(run.data.tags["stage"] for run in children) == {"search": 4, "baseline": 3, "final": 4}
+    tried = [c for b in summary["baselines"].values() for c in b["candidates"]]
+    assert len(tried) > 4
+    assert Counter(run.data.tags["stage"] for run in children) == {"search": 4, "baseline": len(tried), "final": 4}
+    standing = {r.data.tags["baseline"]: r for r in children if r.data.tags.get("stands") == "true"}
+    for name, baseline in summary["baselines"].items():
+        assert standing[name].data.metrics["test/accuracy"] == pytest.approx(baseline["test"])
     assert all(run.info.status == "FINISHED" for run in runs)
 
     history = read_history(folder / "small" / "journal.jsonl")

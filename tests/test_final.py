@@ -28,7 +28,7 @@ from sldml.images import image_shape
 from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
 from sldml.matching import Matching
 from sldml.prepared import PreparedSet
-from sldml.protocols import Sealed, Split, make_split
+from sldml.protocols import Sealed, Split, Subset, make_split
 from sldml.trial import run_fold
 
 CONFIG = trial_config()
@@ -151,12 +151,17 @@ def search() -> History:
     return finished(history_of(*trials), {"t1": [1], "t5": [1, 2, 3], "t3": [1, 2], "t4": [1]})
 
 
+def sides_of(split: Split) -> tuple[Sealed, Subset]:
+    """What the models are tested on, and what they were trained on."""
+    return split.sealed, split.development.merged()
+
+
 def test_every_final_model_is_scored_in_the_order_of_validation(
     weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
 ) -> None:
     history, sealed = search(), made_split.sealed
     history.finals["t3", 3] = FinalRecord("t3", 3, 0.0, history.trials["t3"].config, state="diverged")
-    results = sealed_test(history, sealed, made_signals, made_set.layout, weights)
+    results = sealed_test(history, sealed, sides_of(made_split)[1], made_signals, made_set.layout, weights)
     assert (results["num_queries"], results["num_classes"], results["num_exemplars"]) == (80, 20, 20)
     assert [(f["trial_id"], f["seeds"]) for f in results["finals"]] == [
         ("t5", [1, 2, 3]), ("t4", [1]), ("t3", [1, 2]), ("t1", [1]),
@@ -186,10 +191,10 @@ def test_seeds_stand_in_order_however_they_began(
 ) -> None:
     """Two begin at once: which comes first in the journal is chance, and the first one ships."""
     history = finished(history_of(trial("t5", [0.5])), {"t5": [2, 1, 3]})
-    (found,) = sealed_test(history, made_split.sealed, made_signals, made_set.layout, weights)["finals"]
+    (found,) = sealed_test(history, *sides_of(made_split), made_signals, made_set.layout, weights)["finals"]
     assert found["seeds"] == [1, 2, 3]
     ordered = finished(history_of(trial("t5", [0.5])), {"t5": [1, 2, 3]})
-    (expected,) = sealed_test(ordered, made_split.sealed, made_signals, made_set.layout, weights)["finals"]
+    (expected,) = sealed_test(ordered, *sides_of(made_split), made_signals, made_set.layout, weights)["finals"]
     assert found["test_accuracy"] == expected["test_accuracy"]
 
 
@@ -201,7 +206,7 @@ def test_shuffled_test_labels_do_not_change_the_order(
     for seed in range(6):
         labels = np.random.default_rng(seed).permutation(queries.labels)
         sealed = Sealed(made_split.sealed.exemplars, dataclasses.replace(queries, labels=labels))
-        finals = sealed_test(history, sealed, made_signals, made_set.layout, weights)["finals"]
+        finals = sealed_test(history, sealed, sides_of(made_split)[1], made_signals, made_set.layout, weights)["finals"]
         orders.add(tuple((f["trial_id"], tuple(f["seeds"])) for f in finals))
         by_test = sorted(finals, key=lambda f: -f["test_accuracy"]["mean"])
         orders_by_test.add(tuple(f["trial_id"] for f in by_test))
@@ -213,7 +218,14 @@ def test_without_a_finished_final_training_there_is_no_test(
     weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
 ) -> None:
     with pytest.raises(NothingToTrainError, match="no final training completed"):
-        sealed_test(history_of(trial("t1", [0.5])), made_split.sealed, made_signals, made_set.layout, weights)
+        sealed_test(
+            history_of(trial("t1", [0.5])),
+            made_split.sealed,
+            made_split.development.merged(),
+            made_signals,
+            made_set.layout,
+            weights,
+        )
 
 
 def test_predict_names_the_class_of_the_nearest_exemplar(

@@ -140,9 +140,9 @@ def test_training_free_matching_takes_each_sides_rows(
     split = split_of(catalog, train_on)
     matching = Matching(kind, FUSED, CONFIG.normalize)
     validation = split.development.validation.sample(6)
-    assert matching.features(signals_without(frames, unseen), validation).isfinite().all()
-    assert not matching.features(signals_without(frames, seen), validation).isfinite().any()
-    exemplars = matching.features(signals_without(frames, seen), split.sealed.exemplars)
+    assert matching.features(signals_without(frames, unseen), validation)[0].isfinite().all()
+    assert not matching.features(signals_without(frames, seen), validation)[0].isfinite().any()
+    (exemplars,) = matching.features(signals_without(frames, seen), split.sealed.exemplars)
     assert exemplars.shape == (16, 32, 3 * FUSED.part(unseen).num_rows)
     # Each class has its own movement: nearest exemplars are right.
     predicted = predict(matching, split.sealed, signals_without(frames, seen))
@@ -158,7 +158,7 @@ def test_baselines_validate_on_one_sensor_and_test_on_the_other(catalog: pd.Data
             FUSED,
             normalizations=[CONFIG.normalize],
             encoders=[CONFIG.encoder],
-            representation=CONFIG.representation,
+            representations=[CONFIG.representation],
         )
 
     results = scorer("bodies").validate(split.development, EvaluationConfig(num_draws=5))
@@ -208,7 +208,9 @@ def test_a_trained_model_ships_with_the_tests_layout(
 
 def shipped_by(folder: Path, split: Split, signals: Signals, free: str) -> dict[str, Any]:
     encoder = CONFIG.encoder.model_dump(exclude_none=True) if free == "untrained" else None
-    baseline = {"val": 0.5, "normalize": CONFIG.normalize.model_dump(), "encoder": encoder}
+    representation = None if encoder is None else CONFIG.representation.model_dump(exclude_none=True)
+    own = {"encoder": encoder, "representation": representation}
+    baseline = {"val": 0.5, "normalize": CONFIG.normalize.model_dump(), **own}
     weights: Mapping[str, Any] = Training(CONFIG, split.development.train, signals, FUSED).encoder.state_dict()
     candidate = {"baseline": free, "accuracies": [0.5, 0.5], **baseline}
     final = {"config": CONFIG.to_dict(), "trial_id": "t1", "seeds": [1], "val_accuracy": 0.9, "num_epochs": 1}
@@ -221,7 +223,6 @@ def shipped_by(folder: Path, split: Split, signals: Signals, free: str) -> dict[
         layout=FUSED,
         load_final=lambda trial_id, seed: weights,
         load_trial=lambda trial_id: weights,
-        representation=CONFIG.representation,
         search_name="made",
     )
 

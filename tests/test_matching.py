@@ -7,17 +7,17 @@ import torch
 from small import signals_of, subset_of, trial_config
 from torch import Tensor
 
-from sldml import matching
 from sldml.batches import Signals
-from sldml.config import NormalizeConfig, UtdMhadData, UtdMhadOneShot
+from sldml.config import Alignment, MatcherConfig, NormalizeConfig, UtdMhadData, UtdMhadOneShot
 from sldml.encoders import build_encoder
 from sldml.final import predict
 from sldml.images import image_shape
-from sldml.matching import STEPS, Matching, dtw_distances, raw_distances
+from sldml.matching import STEPS, Matching, signal_scale
 from sldml.normalize import normalize
 from sldml.prepared import PreparedSet, prepare
 from sldml.protocols import Split, make_split
 from sldml.signals import KINECT_V2, Layout
+from sldml.warping import dtw_distances, raw_distances
 
 LAYOUT = Layout(KINECT_V2, 1)
 
@@ -68,14 +68,10 @@ def test_dtw_looks_past_a_change_of_speed_and_raw_does_not() -> None:
     assert dtw_distances(slow_start, even) < 0.1 * raw_distances(slow_start, even).square()
 
 
-def test_dtw_of_many_pairs_comes_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = recordings(5, 6, seed=1), recordings(4, 6, seed=2)
-    whole = dtw_distances(first, second)
-    monkeypatch.setattr(matching, "_PAIRS_AT_ONCE", 3)
-    assert torch.equal(dtw_distances(first, second), whole)
-    monkeypatch.setattr(matching, "_NUMBERS_AT_ONCE", first[0].numel() - 1)  # not even one pair, yet one is matched
-    assert torch.equal(dtw_distances(first, second), whole)
-    assert whole[3, 1].item() == pytest.approx(naive_dtw(first[3], second[1], 8), rel=1e-5)
+def test_dtw_within_one_set_is_dtw_of_two() -> None:
+    some = recordings(5, 6)
+    assert torch.allclose(dtw_distances(some, some), dtw_distances(some, some.clone()), atol=1e-5)
+    assert torch.equal(dtw_distances(some, some), dtw_distances(some, some).T)
 
 
 def test_dtw_of_a_recording_and_itself_is_nothing() -> None:
@@ -105,7 +101,7 @@ def test_signal_features_are_normalised_resampled_signals(walkers: tuple[Signals
     signals, values = walkers
     subset = subset_of([0, 1, 2], [5, 40, 32])
     config = NormalizeConfig(center="first_frame")
-    features = Matching("raw_1nn", LAYOUT, config).features(signals, subset)
+    (features,) = Matching("raw_1nn", LAYOUT, config).features(signals, subset)
     assert features.shape == (3, STEPS, LAYOUT.num_rows * 3)
     own = normalize(torch.from_numpy(values[2])[None], config, LAYOUT).flatten(2)  # has 32 frames already
     assert torch.allclose(features[2:], own, atol=1e-5)
@@ -126,10 +122,49 @@ def test_between_is_the_distance_of_each_recording_to_each(
     assert torch.allclose(whole, whole.T, atol=1e-4)
     assert torch.allclose(part, whole[[2, 0]][:, [1]], rtol=1e-4, atol=1e-5)
     if encoder is not None:
-        embeddings = way.features(signals, subset)
+        (embeddings,) = way.features(signals, subset)
         assert torch.allclose(embeddings.norm(dim=1), torch.ones(3))
         cosine = torch.nn.functional.cosine_similarity(embeddings[0], embeddings[1], dim=0)
         assert whole[0, 1].item() == pytest.approx(1 - cosine.item(), abs=1e-6)
+
+
+def test_an_alignment_is_the_mean_cosine_distance_along_the_best_path(
+    walkers: tuple[Signals, list[np.ndarray]],
+) -> None:
+    signals, _ = walkers
+    config = trial_config(representation={"steps": 16})
+    encoder = build_encoder(config.encoder, image_shape(config.representation, LAYOUT))
+    options = Alignment(steps=4, band=1, row_groups=2)
+    matcher = MatcherConfig(name="alignment", alignment=options)
+    way = Matching("encoder", LAYOUT, config.normalize, config.representation, encoder, matcher)
+    subset = subset_of([0, 1, 2], [5, 40, 32])
+    (frames,) = way.features(signals, subset)
+    assert frames.shape[1] == 4
+    assert torch.allclose(frames.norm(dim=2), torch.ones(3, 4))
+    found = way.between(signals, subset, subset)
+    for a in range(3):
+        for b in range(3):
+            # The textbook's squared Euclidean distance of unit vectors is twice 1 less their cosine.
+            expected = naive_dtw(frames[a], frames[b], 1) / 2 / 4
+            assert found[a, b].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_signals_distance_is_added_in_its_own_unit(walkers: tuple[Signals, list[np.ndarray]]) -> None:
+    signals, _ = walkers
+    config = trial_config()
+    encoder = build_encoder(config.encoder, image_shape(config.representation, LAYOUT))
+    subset = subset_of([0, 1, 2], [5, 40, 32])
+    parts = LAYOUT, config.normalize, config.representation, encoder
+    embedded = Matching("encoder", *parts).between(signals, subset, subset)
+    warped = Matching("dtw_1nn", LAYOUT, config.normalize).between(signals, subset, subset)
+    scale = signal_scale(signals, subset, config.normalize, LAYOUT)
+    pairs = sorted([warped[0, 1].item(), warped[0, 2].item(), warped[1, 2].item()])
+    assert scale == pytest.approx(pairs[1], rel=1e-5)
+    both = Matching("encoder", *parts, MatcherConfig(raw_weight=0.25), scale)
+    expected = embedded + 0.25 * warped / pairs[1]
+    assert torch.allclose(both.between(signals, subset, subset), expected, atol=1e-5)
+    some, other = subset.take(np.array([2, 0])), subset.take(np.array([1]))
+    assert torch.allclose(both.between(signals, some, other), expected[[2, 0]][:, [1]], atol=1e-4)
 
 
 # -------------------------------------------------------------------- FACTS, section 2: measured on UTD-MHAD

@@ -112,6 +112,9 @@ def test_accuracy_by_hand() -> None:
     assert result.per_draw.tolist() == [1.0, 0.5, 0.5]
     assert result.mean == pytest.approx(2 / 3)
     assert result.std == pytest.approx(np.sqrt(1 / 18))
+    # Draws (0, 2), (1, 2), (1, 3): of class 0 queries 1, 0, 0 and of class 1 queries 3, 3, 2 are asked.
+    assert result.right.tolist() == pytest.approx([1.0, 1 / 3])
+    assert result.queries.tolist() == [1, 1]
 
 
 def test_of_equally_near_exemplars_the_first_class_wins() -> None:

@@ -11,7 +11,7 @@ from small import trial_config
 
 from sldml.baselines import initialised
 from sldml.batches import Signals
-from sldml.config import NormalizeConfig
+from sldml.config import Alignment, MatcherConfig, NormalizeConfig
 from sldml.errors import InputError
 from sldml.images import image_shape
 from sldml.matching import Matching
@@ -22,19 +22,25 @@ from sldml.recognizer import Recognizer, calibrate
 from sldml.signals import Layout, Recording
 
 CONFIG = trial_config(normalize={"view": "face_camera"}, encoder={"small_cnn": {"dropout": 0.5}})
-KINDS = ["raw_1nn", "dtw_1nn", "encoder"]
+KINDS = ["raw_1nn", "dtw_1nn", "encoder", "aligned", "blended"]
+MATCHERS = {
+    "encoder": MatcherConfig(),
+    "aligned": MatcherConfig(name="alignment", alignment=Alignment(steps=5, band=2, row_groups=3)),
+    "blended": MatcherConfig(raw_weight=0.5),
+}
 LAYOUT = Layout(None, 0, {"sensor": 1.0})
 PLAIN = NormalizeConfig(center="none", scale="none")
 
 
 def recognizer(kind: str, layout: Layout, **options: Any) -> Recognizer:
-    if kind != "encoder":
+    if kind not in MATCHERS:
         return Recognizer(Matching(kind, layout, CONFIG.normalize), **options)  # type: ignore[arg-type]
     network = initialised(CONFIG.encoder, image_shape(CONFIG.representation, layout), 5)
     for name, value in network.state_dict().items():  # as after a training: running statistics are not 0 and 1
         if "running" in name:
-            value.uniform_(0.5, 2.0, generator=torch.Generator().manual_seed(len(name)))
-    matching = Matching("encoder", layout, CONFIG.normalize, CONFIG.representation, network)
+            low = 0.5 if "var" in name else -0.1
+            value.uniform_(low, low + 0.5, generator=torch.Generator().manual_seed(len(name)))
+    matching = Matching("encoder", layout, CONFIG.normalize, CONFIG.representation, network, MATCHERS[kind], 7.0)
     return Recognizer(matching, encoder=CONFIG.encoder, **options)
 
 
@@ -158,7 +164,8 @@ def test_a_loaded_model_is_the_saved_one(
     assert model.save(tmp_path / "results/model") == tmp_path / "results/model"
     loaded = Recognizer.load(tmp_path / "results/model")
     assert (loaded.threshold, loaded.origin) == (0.75, {"search": "demo", "trial_id": "t1"})
-    assert loaded.matching.kind == kind
+    assert loaded.matching.kind == ("encoder" if kind in MATCHERS else kind)
+    assert (loaded.matching.matcher, loaded.matching.raw_scale) == (model.matching.matcher, model.matching.raw_scale)
     assert loaded.matching.layout == made_set.layout
     assert loaded.matching.normalize == CONFIG.normalize
     sealed: Sealed = made_split.sealed
@@ -180,7 +187,7 @@ def test_a_models_folder_holds_no_pickle_and_no_leftover(kind: str, made_set: Pr
     (folder / "stray.pkl").write_text("an older file")
     recognizer(kind, made_set.layout).save(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    expected = ["model.json"] + (["weights.safetensors"] if kind == "encoder" else [])
+    expected = ["model.json"] + (["weights.safetensors"] if kind in MATCHERS else [])
     assert sorted(path.name for path in folder.iterdir()) == expected
     json.loads((folder / "model.json").read_text())
     for path in folder.iterdir():
@@ -215,6 +222,14 @@ def test_a_model_that_is_not_whole_is_refused_in_one_line(spoil: Any, made_set: 
         Recognizer.load(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_the_first_format_has_no_matcher(made_set: PreparedSet, tmp_path: Path) -> None:
+    folder = recognizer("encoder", made_set.layout).save(tmp_path / "model")
+    saved = json.loads((folder / "model.json").read_text())
+    del saved["matcher"], saved["raw_scale"]
+    (folder / "model.json").write_text(json.dumps({**saved, "format": 1}))
+    assert Recognizer.load(folder).matching.matcher == MatcherConfig()
 
 
 def test_weights_of_another_encoder_are_refused(made_set: PreparedSet, tmp_path: Path) -> None:

@@ -260,7 +260,15 @@ def test_an_interrupted_final_run_is_started_once_and_goes_on(search: Search):
 
 
 def baseline(test: float | None) -> dict[str, Any]:
-    return {"val": 0.6, "val_std": 0.04, "test": test, "normalize": NORMALIZE, "candidates": [{"val": 0.6}]}
+    best = {"val": 0.6, "val_std": 0.04, "test": test, "normalize": NORMALIZE, "encoder": None}
+    other = {
+        "val": 0.5,
+        "val_std": 0.02,
+        "test": None,
+        "normalize": {"center": "none"},
+        "encoder": {"name": "small_cnn"},
+    }
+    return {**best, "candidates": [other, best]}
 
 
 def test_baselines_are_told_on_validation_and_again_with_the_test(search: Search):
@@ -272,15 +280,20 @@ def test_baselines_are_told_on_validation_and_again_with_the_test(search: Search
     assert [name for name, of, _ in search.tracker.calls if of == key] == [
         "start_run",
         "log_metrics",
-        "log_dict",
         "end_run",
     ] * 2
     first, second = search.tracker.told("log_metrics", key)
     assert first["metrics"] == {"val/accuracy_best": 0.6, "val/accuracy_std": 0.04}
     assert second["metrics"] == first["metrics"] | {"test/accuracy": 0.55}
     run = search.tracker.told("start_run", key)[0]
-    assert run["tags"] == {**TAGS, "stage": "baseline", "state": "completed"}
+    tags = {**TAGS, "stage": "baseline", "state": "completed", "baseline": "dtw_1nn"}
+    assert run["tags"] == {**tags, "stands": "true"}
     assert run["params"] == {"baseline": "dtw_1nn", **{f"normalize.{name}": v for name, v in NORMALIZE.items()}}
+    other = search.tracker.told("start_run", "baseline:dtw_1nn:0")[0]
+    assert other["tags"] == {**tags, "stands": "false", "encoder": "small_cnn"}
+    assert other["params"] == {"baseline": "dtw_1nn", "normalize.center": "none", "encoder.name": "small_cnn"}
+    told = search.tracker.told("log_metrics", "baseline:dtw_1nn:0")
+    assert [call["metrics"] for call in told] == [{"val/accuracy_best": 0.5, "val/accuracy_std": 0.02}] * 2
 
 
 def free(name: str, *accuracies: float) -> dict[str, Any]:

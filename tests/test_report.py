@@ -13,7 +13,8 @@ from made_history import LABELS, START, made_history
 from sldml.figures import learning_curves, search_clock, search_history
 from sldml.importance import MIN_TRIALS, parameter_importance
 from sldml.journal import History
-from sldml.report import describe, leaderboard, render_report, summarize, write_report
+from sldml.leaderboard import leaderboard
+from sldml.report import describe, render_report, summarize, write_report
 
 FIGURES = ("search_history", "learning_curves", "importance", "confusion", "timeline")
 SECTIONS = ("summary", "leaderboard", "history", "curves", "parameters", "classes", "time", "trials", "environment")
@@ -148,12 +149,13 @@ def test_leaderboard_keeps_the_order_of_validation_with_baselines_among_them() -
         finals[0]["trial_id"],
         "DTW 1-NN",
         *(f["trial_id"] for f in finals[1:]),
+        "untrained encoder, DTW",
         "untrained encoder",
         "raw 1-NN",
     ]
     assert [row.name for row in rows] == expected
-    assert [row.rank for row in rows] == [1, None, 2, 3, None, None]
-    assert [row.ships for row in rows] == [True, False, False, False, False, False]
+    assert [row.rank for row in rows] == [1, None, 2, 3, None, None, None]
+    assert [row.ships for row in rows] == [True, False, False, False, False, False, False]
     assert rows[0].test == 0.1
 
 
@@ -212,6 +214,74 @@ def test_class_folds_are_a_table_with_what_ships() -> None:
     ]
     warning = summarize(history).warnings[-1]
     assert warning == f"The model that ships is {second}, not the first by validation: best over 2 folds."
+
+
+def test_differences_within_the_noise_are_marked() -> None:
+    history = made_history(12, final=False)
+    best, second, *_, last = history.ranked()
+    parts = best.epochs[(best.best_epoch or 1) - 1]
+    # A little less in one class and a little more in another; much less in every class.
+    for trial, change in ((second, [-0.4, 0.2, 0, 0, 0, 0]), (last, [-3.0] * 6)):
+        epoch = trial.epochs[(trial.best_epoch or 1) - 1]
+        epoch["val/right_per_class"] = [r + c for r, c in zip(parts["val/right_per_class"], change, strict=True)]
+    dtw = history.baselines["dtw_1nn"]
+    dtw["val"] = (best.value or 0.0) - 0.01
+    dtw["val_right_per_class"] = [r - c for r, c in zip(parts["val/right_per_class"], [2, -1, 0, 0, 0, 0], strict=True)]
+    dtw["val_queries_per_class"] = [11] * 6
+
+    rows = {row.name: row for row in leaderboard(history)}
+    assert rows[best.trial_id].to_best is None
+    assert rows[second.trial_id].is_noise
+    assert rows["DTW 1-NN"].is_noise
+    assert not rows["raw 1-NN"].is_noise
+    summary = summarize(history)
+    assert f"within the noise of the best, {best.trial_id}" in (summary.noise or "")
+    assert second.trial_id in (summary.noise or "")
+    assert summary.warnings == [
+        "On validation the best configuration is within the noise of DTW 1-NN: that training pays is not shown."
+    ]
+
+    page = text_of(render_report(history))
+    board, trials = (
+        page.split(f'<section id="{name}"')[1].split("</section>")[0] for name in ("leaderboard", "trials")
+    )
+
+    def cells(section: str, name: str) -> str:
+        (row,) = [row for row in section.split("<tr")[2:] if re.search(f'class="id">{name}\\b', row)]
+        return re.sub(r"<[^>]+>|\s+", " ", row)
+
+    assert "within the noise" in cells(board, second.trial_id)
+    assert "within the noise" in cells(board, "DTW 1-NN")
+    assert "noise not known" in cells(board, "raw 1-NN")
+    assert "± 3.0" in cells(board, best.trial_id)
+    assert "within the noise" in cells(trials, second.trial_id)
+    assert "noise" not in cells(trials, last.trial_id)
+    assert "noise" not in cells(trials, best.trial_id)
+
+
+@pytest.mark.parametrize(
+    ("told", "over"),
+    [
+        ({"val/accuracy_std": 0.03}, "over exemplar draws"),
+        ({"val/accuracy_std": 0.01, "val/accuracy_fold_std": 0.03}, "over class folds"),
+        ({"val/accuracy_std": 0.0}, None),
+    ],
+)
+def test_the_best_curve_has_a_band_of_its_spread(told: dict[str, float], over: str | None) -> None:
+    history = made_history(6)
+    best = history.ranked()[0]
+    for epoch in best.epochs:
+        epoch |= told
+    figure = learning_curves(history)
+    assert figure
+    bands = [trace for trace in figure.figure.data if trace.fill == "toself"]
+    assert len(bands) == (over is not None)
+    assert (over is not None) == ("grey band" in figure.caption)
+    for band in bands:
+        assert over in band.name
+        values = [epoch["val/accuracy"] for epoch in best.epochs]
+        assert list(band.y) == pytest.approx([v + 0.03 for v in values] + [v - 0.03 for v in values[::-1]], abs=1e-4)
+        assert list(band.x) == [*range(1, 21), *range(20, 0, -1)]
 
 
 def test_description_in_words() -> None:

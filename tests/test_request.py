@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sldml.errors import InputError
-from sldml.journal import OBJECTIVE, Journal
-from sldml.request import best_of, first_configurations
+from sldml.groundwork import earlier_history
+from sldml.journal import OBJECTIVE, History, Journal
+from sldml.request import Request, best_of, check_request, earlier_settings, first_configurations
 from sldml.space_files import override, parse_space
 from sldml.spaces import SearchSpace
 
@@ -58,6 +59,31 @@ def test_no_search_and_one_without_a_value_are_told(tmp_path: Path) -> None:
     folder = write_search(tmp_path / "empty", {"t0001": ({"optimizer.lr": 0.01}, None, "failed")})
     with pytest.raises(InputError, match="--warm-start empty: no trial of that search has come to a value"):
         best_of(folder)
+
+
+@pytest.mark.parametrize("content", [None, "", '{"event": "search", "time": 1.0, "name": "early"}\n'])
+def test_a_search_that_was_killed_before_its_first_attempt_is_begun_again(
+    content: str | None, tmp_path: Path, space: SearchSpace
+) -> None:
+    folder = tmp_path / "early"
+    (tmp_path / ".early.lock").touch()
+    if content is not None:
+        folder.mkdir()
+        (folder / "journal.jsonl").write_text(content)
+    with pytest.raises(InputError, match=r"no search early in .* has begun: .* give the command that started it again"):
+        earlier_settings(folder)
+    request = Request(space, "early", storage=tmp_path, cache=tmp_path / "prepared")
+    assert check_request(request).startswith("made when")
+    assert earlier_history(request) == History()
+
+
+def test_a_search_that_has_begun_is_not_begun_again(tmp_path: Path, space: SearchSpace) -> None:
+    request = Request(space, "begun", storage=tmp_path, cache=tmp_path / "prepared")
+    request.folder.mkdir()
+    (request.folder / "journal.jsonl").write_text('{"event": "attempt", "time": 1.0}\n')
+    for refuse in (check_request, earlier_history):
+        with pytest.raises(InputError, match=r"there is a search begun in .*: --resume it, or give --name"):
+            refuse(request)
 
 
 def test_what_is_given_comes_before_what_is_known_and_nothing_twice(space: SearchSpace) -> None:

@@ -39,7 +39,8 @@ def history(**values: float) -> History:
         name: {
             "val": value,
             "normalize": FREE_NORMALIZATION.model_dump(),
-            "encoder": CONFIG.encoder.model_dump(exclude_none=True) if name == "untrained" else None,
+            "encoder": CONFIG.encoder.model_dump(exclude_none=True) if name.startswith("untrained") else None,
+            "representation": CONFIG.representation.model_dump() if name.startswith("untrained") else None,
         }
         for name, value in values.items()
     }
@@ -72,7 +73,6 @@ def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_pa
             layout=made_set.layout,
             load_final=load_final,
             load_trial=lambda trial_id: state("trial" if trial_id == "t1" else "second trial"),
-            representation=CONFIG.representation,
             search_name="demo-1",
         )
 
@@ -234,7 +234,6 @@ def test_validation_without_classes_of_its_own_trusts_no_trained_model(
         layout=made_set.layout,
         load_final=lambda trial_id, seed: state("final"),
         load_trial=lambda trial_id: state("trial"),
-        representation=CONFIG.representation,
         search_name="demo-1",
     )
     assert outcome["shipped"]["baseline"] == "dtw_1nn"

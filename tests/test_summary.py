@@ -70,7 +70,7 @@ def test_the_promised_keys_are_there_with_the_promised_nesting():
         "config": top.config,
     }
 
-    assert set(summary["baselines"]) == {"raw_1nn", "dtw_1nn", "untrained"}
+    assert set(summary["baselines"]) == {"raw_1nn", "dtw_1nn", "untrained", "untrained_dtw"}
     assert (summary["baselines"]["dtw_1nn"]["val"], summary["baselines"]["dtw_1nn"]["test"]) == (0.63, 0.58)
 
     assert [final["trial_id"] for final in summary["final"]] == [trial.trial_id for trial in history.ranked()[:3]]
@@ -261,8 +261,25 @@ def test_the_spread_over_a_trials_own_folds_is_that_of_its_best_epoch():
     history = made_history(final=False)
     best = history.ranked()[0]
     for epoch in best.epochs:
-        epoch["val/accuracy_fold_std"] = 0.11 if epoch["epoch"] == best.best_epoch else 0.5
-    assert summary_of(history)["best"]["val_accuracy_fold_std"] == 0.11
+        epoch |= {"val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9 if epoch["epoch"] == best.best_epoch else 0.7}
+    assert summary_of(history)["best"]["val_accuracy_fold_std"] == pytest.approx(0.02**0.5)
+
+
+def test_what_validation_cannot_tell_from_the_best_is_listed_and_told():
+    history = finished()
+    summary = json.loads(json.dumps(summary_of(history), allow_nan=False))
+    best, second, *_ = history.ranked()
+    last = history.ranked()[-1]
+    assert set(summary["within_noise"]) >= {second.trial_id}
+    assert not {best.trial_id, last.trial_id} & set(summary["within_noise"])
+    (line,) = [line for line in closing_lines(summary, resume="") if line.startswith("noise: ")]
+    assert line == f"noise: {summary['noise']}"
+    assert f"({best.value:.3f} ± 0.030 over exemplar draws)" in line
+    for epoch in (e for t in history.trials.values() for e in t.epochs):
+        del epoch["val/queries_per_class"]
+    unknown = summary_of(history)
+    assert unknown["within_noise"] is None
+    assert "not known" in unknown["noise"]
 
 
 def test_the_last_lines_of_an_interrupted_search_say_how_to_go_on():

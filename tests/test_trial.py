@@ -18,6 +18,7 @@ from sldml.prepared import PreparedSet
 from sldml.protocols import Development, Split
 from sldml.training import DivergedError, EpochStats, Training
 from sldml.trial import WORST, run_final, run_fold, run_trial
+from sldml.validation import Validator
 
 CPU = torch.device("cpu")
 CONFIG = trial_config(
@@ -92,8 +93,11 @@ def test_one_report_an_epoch_with_the_running_best(run: Run) -> None:
     accuracies = [m["val/accuracy"] for m in reports]
     assert [m[OBJECTIVE] for m in reports] == np.maximum.accumulate(accuracies).tolist()
     for metrics in reports:
-        numbers = [v for v in metrics.values() if not isinstance(v, str)]
+        numbers = [v for v in metrics.values() if isinstance(v, int | float)]
         assert np.isfinite(numbers).all()
+        right, queries = metrics["val/right_per_class"], metrics["val/queries_per_class"]
+        assert len(right) == len(queries) == 3
+        assert sum(right) / sum(queries) == pytest.approx(metrics["val/accuracy"], abs=1e-4)
         assert 0 <= metrics["val/accuracy"] <= 1
         assert metrics["time/data_s"] > 0
         assert metrics["time/step_s"] > 0
@@ -106,7 +110,11 @@ def test_one_report_an_epoch_with_the_running_best(run: Run) -> None:
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The accuracies of four epochs, whatever the model does."""
     accuracies = iter([0.5, 0.25, 0.75, 0.625])
-    monkeypatch.setattr("sldml.trial.score", lambda *arguments: (next(accuracies), 0.125))
+
+    def scores(validator: Validator, encoder: object) -> dict[str, float]:
+        return {"val/accuracy": next(accuracies), "val/accuracy_std": 0.125, "val/map_at_r": 0.5}
+
+    monkeypatch.setattr(Validator, "__call__", scores)
 
 
 @pytest.mark.usefixtures("scripted")

@@ -77,6 +77,7 @@ from sldml.config.loss import (
     TripletMargin,
     TupletMargin,
 )
+from sldml.config.matcher import Alignment, MatcherConfig
 from sldml.config.miner import (
     AngularMiner,
     BatchEasyHardMiner,
@@ -122,6 +123,7 @@ from sldml.parts import Part
 
 __all__ = [
     "AdamW",
+    "Alignment",
     "Angular",
     "AngularMiner",
     "ArcFace",
@@ -155,6 +157,7 @@ __all__ = [
     "Magnitude",
     "ManifestData",
     "Margin",
+    "MatcherConfig",
     "MinerConfig",
     "MultiSimilarity",
     "MultiSimilarityMiner",
@@ -229,6 +232,7 @@ class TrialConfig(Part):
     encoder: EncoderConfig = EncoderConfig()
     loss: LossConfig = LossConfig()
     miner: MinerConfig = MinerConfig()
+    matcher: MatcherConfig = MatcherConfig()
     head: HeadConfig = HeadConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()

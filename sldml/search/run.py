@@ -11,10 +11,12 @@ from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from sldml.journal import TrialState
+from sldml.journal import TrialRecord, TrialState
 from sldml.recorder import Recorder
 from sldml.search.cluster import Slots
+from sldml.search.comparing import ComparisonSearch
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import StudySearch
 from sldml.search.trainable import Job, train_final, train_fold, train_trial
@@ -45,6 +47,42 @@ def run_search(
         return
     max_epochs = space.default_config().train.max_epochs
     searcher = StudySearch(space, earlier=earlier, seed=space.search.seed + len(earlier), first=first)
+    scheduler = make_scheduler(space.search, max_epochs, earlier)
+    _run_trials(searcher, scheduler, remaining, job, slots, recorder, deadline)
+
+
+def run_comparison(
+    spaces: Mapping[str, SearchSpace],
+    job: Job,
+    slots: Slots,
+    recorder: Recorder,
+    *,
+    num_trials: int,
+    deadline: float | None,
+    first: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """As `run_search`, with `num_trials` trials for each choice of a comparison, all of them to their last epoch.
+
+    `spaces`: the space of each choice.
+    """
+    history = recorder.history
+    earlier: dict[str, list[TrialRecord]] = {choice: [] for choice in spaces}
+    for record in history.trials.values():
+        earlier[str(history.choice_of(record.config))].append(record)
+    searcher = ComparisonSearch(spaces, earlier=earlier, num_trials=num_trials, first=first)
+    if searcher.num_left:
+        _run_trials(searcher, FIFOScheduler(), searcher.num_left, job, slots, recorder, deadline)
+
+
+def _run_trials(
+    searcher: StudySearch | ComparisonSearch,
+    scheduler: TrialScheduler,
+    num_trials: int,
+    job: Job,
+    slots: Slots,
+    recorder: Recorder,
+    deadline: float | None,
+) -> None:
     stopper = _Deadline(deadline, searcher)
     _fit(
         train_trial,
@@ -52,11 +90,7 @@ def run_search(
         slots,
         callback=_SearchCallback(recorder, stopper),
         stopper=stopper,
-        tune_config={
-            "search_alg": searcher,
-            "scheduler": make_scheduler(space.search, max_epochs, earlier),
-            "num_samples": remaining,
-        },
+        tune_config={"search_alg": searcher, "scheduler": scheduler, "num_samples": num_trials},
         param_space={},
     )
 
@@ -149,7 +183,7 @@ def _short_name(trial: Trial) -> str:
 class _Deadline(tune.Stopper):  # type: ignore[misc]
     """Ends all trials when the time is over; they stay unfinished and can go on."""
 
-    def __init__(self, deadline: float | None, searcher: StudySearch) -> None:
+    def __init__(self, deadline: float | None, searcher: StudySearch | ComparisonSearch) -> None:
         self._deadline, self._searcher = deadline, searcher
         self.reached = False
 

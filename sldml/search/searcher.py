@@ -21,6 +21,18 @@ MODE = "max"
 _FINISHED: Any = Searcher.FINISHED
 
 
+class TrialNames:
+    """Gives each new trial of a search the next name."""
+
+    def __init__(self, num_named: int) -> None:
+        self._num_named = num_named
+
+    def next(self) -> str:
+        """t0001, t0002 …"""
+        self._num_named += 1
+        return f"t{self._num_named:04d}"
+
+
 class StudySearch(OptunaSearch):  # type: ignore[misc]
     """Proposes configurations of a search space.
 
@@ -37,6 +49,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         earlier: list[TrialRecord],
         seed: int,
         first: Sequence[Mapping[str, Scalar]] = (),
+        names: TrialNames | None = None,
     ) -> None:
         """
         Args:
@@ -45,12 +58,13 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
             seed: Of the sampler.
             first: Configurations to begin with, by path; what one leaves open is sampled. As many as there are
                 earlier trials have been handed out already.
+            names: Of new trials, where several studies share a search.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         super().__init__(space=space, metric=OBJECTIVE, mode=MODE, sampler=make_sampler(space, seed))
         self._search_space = space
         self._unfinished = deque(record for record in earlier if record.state == "running")
-        self._num_named = len(earlier)
+        self._names = names or TrialNames(len(earlier))
         given = grid_in_order(space) if space.search.sampler == "grid" else list(first)
         self._first = deque(given[len(earlier) :])
         self._stopping = False
@@ -73,8 +87,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
                 self._ot_study.enqueue_trial(dict(self._first.popleft()))
             elif self._search_space.search.sampler == "grid":
                 return _FINISHED  # every combination has been handed out
-            self._num_named += 1
-            name = f"t{self._num_named:04d}"
+            name = self._names.next()
         params = super().suggest(trial_id)
         return {
             "trial_id": name,

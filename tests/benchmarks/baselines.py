@@ -93,7 +93,7 @@ def utd_mhad_folds() -> None:
         prepared.layout,
         normalizations=space.normalizations(),
         encoders=[EncoderConfig()],
-        representation=config.representation,
+        representations=[config.representation],
     )
     folds = scored_folds(development, num_deciding_folds(development))
     print(f"UTD-MHAD, 11 auxiliary classes, {len(folds)} class folds, best normalisation: mean (folds)")
