@@ -82,7 +82,7 @@ class History:
     attempts: list[dict[str, Any]] = field(default_factory=list)
     """One event `attempt` per call that worked on the search: when, with which settings."""
     baselines: dict[str, Any] = field(default_factory=dict)
-    """`raw_1nn`, `dtw_1nn` and others of `sldml.baselines`: {val, test, normalize, candidates …}; `test` is None until the sealed test."""
+    """By name, see `sldml.baselines`: {val, test, normalize, candidates …}; `test` is None until the sealed test."""
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     finals: dict[tuple[str, int], FinalRecord] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -153,7 +153,7 @@ def _work(search: Search, tracker: Tracker) -> None:
     with _stage(search, "search"):
         _run_trials(search)
     if request.comparison is not None and (missing := num_missing(history, request.space.search.trials)):
-        search.printer.say(f"{missing} trials are missing to the same budget for all: the sealed test stays closed")
+        search.printer.say(f"{missing} trials are missing to the same budget for all: the sealed test waits for them")
     elif request.final:
         _finish(search)
 

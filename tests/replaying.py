@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -53,6 +54,8 @@ def replay(
     slots: int = 2,
     earlier: Sequence[TrialRecord] = (),
     first: Sequence[Mapping[str, Scalar]] = (),
+    goal: float = math.inf,
+    most_epochs: float = math.inf,
 ) -> Replayed:
     """Search `space` by its own sampler and scheduler, with curves in place of trainings.
 
@@ -64,6 +67,8 @@ def replay(
         slots: Trials at once.
         earlier: Ended trials of an earlier call.
         first: Configurations to begin with.
+        goal: Stop once this accuracy is reached,
+        most_epochs: or after so many epochs of all trials together.
     """
     known = list(earlier)
     searcher = StudySearch(space, earlier=known, seed=space.search.seed + len(known), first=first)
@@ -90,7 +95,7 @@ def replay(
 
     for _ in range(slots):
         start(0)
-    while running:
+    while running and len(best) < most_epochs and (not best or best[-1] < goal):
         now, _, trial, record, values = heapq.heappop(running)
         epoch = len(record.epochs) + 1
         value = max([values[epoch - 1], *(e[OBJECTIVE] for e in record.epochs[-1:])])

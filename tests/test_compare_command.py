@@ -19,10 +19,13 @@ COMPARED = [*SMALL, "--trials", "2", "--compare", "loss", "--choices", "triplet_
     ("arguments", "said"),
     [
         (["--resume", "c", "--compare", "loss"], "leave out --compare"),
-        (["--resume", "c", "--against", "sup_con"], "--against"),
         (["--space", "demo", "--choices", "sup_con,arcface"], "--compare"),
-        (["--space", "demo", "--compare", "encoder"], "encoder.name is fixed to small_cnn"),
-        ([*COMPARED, "--set", "evaluation.num_folds=6"], "6 folds of 10 auxiliary classes"),
+        # Only the recordings tell how many folds there can be.
+        pytest.param(
+            [*COMPARED, "--set", "evaluation.num_folds=6"],
+            "6 folds of 10 auxiliary classes",
+            marks=pytest.mark.verify,
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, said, tmp_path):
@@ -35,10 +38,11 @@ def test_bad_input_is_one_line_and_status_2(arguments, said, tmp_path):
 
 
 def test_a_dry_run_says_what_would_be_compared(tmp_path):
-    ended = tune(*COMPARED, "--against", "sup_con", "--dry-run", cwd=tmp_path)
+    choices = ("--choices", "triplet_margin,proxy_anchor,sup_con", "--against", "sup_con")
+    ended = tune("--space", "demo", "--trials", "2", "--compare", "loss", *choices, "--dry-run", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "compares loss: triplet_margin, proxy_anchor with sup_con" in ended.stdout
-    assert "2 trials of 3 epochs for each of the 3 choices (6 in all), over 3 class folds" in ended.stdout
+    assert "2 trials of 30 epochs for each of the 3 choices (6 in all), over 3 class folds" in ended.stdout
     assert "what ships: nothing" in ended.stdout
     assert not list(tmp_path.iterdir())
 

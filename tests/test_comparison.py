@@ -157,7 +157,7 @@ def test_the_test_is_paired_over_seeds_and_over_classes() -> None:
 
 def test_seeds_that_one_of_the_two_lacks_are_left_out() -> None:
     finals = [
-        final("t0002", [matrix(9, 9, 9), matrix(8, 8, 9)], seeds=[2, 3]),
+        final("t0002", [matrix(9, 9, 9), matrix(8, 8, 9), matrix(1, 1, 1)], seeds=[2, 3, 4]),
         final("t0001", [matrix(0, 0, 0), matrix(6, 6, 6), matrix(6, 6, 6)], seeds=[1, 2, 3]),
     ]
     own = by_name(comparison_rows(two_losses(), finals))["arcface"]

@@ -10,7 +10,6 @@ import torch
 from mlflow import MlflowClient
 from running import SMALL, events, start, tune, wait_for
 
-from sldml.baselines import BASELINES
 from sldml.checkpoints import CheckpointFile
 from sldml.journal import read_history
 from sldml.request import earlier_settings
@@ -146,8 +145,10 @@ def test_a_search_that_is_killed_again_and_again_goes_on(tmp_path):
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     runs = client.search_runs([summary["mlflow"]["experiment_id"]], max_results=100)
+    assert set(Counter(run.data.tags["key"] for run in runs).values()) == {1}, "a run is there twice"
     stages = Counter(run.data.tags.get("stage", "parent") for run in runs)
-    assert stages == {"parent": 1, "search": 6, "baseline": len(BASELINES), "final": 4}
+    num_candidates = sum(len(result["candidates"]) for result in after.baselines.values())
+    assert stages == {"parent": 1, "search": 6, "baseline": num_candidates, "final": 4}
     for run in runs:
         assert run.info.status == "FINISHED"
         if run.data.tags.get("stage") == "search":

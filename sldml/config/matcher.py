@@ -12,9 +12,9 @@ from sldml.parts import Choice, Part
 class Alignment(Part):
     """Dynamic time warping of the encoder's features along time, in place of one embedding for a whole recording."""
 
-    steps: int = Field(32, ge=2, le=128)
-    """So many steps of time the features are brought to, or as many as they have."""
-    band: int = Field(8, ge=0, le=128)
+    steps: int = Field(16, ge=2, le=128)
+    """So many steps of time the features are brought to, or as many as they have. The cost grows with the square."""
+    band: int = Field(4, ge=0, le=128)
     """How many steps two recordings may be apart."""
     row_groups: int = Field(4, ge=1, le=64)
     """So many groups of rows of the feature map are kept apart; an encoder of signals may have a single one."""

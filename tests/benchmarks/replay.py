@@ -3,9 +3,11 @@
 Run: python -m tests.benchmarks.replay [--seeds 20]
 
 The curves (`isl_kinect_curves.jsonl`, of `record_curves.py`) are of random configurations trained to the end. What
-a replayed search asks for is answered by the recorded trial that lies nearest: of the same loss and miner, by the
-other parameters in the unit cube. The goal is the best validation accuracy of 64 random full trials (the median over
-draws of 64 from the recorded ones); what counts is the epochs that all trials together ran until it was reached.
+a replayed search asks for is answered by the mean curve of the recorded trials around it: of the same loss, the nearer
+by the other parameters (in the unit cube) the more each counts. The nearest one alone would make one lucky trial the
+goal, a plateau that no searcher can climb to. The goal is the best validation accuracy of 64 random full trials, asked
+in the same way (the median over many draws of 64); what counts is the epochs that all trials together ran until it was
+reached.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 from optuna.distributions import CategoricalDistribution
 
 from sldml.space_files import override, read_space
@@ -29,32 +32,37 @@ from tests.replaying import replay
 CURVES = Path(__file__).with_name("isl_kinect_curves.jsonl")
 PAIRS = [(sampler, scheduler) for sampler in ("random", "tpe") for scheduler in ("none", "median", "asha")]
 FULL_TRIALS = 64
-MOST_EPOCHS = 4 * FULL_TRIALS
-"""A search that has not reached the goal after as many full trials' epochs is counted so."""
+BANDWIDTH = 0.15
+"""Of the Gaussian, in shares of a parameter's range."""
+MOST_FULL_TRIALS = 3 * FULL_TRIALS
+"""A search that has not reached the goal after the epochs of so many full trials is counted so."""
 
 
 class Recorded:
-    """Recorded trials, looked up by parameters."""
+    """Recorded trials, looked up by parameters: the mean of all that have the same loss, weighted by a Gaussian."""
 
     def __init__(self, space: SearchSpace, trials: Sequence[Mapping[str, Any]]) -> None:
         self._leaves = {leaf.path: leaf.distribution for leaf in space.leaves()}
         self._trials = list(trials)
 
     def __call__(self, params: Mapping[str, Scalar]) -> list[float]:
-        """The curve of the nearest recorded trial with the same choices."""
-        same = [t for t in self._trials if self._choices(t["params"]) == self._choices(params)]
-        nearest = min(same, key=lambda t: self._gap(t["params"], params))
-        return list(nearest["curve"])
-
-    def _choices(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        return {k: v for k, v in params.items() if isinstance(self._leaves[k], CategoricalDistribution)}
+        """The curve to expect of these parameters."""
+        same = [t for t in self._trials if t["params"]["loss.name"] == params["loss.name"]]
+        gaps = np.array([self._gap(t["params"], params) for t in same])
+        # The nearest one always counts, however far it is.
+        weights = np.exp((gaps.min() - gaps) / (2 * BANDWIDTH**2))
+        curve: list[float] = np.average([t["curve"] for t in same], axis=0, weights=weights).tolist()
+        return curve
 
     def _gap(self, first: Mapping[str, Scalar], second: Mapping[str, Scalar]) -> float:
-        return sum(
-            (self._place(k, first[k]) - self._place(k, second[k])) ** 2
-            for k in first
-            if not isinstance(self._leaves[k], CategoricalDistribution)
-        )
+        """Squared distance in the unit cube; another miner counts as one parameter's whole range."""
+        gap = 0.0
+        for path in first.keys() & second.keys():
+            if isinstance(self._leaves[path], CategoricalDistribution):
+                gap += float(first[path] != second[path])
+            else:
+                gap += (self._place(path, first[path]) - self._place(path, second[path])) ** 2
+        return gap
 
     def _place(self, path: str, value: Any) -> float:
         """Where in its range a value lies, from 0 to 1."""
@@ -63,18 +71,29 @@ class Recorded:
         return (change(value) - change(d.low)) / (change(d.high) - change(d.low))
 
 
+def random_params(space: SearchSpace, count: int) -> list[dict[str, Any]]:
+    """Parameters that random search would propose."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    trials = [study.ask() for _ in range(count)]
+    for trial in trials:
+        space(trial)
+    return [trial.params for trial in trials]
+
+
 def main() -> None:
     """Print the epochs until the goal, for every pair of sampler and scheduler."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
     num_seeds = parser.parse_args().seeds
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = read_space(str(SPACE))
     trials = [json.loads(line) for line in CURVES.open()]
     curve, max_epochs = Recorded(space, trials), len(trials[0]["curve"])
     best = np.array([max(t["curve"]) for t in trials])
     rng = np.random.default_rng(0)
-    goal = float(np.median([rng.choice(best, FULL_TRIALS, replace=False).max() for _ in range(1_000)]))
-    limit = MOST_EPOCHS * max_epochs
+    asked = np.array([max(curve(params)) for params in random_params(space, 2_000)])
+    goal = float(np.median([rng.choice(asked, FULL_TRIALS, replace=False).max() for _ in range(1_000)]))
+    limit = MOST_FULL_TRIALS * max_epochs
     print(f"{len(trials)} recorded trials of {max_epochs} epochs; best {best.max():.3f}, median {np.median(best):.3f}")
     print(f"goal: {goal:.3f}, the best of {FULL_TRIALS} random full trials; two trials at once; {num_seeds} seeds")
 
@@ -84,7 +103,8 @@ def main() -> None:
         for seed in range(num_seeds):
             settings = [f"search.sampler={sampler}", f"search.scheduler={scheduler}", f"search.seed={seed}"]
             changed = override(space, [*settings, "search.grace_period=3"])
-            found = replay(changed, curve, num_trials=MOST_EPOCHS, max_epochs=max_epochs)
+            # A scheduler that stops trials has more of them for its epochs: these are the budget, not trials.
+            found = replay(changed, curve, num_trials=limit, max_epochs=max_epochs, goal=goal, most_epochs=limit)
             epochs.append(found.epochs_until(goal) or limit)
         results[sampler, scheduler] = statistics.median(epochs)
         low, high = np.percentile(epochs, [25, 75])
