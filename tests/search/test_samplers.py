@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import optuna
 import pytest
 from replaying import replay
 
 from sldml.errors import InputError
 from sldml.journal import OBJECTIVE
-from sldml.space_files import override, parse_space
+from sldml.search.searcher import make_sampler, num_startup_trials
+from sldml.space_files import override, parse_space, read_space
 from sldml.spaces import SearchSpace
 
 RANGES = """
@@ -171,3 +173,11 @@ def test_what_is_fixed_otherwise_is_another_configuration() -> None:
 def test_a_mistake_in_them_is_told_by_its_line(entry: str, said: str) -> None:
     with pytest.raises(InputError, match=f"toy.yaml, line 8: known_good, configuration 3: {said}"):
         parse_space(f"{KNOWN}  - {entry}\n", "toy", "toy.yaml")
+
+
+def test_a_long_search_looks_around_longer_before_tpe_proposes() -> None:
+    assert [num_startup_trials(n) for n in (1, 24, 80, 200, 240, 5_000)] == [10, 10, 10, 25, 30, 30]
+    space = override(read_space("demo"), ["search.trials=200"])
+    sampler = make_sampler(space, 0)
+    assert isinstance(sampler, optuna.samplers.TPESampler)
+    assert sampler._n_startup_trials == 25
