@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import statistics
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     num_seeds = parser.parse_args().seeds
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", module="ray.tune")  # that a busy machine samples slowly
     space = read_space(str(SPACE))
     trials = [json.loads(line) for line in CURVES.open()]
     curve, max_epochs = Recorded(space, trials), len(trials[0]["curve"])

@@ -1,0 +1,93 @@
+"""What a matcher is worth: one training a class fold, its validation classes named by every matcher.
+
+Run: DATASET_FOLDER=<data> python -m tests.benchmarks.matchers [--space isl_kinect] [--epochs 24]
+
+Encoders of two kinds with the settings that the space begins with (`known_good`), three class folds of the auxiliary
+classes, no novel class touched. Prints the accuracy over exemplar draws, mean (folds), of the trained weights and of
+the weights as initialised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sldml.batches import Signals
+from sldml.config import EncoderConfig, MatcherConfig, TrialConfig
+from sldml.encoders import Encoder
+from sldml.folds import scored_folds
+from sldml.matching import Matching, signal_scale
+from sldml.oneshot import exemplar_draws, score_distances
+from sldml.prepared import PreparedSet, prepare
+from sldml.protocols import Development, make_split
+from sldml.space_files import override, read_space
+from sldml.training import Training
+
+NUM_FOLDS = 3
+MATCHERS = {
+    "embedding": MatcherConfig(),
+    "alignment": MatcherConfig(name="alignment"),
+    "embedding + DTW of signals": MatcherConfig(raw_weight=0.4),
+    "alignment + DTW of signals": MatcherConfig(name="alignment", raw_weight=0.4),
+}
+
+
+def scores(
+    config: TrialConfig, encoder: Encoder, fold: Development, signals: Signals, prepared: PreparedSet
+) -> list[float]:
+    """The accuracy of each matcher on a fold's validation classes."""
+    subset, layout = fold.validation, prepared.layout
+    draws = exemplar_draws(subset.labels, config.evaluation.num_draws, config.evaluation.seed)
+    scale = signal_scale(signals, fold.train, config.normalize, layout)
+    found = []
+    for matcher in MATCHERS.values():
+        way = Matching("encoder", layout, config.normalize, config.representation, encoder, matcher, scale)
+        found.append(score_distances(way.between(signals, subset, subset).cpu(), subset.labels, draws).mean)
+    return found
+
+
+def main() -> None:
+    """Train and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="isl_kinect")
+    parser.add_argument("--epochs", type=int, default=24)
+    arguments = parser.parse_args()
+    torch.set_flush_denormal(True)
+    space = override(read_space(arguments.space), [f"train.max_epochs={arguments.epochs}"])
+    config = space.configure(dict(space.known_good[0]))
+    prepared = prepare(config.data, Path(os.environ["DATASET_FOLDER"]), Path("results/prepared").absolute())
+    signals = Signals.open(prepared.folder, torch.device("cpu"))
+    folds = scored_folds(make_split(config.protocol, prepared.catalog).development, NUM_FOLDS)
+
+    way = Matching("dtw_1nn", prepared.layout, config.normalize)
+    free = []
+    for fold in folds:
+        subset = fold.validation
+        draws = exemplar_draws(subset.labels, config.evaluation.num_draws, config.evaluation.seed)
+        free.append(score_distances(way.between(signals, subset, subset), subset.labels, draws).mean)
+    line("DTW of signals alone", free)
+    for encoder in (config.encoder, EncoderConfig(embedding_dim=config.encoder.embedding_dim)):
+        chosen = config.model_copy(update={"encoder": encoder})
+        untrained, trained = [], []
+        for fold in folds:
+            training = Training(chosen, fold.train, signals, prepared.layout)
+            untrained.append(scores(chosen, training.encoder, fold, signals, prepared))
+            for _ in range(chosen.train.max_epochs):
+                training.run_epoch()
+            trained.append(scores(chosen, training.encoder, fold, signals, prepared))
+        for state, table in (("untrained", untrained), (f"{arguments.epochs} epochs", trained)):
+            for matcher, values in zip(MATCHERS, zip(*table, strict=True), strict=True):
+                line(f"{encoder.name}, {state}, {matcher}", values)
+
+
+def line(name: str, accuracies: list[float] | tuple[float, ...]) -> None:
+    """One row."""
+    print(f"{name:55} {np.mean(accuracies):.3f} ({', '.join(f'{value:.3f}' for value in accuracies)})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
