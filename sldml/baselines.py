@@ -19,6 +19,7 @@ from sldml.batches import Signals
 from sldml.config import EncoderConfig, EvaluationConfig, MatcherConfig, NormalizeConfig, RepresentationConfig
 from sldml.embedding import input_shape
 from sldml.encoders import Encoder, build_encoder
+from sldml.folds import fold_developments
 from sldml.matching import Matching
 from sldml.oneshot import exemplar_draws, map_at_r_distances, score_distances
 from sldml.protocols import Development, Sealed
@@ -33,9 +34,9 @@ UNTRAINED_SEEDS = (0, 1, 2)
 BaselineName = Literal["raw_1nn", "dtw_1nn", "untrained", "untrained_dtw"]
 BASELINES: tuple[BaselineName, ...] = ("raw_1nn", "dtw_1nn", "untrained", "untrained_dtw")
 BaselineResults = dict[str, dict[str, Any]]
-"""Per baseline: `val`, `val_std`, `val_right_per_class`, `val_queries_per_class`, `test` (None
-before the sealed test), `normalize`, `encoder`, `representation`, `seconds`, and `candidates`, the same of everything
-that was tried."""
+"""Per baseline: `val`, `val_std`, `val_right_per_class` and `val_queries_per_class` (over class folds instead of these
+`val_folds`, one a fold), `test` (None before the sealed test), `normalize`, `encoder`, `representation`, `seconds`, and
+`candidates`, the same of everything that was tried."""
 Candidate = tuple[NormalizeConfig, EncoderConfig | None, RepresentationConfig | None]
 """One way to match without training; those of raw signals have neither encoder nor representation."""
 
@@ -58,7 +59,23 @@ class BaselineScorer:
         self._representations = list(representations)
 
     def validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
-        """Score every candidate on the validation recordings, with the exemplar draws that trials have, too."""
+        """Score every candidate as trials are scored: on the same classes, with the same exemplar draws.
+
+        Where trials train a model for each class fold (`evaluation.num_folds`), it is the mean over those folds.
+        """
+        if evaluation.num_folds == 1:
+            return self._validate(development, evaluation)
+        folds = [self._validate(fold, evaluation) for fold in fold_developments(development, evaluation.num_folds)]
+        results: BaselineResults = {}
+        for name in BASELINES:
+            candidates = [_over_folds(parts) for parts in zip(*(f[name]["candidates"] for f in folds), strict=True)]
+            seconds = sum(fold[name]["seconds"] for fold in folds)
+            best = max(candidates, key=_value)
+            results[name] = {**best, "seconds": seconds, "candidates": candidates}
+        return results
+
+    def _validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
+        """The same on one set of validation classes."""
         subset = development.validation.sample(MOST_FOR_VALIDATION)
         draws = exemplar_draws(subset.labels, evaluation.num_draws, evaluation.seed)
 
@@ -99,7 +116,7 @@ class BaselineScorer:
         Returns:
             For each candidate `baseline`, `normalize`, `encoder`, `representation` and `accuracies`, one a fold.
         """
-        results = [self.validate(fold, evaluation) for fold in folds]
+        results = [self._validate(fold, evaluation) for fold in folds]
         return [
             {
                 "baseline": name,
@@ -171,6 +188,14 @@ def initialised(config: EncoderConfig, shape: tuple[int, int, int], seed: int) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_encoder(config, shape)
+
+
+def _over_folds(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One candidate's scores on each fold, put together."""
+    accuracies = [float(part["val"]) for part in parts]
+    spread = float(np.mean([part["val_std"] for part in parts]))
+    described = {key: parts[0][key] for key in ("normalize", "encoder", "representation")}
+    return {**described, "val": float(np.mean(accuracies)), "val_std": spread, "val_folds": accuracies, "test": None}
 
 
 def _dump(candidate: Candidate) -> dict[str, Any]:

@@ -212,7 +212,9 @@ def _verdict(over_seeds: Mapping[str, Any], over_classes: Mapping[str, Any]) -> 
 
 def _baseline_rows(history: History) -> list[Row]:
     return [
-        _row(name, "training_free") | {"test": {"mean": result["test"], "ci95": None, "values": [], "seeds": []}}
+        _row(name, "training_free")
+        | {"val": _mean(result["val_folds"]) if result.get("val_folds") else None}
+        | {"test": {"mean": result["test"], "ci95": None, "values": [], "seeds": []}}
         for name, result in history.baselines.items()
         if result["test"] is not None
     ]

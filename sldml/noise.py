@@ -90,7 +90,7 @@ def baseline_score(result: Mapping[str, Any]) -> Score:
     return Score(
         float(result["val"]),
         result.get("val_std") or None,
-        (),
+        tuple(result.get("val_folds", ())),
         tuple(result.get("val_right_per_class", ())),
         tuple(result.get("val_queries_per_class", ())),
     )

@@ -9,9 +9,10 @@ from small import trial_config
 from sldml.baselines import BASELINES, UNTRAINED_SEEDS, BaselineScorer, initialised
 from sldml.batches import Signals
 from sldml.config import EncoderConfig, EvaluationConfig, MatcherConfig, NormalizeConfig
-from sldml.folds import scored_folds
+from sldml.folds import fold_developments, scored_folds
 from sldml.images import image_shape
 from sldml.matching import Matching
+from sldml.noise import baseline_score
 from sldml.oneshot import exemplar_draws, map_at_r_distances, score_distances
 from sldml.prepared import PreparedSet
 from sldml.protocols import Sealed, Split
@@ -132,6 +133,20 @@ def test_over_folds_every_candidate_has_one_accuracy_a_fold(
         assert candidate["accuracies"] == pytest.approx(expected)
     declared = [encoder.model_dump(exclude_none=True) for encoder in ENCODERS]
     assert [c["encoder"] for c in candidates[6:8]] == declared
+
+
+def test_where_trials_are_scored_over_folds_so_are_the_baselines(scorer: BaselineScorer, made_split: Split) -> None:
+    over_folds = EvaluationConfig(num_draws=20, seed=1, num_folds=4)
+    results = scorer.validate(made_split.development, over_folds)
+    expected = scorer.validate_folds(fold_developments(made_split.development, 4), EVALUATION)
+    found = [c for name in BASELINES for c in results[name]["candidates"]]
+    assert [c["val_folds"] for c in found] == [c["accuracies"] for c in expected]
+    for candidate in found:
+        assert candidate["val"] == pytest.approx(np.mean(candidate["val_folds"]))
+        assert candidate["test"] is None
+    for name, result in results.items():
+        assert result["val"] == max(c["val"] for c in results[name]["candidates"])
+    assert baseline_score(results["dtw_1nn"]).folds == tuple(results["dtw_1nn"]["val_folds"])
 
 
 def test_tests_are_added_and_the_choice_stays(
