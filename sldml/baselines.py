@@ -55,7 +55,9 @@ class BaselineScorer:
     ) -> None:
         """`normalizations`, `encoders` and `representations`: what the search space declares; each is a candidate."""
         self._signals, self._layout = signals, layout
-        self._normalizations, self._encoders = list(normalizations), list(encoders)
+        self._normalizations = list(normalizations)
+        # An ensemble that was not trained is a wider network that was not trained, at several times the cost.
+        self._encoders = [encoder.model_copy(update={"members": 1}) for encoder in encoders]
         self._representations = list(representations)
 
     def validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:

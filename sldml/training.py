@@ -17,8 +17,7 @@ from sldml.batches import Signals
 from sldml.config import BatchConfig, TrialConfig
 from sldml.embedding import encoder_input, input_shape
 from sldml.encoders import build_encoder
-from sldml.losses import build_loss, with_memory
-from sldml.miners import build_miner
+from sldml.objective import Objective
 from sldml.optimizers import (
     build_optimizer,
     build_schedule,
@@ -61,26 +60,22 @@ class Training:
         num_classes = len(train.classes)
         shape = input_shape(config.encoder, config.representation, self.layout)
         self.encoder = build_encoder(config.encoder, shape).to(self.device)
-        head = nn.Sequential(nn.ReLU(), nn.Linear(config.encoder.embedding_dim, num_classes))
-        self.head = head.to(self.device) if config.head.weight > 0 else None
-        self.loss = build_loss(config.loss, num_classes, config.encoder.embedding_dim).to(self.device)
-        self.miner = build_miner(config.miner, config.loss)
-        self._cross_entropy = nn.CrossEntropyLoss(label_smoothing=config.head.label_smoothing)
 
         self._labels = torch.tensor(train.labels)
         self._offsets, self._lengths = torch.tensor(train.offsets), torch.tensor(train.lengths)
         self._members = [torch.nonzero(self._labels == c).flatten() for c in range(num_classes)]
         self.batch_size = min(config.batch.num_classes, num_classes) * config.batch.samples_per_class
         self.steps_per_epoch = max(config.train.min_steps_per_epoch, round(len(train) / self.batch_size))
-        if config.loss.memory_size:
-            dim, miner = config.encoder.embedding_dim, self.miner
-            self.loss = with_memory(self.loss, config.loss, dim, self.batch_size, miner).to(self.device)
-            self.miner = None
+        members = range(config.encoder.members)
+        self.objectives = nn.ModuleList(Objective(config, num_classes, self.batch_size) for _ in members)
+        self.objectives.to(self.device)
 
-        trained = nn.ModuleList([self.encoder] + ([self.head] if self.head is not None else []))
+        heads = [objective.head for objective in self.objectives if objective.head is not None]
+        trained = nn.ModuleList([self.encoder, *heads])  # type: ignore[list-item]
         self._parameters = list(trained.parameters())
         self.optimizer = build_optimizer(config.optimizer, trained)
-        self.proxy_optimizer = proxy_optimizer(self.loss, config.loss.proxy_lr)
+        losses = nn.ModuleList(objective.loss for objective in self.objectives)  # type: ignore[misc]
+        self.proxy_optimizer = proxy_optimizer(losses, config.loss.proxy_lr)
         self.schedule = build_schedule(config.schedule, self.optimizer, self.steps_per_epoch, config.train.max_epochs)
         self._precision = _mixed_precision(config, self.device)
         self._activations_recomputed = False
@@ -161,36 +156,31 @@ class Training:
         return self._step(inputs, labels)
 
     def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """One optimiser step; returns (total, metric, head) losses, detached."""
+        """One optimiser step; returns (total, metric, head) losses, detached, the means over the members."""
         with self._precision():
-            embeddings = self.encoder(inputs).float()
-        mined = self.miner(embeddings, labels) if self.miner is not None else None
-        metric = self.loss(embeddings, labels, mined)
-        weight = self.config.head.weight
-        if self.head is None:
-            head, total = metric.new_zeros(()), metric
-        else:
-            head = self._cross_entropy(self.head(embeddings), labels)
-            total = (1.0 - weight) * metric + weight * head
+            embeddings = self.encoder.each(inputs)
+        losses = torch.stack(
+            [objective(each.float(), labels) for objective, each in zip(self.objectives, embeddings, strict=True)]
+        )
         self.optimizer.zero_grad(set_to_none=True)
         if self.proxy_optimizer is not None:
             self.proxy_optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        # The sum, not the mean: each member is trained as it would be alone.
+        losses[:, 0].sum().backward()
         if self.config.train.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.config.train.gradient_clip)
         self.optimizer.step()
         if self.proxy_optimizer is not None:
             self.proxy_optimizer.step()
         self.schedule.step()
-        return torch.stack([total.detach(), metric.detach(), head.detach()])
+        return losses.detach().mean(dim=0)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on."""
         return {
             "epoch": self.epoch,
             "encoder": self.encoder.state_dict(),
-            "head": None if self.head is None else self.head.state_dict(),
-            "loss": self.loss.state_dict(),
+            "objectives": self.objectives.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "proxy_optimizer": None if self.proxy_optimizer is None else self.proxy_optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -203,9 +193,7 @@ class Training:
         """Go on exactly where `state_dict` was taken."""
         self.epoch = state["epoch"]
         self.encoder.load_state_dict(state["encoder"])
-        if self.head is not None:
-            self.head.load_state_dict(state["head"])
-        self.loss.load_state_dict(state["loss"])
+        self.objectives.load_state_dict(state["objectives"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.proxy_optimizer is not None:
             self.proxy_optimizer.load_state_dict(state["proxy_optimizer"])

@@ -52,7 +52,7 @@ def one_step(changes: dict[str, Any]) -> Training:
     assert training.steps_per_epoch == 1
     names = [name for name, _ in training.encoder.named_parameters()]
     before = [p.detach().clone() for p in training.encoder.parameters()]
-    proxies = [p.detach().clone() for p in training.loss.parameters()]
+    proxies = [p.detach().clone() for p in training.objectives[0].loss.parameters()]
 
     stats = training.run_epoch()
 
@@ -65,7 +65,7 @@ def one_step(changes: dict[str, Any]) -> Training:
     assert len(reached) > 0.8 * len(names)  # a network may have a layer or two that one batch does not reach
     moved = [not torch.equal(new, old) for new, old in zip(training.encoder.parameters(), before, strict=True)]
     assert sum(moved) > 0.8 * len(moved)
-    for proxy, old in zip(training.loss.parameters(), proxies, strict=True):
+    for proxy, old in zip(training.objectives[0].loss.parameters(), proxies, strict=True):
         assert not torch.equal(proxy, old), "the loss has weights that are not trained"
     return training
 
@@ -73,13 +73,13 @@ def one_step(changes: dict[str, Any]) -> Training:
 @pytest.mark.parametrize("name", LossConfig.names())
 def test_every_loss(name: str) -> None:
     training = one_step({"loss": {"name": name}})
-    assert bool(list(training.loss.parameters())) == (training.proxy_optimizer is not None)
+    assert bool(list(training.objectives[0].loss.parameters())) == (training.proxy_optimizer is not None)
 
 
 @pytest.mark.parametrize("name", MinerConfig.names())
 def test_every_miner(name: str) -> None:
     training = one_step({"loss": {"name": "triplet_margin"}, "miner": {"name": name}})
-    assert (training.miner is None) == (name == "none")
+    assert (training.objectives[0].miner is None) == (name == "none")
 
 
 @pytest.mark.parametrize("name", EncoderConfig.names())

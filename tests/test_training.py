@@ -128,7 +128,8 @@ def test_the_gradient_is_that_of_loss_and_head_by_weight(
     config = trial_config(loss={"name": loss}, head={"weight": weight, "label_smoothing": 0.1}, augment=AUGMENT)
     training = start(config)
     training.steps_per_epoch = 1
-    encoder, head, metric_loss = copy.deepcopy((training.encoder, training.head, training.loss))
+    encoder, objective = copy.deepcopy((training.encoder, training.objectives[0]))
+    head, metric_loss = objective.head, objective.loss
 
     train = made_split.development.train
     members = [torch.from_numpy(np.flatnonzero(train.labels == c)) for c in range(len(train.classes))]
@@ -157,7 +158,7 @@ def test_the_gradient_is_that_of_loss_and_head_by_weight(
     assert (stats.head_loss > 0) == (weight > 0)
     assert stats.head_loss == pytest.approx(cross_entropy.item(), rel=1e-5)
     expected = [p.grad for module in (encoder, head, metric_loss) if module is not None for p in module.parameters()]
-    modules = (training.encoder, training.head, training.loss)
+    modules = (training.encoder, training.objectives[0].head, training.objectives[0].loss)
     found = [p.grad for module in modules if module is not None for p in module.parameters()]
     assert len(found) == len(expected)
     for ours, naive in zip(found, expected, strict=True):
@@ -165,8 +166,8 @@ def test_the_gradient_is_that_of_loss_and_head_by_weight(
 
 
 def test_without_weight_there_is_no_head(start: Any) -> None:
-    assert start(trial_config()).head is None
-    head = start(trial_config(head={"weight": 0.1})).head
+    assert start(trial_config()).objectives[0].head is None
+    head = start(trial_config(head={"weight": 0.1})).objectives[0].head
     assert head[-1].weight.shape == (5, 8)
 
 
@@ -176,10 +177,10 @@ def test_the_losss_own_weights_move_at_their_own_rate(loss: str, start: Any) -> 
     for proxy_lr in (1e-3, 1e-1):
         config = {"name": loss, "proxy_lr": proxy_lr}
         training = start(trial_config(loss=config, train={"gradient_clip": 1e-12}))
-        before = [p.detach().clone() for p in training.loss.parameters()]
+        before = [p.detach().clone() for p in training.objectives[0].loss.parameters()]
         training.run_epoch()
         moved[proxy_lr] = max(
-            (p - b).abs().max().item() for p, b in zip(training.loss.parameters(), before, strict=True)
+            (p - b).abs().max().item() for p, b in zip(training.objectives[0].loss.parameters(), before, strict=True)
         )
     assert moved[1e-3] == pytest.approx(4 * 1e-3, rel=0.5)  # four steps of Adam, each of about its rate
     assert moved[1e-1] > 20 * moved[1e-3]
@@ -370,3 +371,50 @@ def test_a_tiny_problem_by_its_classes() -> None:
     for _ in range(3):
         last = training.run_epoch()
     assert last.head_loss < 0.3 * first.head_loss
+
+
+# ---------------------------------------------------------------------------------------------------- ensembles
+
+
+@pytest.mark.parametrize("loss", ["multi_similarity", "proxy_anchor"])
+def test_each_member_is_trained_as_it_would_be_alone(loss: str, start: Any) -> None:
+    def config(members: int) -> TrialConfig:
+        encoder = {"members": members, "small_cnn": {"width": 8, "num_blocks": 1}, "embedding_dim": 8}
+        return trial_config(loss={"name": loss}, head={"weight": 0.3}, encoder=encoder)
+
+    together, alone = start(config(2)), start(config(1))
+    second = together.encoder.members[1]
+    alone.encoder.load_state_dict(second.state_dict())
+    alone.objectives[0].load_state_dict(together.objectives[1].state_dict())
+    for training in (together, alone):
+        training._generator.manual_seed(5)
+        training.run_epoch()
+    for ours, expected in zip(second.parameters(), alone.encoder.parameters(), strict=True):
+        assert torch.allclose(ours, expected, atol=1e-6)
+    first = next(iter(together.encoder.members[0].parameters()))
+    assert not torch.allclose(first, next(iter(second.parameters())))
+
+
+def test_an_ensemble_goes_on_where_it_was(start: Any) -> None:
+    config = trial_config(encoder={"members": 2, "small_cnn": {"width": 8, "num_blocks": 1}}, head={"weight": 0.3})
+    whole, part = start(config), start(config)
+    whole.run_epoch()
+    part.run_epoch()
+    resumed = start(config)
+    resumed.load_state_dict(copy.deepcopy(part.state_dict()))
+    whole.run_epoch()
+    resumed.run_epoch()
+    assert_same_state(whole.state_dict(), resumed.state_dict())
+
+
+def test_an_ensembles_cosine_is_the_mean_of_its_members() -> None:
+    torch.manual_seed(0)
+    config = EncoderConfig.model_validate({"members": 3, "small_cnn": {"width": 8, "num_blocks": 1}})
+    encoder = build_encoder(config, (3, 20, 16)).eval()
+    images = torch.randn(4, 3, 20, 16)
+    cosine = encoder(images) @ encoder(images).T
+    each = [nn.functional.normalize(part, dim=1) for part in encoder.each(images)]
+    assert len(each) == 3
+    assert torch.allclose(cosine, sum(part @ part.T for part in each) / 3, atol=1e-5)
+    frames = encoder.frames(images, steps=4, row_groups=2)
+    assert torch.allclose(frames.norm(dim=2), torch.ones(4, 4), atol=1e-5)

@@ -292,8 +292,8 @@ def test_a_final_model_trains_on_all_auxiliary_classes_and_measures_nothing(
     merged = made_split.development.merged()
     assert set(merged.classes) == {*made_split.development.train.classes, *made_split.development.validation.classes}
     assert len(merged) == 40
-    assert training["head"]["1.weight"].shape == (8, 8)  # [classes, dim]
-    assert training["loss"]["proxies"].shape == (8, 8)
+    assert training["objectives"]["0.head.1.weight"].shape == (8, 8)  # [classes, dim]
+    assert training["objectives"]["0.loss.proxies"].shape == (8, 8)
     assert training["epoch"] == 2
 
 

@@ -117,6 +117,9 @@ class EncoderConfig(Choice):
         "vit_b_32",
     ] = "small_cnn"
     embedding_dim: int = Field(128, ge=2, le=4096)
+    members: int = Field(1, ge=1, le=16)
+    """So many networks, each with weights, loss and head of its own, are trained on the same batches and used as one:
+    for as many times the work, the luck of a single training counts less."""
     pooling: PoolingConfig = PoolingConfig()
     projection: Literal["linear", "relu_linear", "mlp"] = "linear"
     """From pooled features to the embedding: a linear layer, a ReLU before it (the published SL-DML), or two linear

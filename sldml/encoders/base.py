@@ -44,6 +44,10 @@ class Encoder(nn.Module):
         embeddings: Tensor = self.projection(self.dropout(self.pooling(self.features(self._laid_out(inputs)))))
         return embeddings
 
+    def each(self, inputs: Tensor) -> list[Tensor]:
+        """What training sees: the embeddings [B, dim] of each network that is trained for itself, here the only one."""
+        return [self(inputs)]
+
     def frames(self, inputs: Tensor, *, steps: int, row_groups: int) -> Tensor:
         """The features along time, a unit vector a step: [B, at most `steps`, channels * at most `row_groups`]."""
         features = self.features(self._laid_out(inputs)).float()

@@ -6,6 +6,7 @@ import torch
 
 from sldml.config import EncoderConfig
 from sldml.encoders.base import Encoder
+from sldml.encoders.ensemble import Ensemble
 from sldml.encoders.pretrained import imagenet_state
 from sldml.encoders.signal_networks import FactorizedAttention, TemporalConvolutions
 from sldml.encoders.small_cnn import ResidualCnn
@@ -22,7 +23,8 @@ def build_encoder(config: EncoderConfig, shape: tuple[int, int, int]) -> Encoder
 
     Returns:
         A module from float [B, 3, H, W] (see `sldml.images.to_input`), or from [B, T, rows, 3] where
-        `config.takes` is `signals`, to [B, embedding_dim], which is not L2-normalised.
+        `config.takes` is `signals`, to [B, embedding_dim], which is not L2-normalised; of several members, to
+        [B, members * embedding_dim].
 
     Raises:
         WeightsError: ImageNet weights are wanted, but are neither cached nor to be had from the network.
@@ -33,6 +35,9 @@ def build_encoder(config: EncoderConfig, shape: tuple[int, int, int]) -> Encoder
     if config.takes == "images" and shape[0] != 3:
         raise ValueError(f"an encoder takes images of 3 channels, but their shape is {shape}")
     encoder: Encoder
+    if config.members > 1:
+        single = config.model_copy(update={"members": 1})
+        return Ensemble([build_encoder(single, shape) for _ in range(config.members)])
     match config.name:
         case "small_cnn":
             encoder = ResidualCnn(config.chosen, config)
