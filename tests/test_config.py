@@ -36,7 +36,7 @@ def with_branch(part: str, name: str) -> dict[str, Any]:
 
 
 def test_the_parts_with_branches_are_the_ones_of_the_design():
-    assert set(CHOICES) == {"representation", "encoder", "loss", "miner", "optimizer", "schedule"}
+    assert set(CHOICES) == {"representation", "encoder", "loss", "miner", "matcher", "optimizer", "schedule"}
     assert len(CHOICES["loss"].names()) >= 24
     assert len(CHOICES["miner"].names()) - 1 >= 8  # beside none
     assert len(CHOICES["encoder"].names()) >= 16 + 2
