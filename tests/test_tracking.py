@@ -412,6 +412,7 @@ def test_two_processes_start_on_one_new_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.verify
+@pytest.mark.timeout(1500)
 def test_a_server_that_is_killed_and_comes_back_has_everything(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -426,7 +427,7 @@ def test_a_server_that_is_killed_and_comes_back_has_everything(
              "--backend-store-uri", default_uri(tmp_path), "--artifacts-destination", str(tmp_path / "proxied")],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        for _ in range(120):
+        for _ in range(600):
             try:
                 check(uri, timeout_s=2)
                 return process
@@ -456,7 +457,7 @@ def test_a_server_that_is_killed_and_comes_back_has_everything(
                 kill(server)
         assert not tracker.flush(3)
         server = serve()
-        assert tracker.close(timeout_s=90) == 0
+        assert tracker.close(timeout_s=600) == 0
         client = MlflowClient(uri)
         runs = client.search_runs([tracker.experiment_id], f"tags.mlflow.parentRunId = '{tracker.run_id}'")
         assert sorted(run.data.tags["key"] for run in runs) == [f"trial:t{i}" for i in range(6)]

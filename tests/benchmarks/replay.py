@@ -1,6 +1,6 @@
 """How soon samplers and schedulers find a good configuration: replayed on recorded learning curves.
 
-Run: python -m tests.benchmarks.replay [--seeds 20]
+Run: python -m tests.benchmarks.replay [--seeds 20] [--pairs random+none tpe+asha]
 
 The curves (`isl_kinect_curves.jsonl`, of `record_curves.py`) are of random configurations trained to the end. What
 a replayed search asks for is answered by the mean curve of the recorded trials around it: of the same loss, the nearer
@@ -85,7 +85,10 @@ def main() -> None:
     """Print the epochs until the goal, for every pair of sampler and scheduler."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
-    num_seeds = parser.parse_args().seeds
+    names = ["+".join(pair) for pair in PAIRS]
+    parser.add_argument("--pairs", nargs="*", choices=names, default=names, help="random+none is always run")
+    arguments = parser.parse_args()
+    num_seeds, wanted = arguments.seeds, {"random+none", *arguments.pairs}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", module="ray.tune")  # that a busy machine samples slowly
     space = read_space(str(SPACE))
@@ -100,7 +103,7 @@ def main() -> None:
     print(f"goal: {goal:.3f}, the best of {FULL_TRIALS} random full trials; two trials at once; {num_seeds} seeds")
 
     results: dict[tuple[str, str], float] = {}
-    for sampler, scheduler in PAIRS:
+    for sampler, scheduler in (pair for pair in PAIRS if "+".join(pair) in wanted):
         epochs = []
         for seed in range(num_seeds):
             settings = [f"search.sampler={sampler}", f"search.scheduler={scheduler}", f"search.seed={seed}"]
