@@ -19,14 +19,11 @@ from sldml.batches import Signals
 from sldml.config import EncoderConfig, EvaluationConfig, MatcherConfig, NormalizeConfig, RepresentationConfig
 from sldml.embedding import input_shape
 from sldml.encoders import Encoder, build_encoder
-from sldml.folds import fold_developments
+from sldml.folds import MOST_TO_SCORE, fold_developments
 from sldml.matching import Matching
 from sldml.oneshot import exemplar_draws, map_at_r_distances, score_distances
 from sldml.protocols import Development, Sealed
 from sldml.signals import Layout
-
-MOST_FOR_VALIDATION = 1_000
-"""Of more validation recordings than this a fixed sample is matched, for all its pairs are needed."""
 
 UNTRAINED_SEEDS = (0, 1, 2)
 """An untrained encoder is scored with so many initialisations; the first is the one that can be shipped."""
@@ -78,7 +75,7 @@ class BaselineScorer:
 
     def _validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
         """The same on one set of validation classes."""
-        subset = development.validation.sample(MOST_FOR_VALIDATION)
+        subset = development.validation.sample(MOST_TO_SCORE)
         draws = exemplar_draws(subset.labels, evaluation.num_draws, evaluation.seed)
 
         one_shot = development.measure != "map_at_r"

@@ -11,10 +11,11 @@ from sldml.batches import Signals
 from sldml.choice import choose
 from sldml.config import EncoderConfig, EvaluationConfig, TrialConfig
 from sldml.final import describe_predictions, matching_scale, predict, trained_matching
+from sldml.folds import MOST_TO_SCORE, fold_developments
 from sldml.journal import History
 from sldml.matching import Matching
 from sldml.oneshot import exemplar_draws
-from sldml.protocols import Split
+from sldml.protocols import Development, Split
 from sldml.recognizer import Recognizer, calibrate
 from sldml.signals import Layout
 
@@ -59,11 +60,12 @@ def ship(
     config = TrialConfig.model_validate(winner["config"])
     # A person's recordings have the test's rows; the threshold comes from validation, which has the training's.
     test_layout = layout.part(split.sealed.exemplars.rows)
-    validation_layout = layout.part(split.development.validation.rows)
+    # A trial over class folds keeps the best model of its first fold, which knows the classes of the others.
+    development = fold_developments(split.development, config.evaluation.num_folds)[0]
+    validation_layout = layout.part(development.validation.rows)
     if choice.trial_id is not None:
         seed = winner["seeds"][0]
-        development = split.development
-        scale = matching_scale(config, development.merged(), signals, layout)
+        scale = matching_scale(config, split.development.merged(), signals, layout)
         matching = trained_matching(config, load_final(winner["trial_id"], seed), test_layout, scale)
         scale = matching_scale(config, development.train, signals, layout)
         calibrated = trained_matching(config, load_trial(winner["trial_id"]), validation_layout, scale)
@@ -76,7 +78,7 @@ def ship(
         shipped = {"kind": "training_free", "baseline": choice.baseline, "reason": choice.reason}
         shipped |= {key: choice.candidate.get(key) for key in ("normalize", "encoder", "representation")}
 
-    threshold = _threshold(calibrated, split, signals, config.evaluation)
+    threshold = _threshold(calibrated, development, signals, config.evaluation)
     model = Recognizer(matching, encoder=encoder, threshold=threshold, origin={**origin, **shipped})
     model.save(folder)
     # What ships is what a person will load: it is the loaded model that the test's confusion belongs to.
@@ -89,7 +91,7 @@ def ship(
     }
 
 
-def _threshold(matching: Matching, split: Split, signals: Signals, evaluation: EvaluationConfig) -> float:
-    subset = split.development.validation.sample(1_000)
+def _threshold(matching: Matching, development: Development, signals: Signals, evaluation: EvaluationConfig) -> float:
+    subset = development.validation.sample(MOST_TO_SCORE)
     draws = exemplar_draws(subset.labels, evaluation.num_draws, evaluation.seed)
     return calibrate(matching.between(signals, subset, subset), subset.labels, draws)

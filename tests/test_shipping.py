@@ -11,8 +11,9 @@ from small import trial_config
 from sldml import choice
 from sldml.baselines import UNTRAINED_SEEDS, initialised
 from sldml.batches import Signals
-from sldml.config import NormalizeConfig
+from sldml.config import NormalizeConfig, TrialConfig
 from sldml.final import predict, trained_matching
+from sldml.folds import fold_developments
 from sldml.images import image_shape
 from sldml.journal import History
 from sldml.matching import Matching
@@ -47,9 +48,9 @@ def history(**values: float) -> History:
     return History(search={"prepared": {"hash": "abc"}}, baselines=baselines)
 
 
-def results(val_accuracy: float) -> dict[str, Any]:
+def results(val_accuracy: float, config: TrialConfig = CONFIG) -> dict[str, Any]:
     """What the sealed test found: the second configuration did far better there."""
-    common = {"config": CONFIG.to_dict(), "seeds": [4, 5], "num_epochs": 3}
+    common = {"config": config.to_dict(), "seeds": [4, 5], "num_epochs": 3}
     return {
         "finals": [
             {**common, "trial_id": "t1", "val_accuracy": val_accuracy, "test_accuracy": {"mean": 0.1}},
@@ -60,14 +61,14 @@ def results(val_accuracy: float) -> dict[str, Any]:
 
 @pytest.fixture
 def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path, state: Any) -> Any:
-    def run(past: History, val_accuracy: float) -> dict[str, Any]:
+    def run(past: History, val_accuracy: float, config: TrialConfig = CONFIG) -> dict[str, Any]:
         def load_final(trial_id: str, seed: int) -> Mapping[str, Any]:
             return state({("t1", 4): "final", ("t2", 4): "second"}.get((trial_id, seed), "other final"))
 
         return ship(
             tmp_path / "model",
             past,
-            results(val_accuracy),
+            results(val_accuracy, config),
             split=made_split,
             signals=made_signals,
             layout=made_set.layout,
@@ -123,6 +124,23 @@ def test_the_first_configurations_first_seed_ships_where_it_is_better_on_validat
     unseen = trained_matching(CONFIG, state("trial"), made_set.layout)
     assert model.threshold == pytest.approx(threshold(unseen, made_split, made_signals))
     assert model.threshold != pytest.approx(threshold(expected, made_split, made_signals))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_of_a_trial_over_class_folds_the_first_folds_classes_give_the_threshold(
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+) -> None:
+    """It is the first fold's model that the trial keeps; it was trained on classes that the protocol validates on."""
+    outcome = send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.61, trial_config(
+        normalize={"center": "first_frame"}, evaluation={"num_folds": 3}
+    ))  # fmt: skip
+    first = fold_developments(made_split.development, 3)[0]
+    assert set(first.validation.classes) != set(made_split.development.validation.classes)
+    unseen = trained_matching(CONFIG, state("trial"), made_set.layout)
+    expected = threshold(unseen, dataclasses.replace(made_split, development=first), made_signals)
+    assert outcome["shipped"]["threshold"] == pytest.approx(expected)
+    assert expected != pytest.approx(threshold(unseen, made_split, made_signals))
+    assert Recognizer.load(tmp_path / "model").threshold == pytest.approx(expected)
 
 
 @pytest.mark.usefixtures("trusted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +22,7 @@ class Ensemble(Encoder):
 
     def each(self, inputs: Tensor) -> list[Tensor]:
         """The embeddings of each member, [B, dim] each, not L2-normalised: what training sees."""
-        return [embeddings for member in self.members for embeddings in member.each(inputs)]  # type: ignore[operator]
-
-    def features(self, inputs: Tensor) -> Tensor:
-        """The members' feature maps, their channels one after another."""
-        return torch.cat([member.features(inputs) for member in self.members], dim=1)  # type: ignore[operator]
+        return [member(inputs) for member in self.members]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Embed as [B, members * dim], of length 1."""
@@ -35,6 +32,7 @@ class Ensemble(Encoder):
 
     def frames(self, inputs: Tensor, *, steps: int, row_groups: int) -> Tensor:
         """The members' features along time side by side, a unit vector a step."""
-        parts = [m.frames(inputs, steps=steps, row_groups=row_groups) for m in self.members]  # type: ignore[operator]
+        members = cast(Sequence[Encoder], self.members)
+        parts = [member.frames(inputs, steps=steps, row_groups=row_groups) for member in members]
         frames: Tensor = torch.cat(parts, dim=2) / len(parts) ** 0.5
         return frames

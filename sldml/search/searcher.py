@@ -150,9 +150,7 @@ def make_sampler(space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:
 def num_startup_trials(num_trials: int) -> int:
     """So many random trials before TPE proposes any: an eighth, from 10 to 30.
 
-    With ten, TPE often takes the first loss that did well for the best one and never leaves it. In
-    tests/benchmarks/replay.py, six losses: 5 of 6 seeds with 10 random trials did not reach the goal, 5 of 8 with 20, 2
-    of 8 with 30 or 50.
+    With ten, TPE often takes the first loss that did well for the best one and never leaves it.
     """
     return max(10, min(30, num_trials // 8))
 
