@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from statistics import mean, stdev
@@ -11,7 +12,7 @@ from sldml.dotted import flatten
 from sldml.journal import OBJECTIVE, FinalRecord, History, Journal, TrialRecord, TrialState, apply_event
 
 if TYPE_CHECKING:
-    from sldml.tracking import NullTracker, Tracker
+    from sldml.tracking import Tracker
 
 _RUN_STATUS: dict[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
     "completed": "FINISHED",
@@ -39,7 +40,7 @@ class Recorder:
         self,
         journal: Journal,
         history: History,
-        tracker: Tracker | NullTracker,
+        tracker: Tracker,
         watcher: Watcher,
         tags: Mapping[str, str],
     ) -> None:
@@ -66,6 +67,7 @@ class Recorder:
             for epoch in record.epochs:
                 self._log_epoch(f"trial:{record.trial_id}", epoch, epoch["time"])
             if record.state != "running":
+                self._log_validation(record)
                 self._end_run(f"trial:{record.trial_id}", record.state, record.error, record.ended)
         for final in history.finals.values():
             key = f"final:{final.trial_id}:{final.seed}"
@@ -97,7 +99,18 @@ class Recorder:
         """A trial is over; `running` means that it was interrupted and can go on."""
         if state != "running":
             self.record("trial_ended", trial_id=trial_id, state=state, error=error)
+            self._log_validation(self.history.trials[trial_id])
         self._end_run(f"trial:{trial_id}", state, error)
+
+    def _log_validation(self, record: TrialRecord) -> None:
+        """The accuracy of each validation class at a trial's best epoch, where the trial told it."""
+        best = next((e for e in record.epochs if e["epoch"] == record.best_epoch), {})
+        if right := best.get("val/right_per_class"):
+            classes = self.history.search["split"]["validation_classes"]
+            queries = best["val/queries_per_class"]
+            self._tracker.log_accuracies(
+                f"trial:{record.trial_id}", classes, right, queries, "validation_per_class.json"
+            )
 
     # ------------------------------------------------------------------------------------------------ final
 
@@ -144,6 +157,7 @@ class Recorder:
             tags = {**tags, "encoder": config["encoder"]["name"]}
         params = {"baseline": name, **dict(flatten(config))}
         self._tracker.start_run(key, name=key.removeprefix("baseline:"), params=params, tags={**self._tags, **tags})
+        self._tracker.log_dataset(key, dataset_of(self.history), "evaluation")
         scores = {name: candidate.get(k) for name, k in _CANDIDATE_METRICS.items()}
         self._tracker.log_metrics(key, {k: v for k, v in scores.items() if v is not None})
         self._tracker.end_run(key, status="FINISHED")
@@ -196,12 +210,14 @@ class Recorder:
                 key = f"final:{final['trial_id']}:{seed}"
                 self._tracker.log_metrics(key, {"test/accuracy": accuracy})
                 self._tracker.set_tags(key, {"place": str(place)})
-                self._tracker.log_dict(key, confusion, "confusion.json")
+                self._tracker.log_confusion(key, confusion["labels"], confusion["matrix"])
                 self._end_run(key, "completed", None)
         self._tracker.log_metrics(None, {"test/accuracy": results["finals"][0]["test_accuracy"]["mean"]})
         if "shipped" in results:  # a comparison ships nothing
-            self._tracker.log_dict(None, results["confusion"], "confusion.json")
+            self._tracker.log_confusion(None, results["confusion"]["labels"], results["confusion"]["matrix"])
             self._tracker.log_dict(None, {"per_class": results["per_class"], **results["shipped"]}, "shipped.json")
+        if found := results.get("embedding_map"):
+            self._tracker.log_map(None, found["points"], f"Recordings of new classes ({found['method']})")
 
     # ------------------------------------------------------------------------------------------------ tracking
 
@@ -221,6 +237,7 @@ class Recorder:
             started=started,
         )
         self._tracker.log_dict(key, dict(config), "config.json")
+        self._tracker.log_dataset(key, dataset_of(self.history), "training")
 
     def _start_trial_run(self, record: TrialRecord) -> None:
         name = record.trial_id
@@ -244,5 +261,28 @@ class Recorder:
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     """What of a report is the trial's own: the epoch, its state, and names with a slash; numbers must be finite."""
-    own = {k: v for k, v in result.items() if "/" in k or k in ("epoch", "images_per_s")}
+    own = {k: v for k, v in result.items() if "/" in k or k in ("epoch", "images_per_s", "worker")}
     return {k: v for k, v in own.items() if not isinstance(v, float) or math.isfinite(v)}
+
+
+def dataset_of(history: History) -> dict[str, str]:
+    """The recordings of a search as MLflow describes a dataset: what they are, where from, and their hash."""
+    prepared, split = history.search.get("prepared", {}), history.search.get("split", {})
+    data = history.search.get("data")
+    source_type, source = ("local", {"uri": data}) if data else ("code", {"tags": {"source": prepared.get("source")}})
+    shape = {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, prepared.get("num_rows", -1), 3]}}
+    profile = {
+        "recordings": prepared.get("num_recordings"),
+        "frames": prepared.get("num_frames"),
+        "training classes": split.get("train_classes"),
+        "validation classes": split.get("validation_classes"),
+        "novel classes": split.get("num_novel_classes"),
+    }
+    return {
+        "name": str(prepared.get("source", "recordings"))[:500],
+        "digest": str(prepared.get("hash", "unknown"))[:36],
+        "source_type": source_type,
+        "source": json.dumps(source),
+        "schema": json.dumps({"mlflow_tensorspec": {"features": json.dumps([shape]), "targets": None}}),
+        "profile": json.dumps(profile),
+    }

@@ -46,6 +46,8 @@ class Request:
     """Where the outcome is written as JSON."""
     comparison: Comparison | None = None
     """What is compared in the space, instead of searching it for one model."""
+    register: str | None = None
+    """Under which name the model that ships goes into MLflow's registry."""
 
     @property
     def folder(self) -> Path:

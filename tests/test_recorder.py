@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from null_tracker import NullTracker
 
 from sldml.config import TrialConfig
 from sldml.journal import History, Journal, read_history
-from sldml.recorder import Recorder
-from sldml.tracking import NullTracker
+from sldml.recorder import Recorder, dataset_of
 
 CONFIG = TrialConfig.model_validate({"loss": {"name": "arcface"}}).to_dict()
 NORMALIZE = {"center": "every_frame", "scale": "torso", "view": "as_recorded"}
@@ -39,6 +39,18 @@ class FakeTracker(NullTracker):
 
     def log_dict(self, key: str | None, value: Any, file: str) -> None:
         self._note("log_dict", key, value=value, file=file)
+
+    def log_confusion(self, key: str | None, labels: Any, matrix: Any) -> None:
+        self._note("log_confusion", key, labels=labels, matrix=matrix)
+
+    def log_accuracies(self, key: str | None, labels: Any, right: Any, queries: Any, file: str) -> None:
+        self._note("log_accuracies", key, labels=labels, right=right, queries=queries, file=file)
+
+    def log_map(self, key: str | None, points: Any, title: str) -> None:
+        self._note("log_map", key, points=points, title=title)
+
+    def log_dataset(self, key: str | None, dataset: Any, context: str) -> None:
+        self._note("log_dataset", key, dataset=dataset, context=context)
 
     def set_tags(self, key: str | None, tags: Any) -> None:
         self._note("set_tags", key, tags=dict(tags))
@@ -107,16 +119,17 @@ def test_a_trial_from_start_to_end(search: Search):
     assert order == [
         ("start_run", "trial_started"),
         ("log_dict", "trial_started"),
+        ("log_dataset", "trial_started"),
         ("log_metrics", "epoch"),
         ("end_run", "trial_ended"),
     ]
-    assert search.watcher.calls_before == [0, 2, 3]
+    assert search.watcher.calls_before == [0, 3, 4]
     assert search.watcher.states == [{"t0": "running"}, {"t0": "running"}, {"t0": "completed"}]
 
 
 def test_the_run_of_a_trial_has_its_tags_and_parameters(search: Search):
     search.recorder.trial_started("t0", {"optimizer.lr": 0.1}, CONFIG)
-    ((method, key, run), (_, _, config)) = search.tracker.calls
+    ((method, key, run), (_, _, config), (_, _, dataset)) = search.tracker.calls
     assert (method, key, run["name"]) == ("start_run", "trial:t0", "t0")
     assert run["tags"] == {
         **TAGS,
@@ -130,6 +143,34 @@ def test_the_run_of_a_trial_has_its_tags_and_parameters(search: Search):
     assert run["params"] == TrialConfig.model_validate(CONFIG).dotted()
     assert run["started"] == search.recorder.history.trials["t0"].started
     assert config == {"value": CONFIG, "file": "config.json"}
+    assert dataset["context"] == "training"
+
+
+def test_the_accuracy_of_each_validation_class_is_that_of_the_best_epoch(search: Search):
+    search.recorder.history.search = {"split": {"validation_classes": ["a", "b"]}}
+    search.recorder.trial_started("t0", {}, CONFIG)
+    for epoch, right in ((1, [2.0, 2.5]), (2, [1.0, 4.0]), (3, [2.0, 2.0])):
+        told = {"val/right_per_class": right, "val/queries_per_class": [4, 5]}
+        search.recorder.epoch("t0", result(epoch, 0.5 if epoch == 1 else 0.6, **told))
+    search.recorder.trial_ended("t0", "completed")
+    assert search.tracker.told("log_accuracies", "trial:t0") == [
+        {"labels": ["a", "b"], "right": [1.0, 4.0], "queries": [4, 5], "file": "validation_per_class.json"}
+    ]
+
+
+def test_the_dataset_says_what_the_recordings_are():
+    history = History()
+    history.search = {
+        "data": "/data",
+        "prepared": {"source": "UTD-MHAD (skeleton)", "hash": "abc", "num_recordings": 861, "num_rows": 20},
+        "split": {"train_classes": ["a1"], "validation_classes": ["a2"], "num_novel_classes": 4},
+    }
+    dataset = dataset_of(history)
+    assert (dataset["name"], dataset["digest"]) == ("UTD-MHAD (skeleton)", "abc")
+    assert (dataset["source_type"], json.loads(dataset["source"])) == ("local", {"uri": "/data"})
+    assert json.loads(dataset["profile"])["recordings"] == 861
+    (feature,) = json.loads(json.loads(dataset["schema"])["mlflow_tensorspec"]["features"])
+    assert feature["tensor-spec"] == {"dtype": "float32", "shape": [-1, 20, 3]}
 
 
 @pytest.mark.parametrize(
@@ -198,11 +239,12 @@ def finals(*configurations: tuple[str, list[int], list[float]]) -> dict[str, Any
                 "trial_id": trial_id,
                 "seeds": seeds,
                 "test_accuracy": {"mean": sum(values) / len(values), "values": values},
-                "confusions": [{"matrix": [[seed]]} for seed in seeds],
+                "confusions": [{"labels": ["a"], "matrix": [[seed]]} for seed in seeds],
             }
             for trial_id, seeds, values in configurations
         ],
-        "confusion": {"matrix": [[7]]},
+        "confusion": {"labels": ["a"], "matrix": [[7]]},
+        "embedding_map": {"method": "t-SNE", "points": [{"name": "x"}]},
         "per_class": {"a": 0.5},
         "shipped": {"kind": "trained"},
     }
@@ -226,12 +268,13 @@ def test_final_runs_are_closed_after_the_sealed_test(search: Search):
         assert calls == [
             ("log_metrics", {"metrics": {"test/accuracy": accuracy}}),
             ("set_tags", {"tags": {"place": "1"}}),
-            ("log_dict", {"value": {"matrix": [[seed]]}, "file": "confusion.json"}),
+            ("log_confusion", {"labels": ["a"], "matrix": [[seed]]}),
             ("end_run", {"status": "FINISHED", "tags": {"state": "completed"}}),
         ]
     of_search = [(method, fields) for method, key, fields in search.tracker.calls if key is None]
     assert ("log_metrics", {"metrics": {"test/accuracy": pytest.approx(0.75)}}) in of_search
-    assert ("log_dict", {"value": {"matrix": [[7]]}, "file": "confusion.json"}) in of_search
+    assert ("log_confusion", {"labels": ["a"], "matrix": [[7]]}) in of_search
+    assert ("log_map", {"points": [{"name": "x"}], "title": "Recordings of new classes (t-SNE)"}) in of_search
 
 
 def test_places_are_those_of_validation_not_of_the_test(search: Search):
@@ -279,6 +322,7 @@ def test_baselines_are_told_on_validation_and_again_with_the_test(search: Search
     key = "baseline:dtw_1nn"
     assert [name for name, of, _ in search.tracker.calls if of == key] == [
         "start_run",
+        "log_dataset",
         "log_metrics",
         "end_run",
     ] * 2

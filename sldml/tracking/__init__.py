@@ -6,10 +6,9 @@ so other modules import it only where they start to track.
 """
 
 from sldml.tracking.store import TrackingError, check, default_artifact_root, default_uri, hide_password
-from sldml.tracking.tracker import NullTracker, Status, Tracker
+from sldml.tracking.tracker import Status, Tracker
 
 __all__ = [
-    "NullTracker",
     "Status",
     "Tracker",
     "TrackingError",

@@ -1,6 +1,7 @@
 """How a search lies in an MLflow store: one experiment, one parent run, child runs found again by their key.
 
-All calls here wait for the store and raise what MLflow raises; `tracker` calls them from its thread.
+All calls here wait for the store and raise what MLflow raises; `tracker` calls them from its thread. What a call does
+twice stands in the store once: a call that failed half-way is repeated, and so is what a killed driver had sent.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
+from sldml.tracking.models import log_model
+from sldml.tracking.pictures import confusion_picture, map_picture
 from sldml.tracking.store import TrackingError, hide_password
 
 T = TypeVar("T")
@@ -37,16 +41,19 @@ class Runs:
         self.experiment_id = self._find_experiment(experiment, artifact_root, hide_password(uri))
         self._params: dict[str, dict[str, str]] = {}
         self._last_steps: dict[str, dict[str, int]] = {}
-        self._children: dict[str, str] | None = {}
+        self._children: dict[str, str] | None = None
         self.parent_id = self._find_parent(search, search_id)
         self._ids: dict[str | None, str] = {None: self.parent_id}
 
     def id(self, key: str | None) -> str:
-        """The run's id.
+        """The run's id; one that another process started is looked for.
 
         Raises:
-            KeyError: the run was not started.
+            KeyError: the run was never started.
         """
+        if key not in self._ids:
+            run_id = self._ids[key] = self._known_children()[str(key)]
+            self._learn(self.client.get_run(run_id))
         return self._ids[key]
 
     def forget_children(self) -> None:
@@ -65,23 +72,25 @@ class Runs:
     def start(self, key: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], started_ms: int) -> None:
         """Create the child `key`, or go on with the one that is there."""
         tags = {"mlflow.parentRunId": self.parent_id, "key": key, **tags}
-        if self._children is None:
-            runs = self._search(f"tags.mlflow.parentRunId = '{self.parent_id}'")
-            self._children = {run.data.tags["key"]: run.info.run_id for run in runs if "key" in run.data.tags}
-        run_id = self._children.get(key)
-        if run_id is None:
-            run = self.client.create_run(self.experiment_id, started_ms, _cut_tags(tags), name)
-            run_id = self._children[key] = str(run.info.run_id)
-            self._ids[key] = run_id
-        else:
-            self._ids[key] = run_id
-            self._go_on(self.client.get_run(run_id))
+        children = self._known_children()
+        if key in children:
+            self._ids[key] = children[key]
+            self._learn(self.client.get_run(children[key]))
+            self.client.update_run(children[key], status="RUNNING")
             self.set_tags(key, tags)
+        else:
+            run = self.client.create_run(self.experiment_id, started_ms, _cut_tags(tags), name)
+            self._ids[key] = children[key] = str(run.info.run_id)
         self.log_params(key, params)
+
+    def end(self, key: str | None, status: str, tags: Mapping[str, str], ended_ms: int) -> None:
+        """Close a run, after setting `tags`."""
+        self.set_tags(key, tags)
+        self.client.set_terminated(self.id(key), status, ended_ms)
 
     def log_metrics(self, key: str | None, metrics: Sequence[Metric]) -> None:
         """Write metrics, each only after its last step that was there when the run was taken up again."""
-        run_id = self._ids[key]
+        run_id = self.id(key)
         last_steps = self._last_steps.get(run_id, {})
         new = [metric for metric in metrics if metric.step > last_steps.get(metric.key, -1)]
         for chunk in _chunks(new, MAX_METRICS_PER_CALL):
@@ -89,7 +98,7 @@ class Runs:
 
     def log_params(self, key: str | None, params: Mapping[str, Any]) -> None:
         """Write parameters; MLflow allows no change, so one that is there with another value stays."""
-        run_id = self._ids[key]
+        run_id = self.id(key)
         known = self._params.setdefault(run_id, {})
         new = []
         for name, value in params.items():
@@ -107,7 +116,71 @@ class Runs:
         """Set tags; old values are replaced."""
         entities = [RunTag(name, value) for name, value in _cut_tags(tags).items()]
         for chunk in _chunks(entities, MAX_PARAMS_PER_CALL):
-            self.client.log_batch(self._ids[key], tags=chunk)
+            self.client.log_batch(self.id(key), tags=chunk)
+
+    def log_dict(self, key: str | None, value: Mapping[str, Any], file: str) -> None:
+        """Store `value` as the artifact `file` (JSON or YAML, by its ending)."""
+        self.client.log_dict(self.id(key), value, file)
+
+    def log_text(self, key: str | None, text: str, file: str) -> None:
+        """Store `text` as the artifact `file`."""
+        self.client.log_text(self.id(key), text, file)
+
+    def log_artifact(self, key: str | None, path: str, folder: str | None) -> None:
+        """Store a file as an artifact in `folder`."""
+        self.client.log_artifact(self.id(key), path, folder)
+
+    def log_table(self, key: str | None, columns: Mapping[str, Sequence[Any]], file: str) -> None:
+        """Store a table as the artifact `file` (`.json`), which MLflow's UI shows as one; an old one is replaced."""
+        # By hand: the client's own `log_table` appends to a table that is there, so that a repeated call doubles rows.
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        run_id = self.id(key)
+        self.client.log_dict(run_id, {"columns": list(columns), "data": rows}, file)
+        known = json.loads(self.client.get_run(run_id).data.tags.get(MLFLOW_LOGGED_ARTIFACTS, "[]"))
+        if (entry := {"path": file, "type": "table"}) not in known:
+            self.client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps([*known, entry]))
+
+    def log_confusion(self, key: str | None, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
+        """Store a confusion matrix (rows are true classes) as a picture and as tables."""
+        run_id = self.id(key)
+        self.client.log_figure(run_id, confusion_picture(labels, matrix), "confusion.png")
+        self.client.log_dict(
+            run_id, {"labels": list(labels), "matrix": [list(row) for row in matrix]}, "confusion.json"
+        )
+        counted = [
+            (true, named, matrix[i][j])
+            for i, true in enumerate(labels)
+            for j, named in enumerate(labels)
+            if matrix[i][j]
+        ]
+        columns: dict[str, list[Any]] = {"true class": [c[0] for c in counted], "named as": [c[1] for c in counted]}
+        self.log_table(key, {**columns, "queries": [c[2] for c in counted]}, "confusion_table.json")
+        right, queries = [row[i] for i, row in enumerate(matrix)], [sum(row) for row in matrix]
+        self.log_accuracies(key, labels, right, queries, "per_class.json")
+
+    def log_accuracies(
+        self, key: str | None, labels: Sequence[str], right: Sequence[float], queries: Sequence[float], file: str
+    ) -> None:
+        """Store how many queries of each class were named rightly, as the table `file`."""
+        shares = [r / q if q else None for r, q in zip(right, queries, strict=True)]
+        columns: dict[str, Sequence[Any]] = {"class": labels, "accuracy": shares, "right": right, "queries": queries}
+        self.log_table(key, columns, file)
+
+    def log_map(self, key: str | None, points: Sequence[Mapping[str, Any]], title: str) -> None:
+        """Store the map of a model's embeddings as a picture and as a table."""
+        self.client.log_figure(self.id(key), map_picture(points, title), "embedding_map.png")
+        names = list(points[0])
+        columns = {name: [point[name] for point in points] for name in names}
+        self.log_table(key, columns, "embedding_map.json")
+
+    def log_dataset(self, key: str | None, dataset: Mapping[str, str], context: str) -> None:
+        """Say which recordings a run has seen, as MLflow's dataset input; `dataset` has the fields of its entity."""
+        tags = [InputTag("mlflow.data.context", context)]
+        self.client.log_inputs(self.id(key), [DatasetInput(Dataset(**dataset), tags)])
+
+    def log_model(self, key: str | None, folder: str, name: str, register: str | None) -> None:
+        """Log a saved recogniser as an MLflow model of the run, and register it where a name is given."""
+        log_model(self.client, self.experiment_id, self.id(key), Path(folder), name=name, register=register)
 
     def _find_experiment(self, name: str, artifact_root: Path | None, shown_uri: str) -> str:
         location = None if artifact_root is None else str(artifact_root.absolute())
@@ -129,8 +202,8 @@ class Runs:
     def _find_parent(self, search: str, search_id: str) -> str:
         for run in self._search("tags.key = 'search'"):
             if run.data.tags.get("search_id") == search_id:
-                self._children = None
-                self._go_on(run)
+                self._learn(run)
+                self.client.update_run(run.info.run_id, status="RUNNING")
                 return str(run.info.run_id)
         tags = _cut_tags({"key": "search", "search": search, "search_id": search_id})
         return str(self.client.create_run(self.experiment_id, tags=tags, run_name=search).info.run_id)
@@ -144,15 +217,21 @@ class Runs:
             if not token:
                 return
 
-    def _go_on(self, run: Run) -> None:
-        """Set a run that exists RUNNING again, and learn what it already has."""
+    def _known_children(self) -> dict[str, str]:
+        """Run ids of the children, by their keys."""
+        if self._children is None:
+            runs = self._search(f"tags.mlflow.parentRunId = '{self.parent_id}'")
+            self._children = {run.data.tags["key"]: str(run.info.run_id) for run in runs if "key" in run.data.tags}
+        return self._children
+
+    def _learn(self, run: Run) -> None:
+        """Learn what a run that exists already has."""
         run_id = str(run.info.run_id)
         self._params[run_id] = dict(run.data.params)
         self._last_steps[run_id] = {
             name: max(metric.step for metric in self.client.get_metric_history(run_id, name))
             for name in run.data.metrics
         }
-        self.client.update_run(run_id, status="RUNNING")
 
 
 def clean_name(name: str) -> str:

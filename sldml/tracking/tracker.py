@@ -1,28 +1,31 @@
-"""Handing over what happened in microseconds; one thread writes it, in batches.
+"""Handing over what happened in microseconds; a thread writes it to the disk, another one to the store, in batches.
 
-A search neither waits for its tracking nor fails by it: while the store does not answer the thread tries again
-and again, and what could not be written in the end is said in one line. The journal of the search holds
-everything, so tracking may lag behind.
+A search neither waits for its tracking nor fails by it: while the store does not answer everything is kept in the
+search's folder (`spool`), the writer tries again and again, and what could not be written in the end is said in one
+line and sent when the search is resumed.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
+import sys
+import tempfile
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from time import time as unix_time
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal, ParamSpec
 from urllib.parse import urlsplit
 
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from sldml.tracking.runs import Runs, clean_name
+from sldml.tracking.spool import Item, Spool
 from sldml.tracking.store import TrackingError, hide_password, one_line, quiet_mlflow
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -33,62 +36,24 @@ _PERMANENT = frozenset(
         "PERMISSION_DENIED", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "UNAUTHENTICATED",
     }
 )  # fmt: skip
+_SWITCH_S = 0.0002
+_MOST_AT_ONCE = 500
+"""So many items are read from the disk at a time."""
 _log = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 
-@dataclass
-class _Item:
-    """Something to write: metrics, which are batched, or a call."""
+def _handing_over(method: Callable[Concatenate[Tracker, P], None]) -> Callable[Concatenate[Tracker, P], None]:
+    """Measure how long a call takes: all that a search ever waits for its tracking."""
 
-    key: str | None
-    metrics: list[Metric] = field(default_factory=list)
-    call: Callable[[], None] | None = None
+    @functools.wraps(method)
+    def measured(self: Tracker, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        began, began_cpu = time.perf_counter(), time.thread_time()
+        method(self, *args, **kwargs)
+        self.longest_s = max(self.longest_s, time.perf_counter() - began)
+        self.longest_cpu_s = max(self.longest_cpu_s, time.thread_time() - began_cpu)
 
-
-class NullTracker:
-    """Takes what a `Tracker` takes and keeps nothing."""
-
-    experiment_id: str = ""
-    run_id: str = ""
-    shown_uri: str = ""
-
-    def start_run(
-        self, key: str, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str], started: float | None = None
-    ) -> None:
-        """Do nothing."""
-
-    def log_metrics(
-        self, key: str | None, metrics: Mapping[str, float], *, step: int = 0, time: float | None = None
-    ) -> None:
-        """Do nothing."""
-
-    def log_params(self, key: str | None, params: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def set_tags(self, key: str | None, tags: Mapping[str, str]) -> None:
-        """Do nothing."""
-
-    def log_dict(self, key: str | None, value: Mapping[str, Any], file: str) -> None:
-        """Do nothing."""
-
-    def log_text(self, key: str | None, text: str, file: str) -> None:
-        """Do nothing."""
-
-    def log_artifact(self, key: str | None, path: Path, folder: str | None = None) -> None:
-        """Do nothing."""
-
-    def end_run(
-        self, key: str, *, status: Status, tags: Mapping[str, str] | None = None, time: float | None = None
-    ) -> None:
-        """Do nothing."""
-
-    def flush(self, timeout_s: float = 60.0) -> bool:
-        """Nothing is waiting."""
-        return True
-
-    def close(self, status: Status = "FINISHED", timeout_s: float = 60.0) -> int:
-        """Nothing is lost."""
-        return 0
+    return measured
 
 
 class Tracker:
@@ -105,7 +70,8 @@ class Tracker:
     ATTEMPTS = 6
     """After so many failures an item is dropped if the store answers to something else."""
     GATHER_S = 0.25
-    """The writer waits so long after the first item, so that epochs of several trials share a call."""
+    """What was handed over goes to the disk so often, and then in one batch to the store: epochs of several trials
+    share a call."""
 
     def __init__(
         self,
@@ -116,12 +82,15 @@ class Tracker:
         artifact_root: Path | None = None,
         search_id: str | None = None,
         tags: Mapping[str, str] | None = None,
+        spool: Path | None = None,
     ) -> None:
         """Find or create the experiment and the parent run; `check(uri)` should have passed before.
 
         `artifact_root`: folder of the artifacts of a new experiment; not used with a server, which has its own.
         `search_id` tells searches of one name apart where several people share a server; the name by default.
         `tags`: more tags for the parent run.
+        `spool`: the file in which everything waits for the store, and where what an earlier driver could not send
+        still lies; a temporary one by default.
 
         Raises:
             TrackingError: the store does not answer, or the experiment was deleted in it.
@@ -140,20 +109,38 @@ class Tracker:
         self._client = self._runs.client
         self.experiment_id = self._runs.experiment_id
         self.run_id = self._runs.parent_id
-        self._queue: deque[_Item] = deque()
-        self._unsent = 0
+        path = spool or Path(tempfile.mkdtemp(prefix="sldml-tracking-")) / "tracking.spool"
+        self._spool = Spool(path, f"{self.shown_uri} {self.run_id}")
+        if self._spool.left_over:
+            _log.info("tracking: %d items of an earlier call are sent to %s", self._spool.left_over, self.shown_uri)
+        self._handed: deque[Item] = deque()
+        self.num_handed_over = 0
+        self.longest_s = 0.0
+        """The longest time that handing something over has taken, seconds; and of the processor, without the time in
+        which other processes had it."""
+        self.longest_cpu_s = 0.0
         self._dropped = 0
         self._said: set[str] = set()
         self._failing: str | None = None
-        self._urgent = False
+        self._answered = time.monotonic()
         self._closed = False
-        self._give_up = threading.Event()
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._write_all, name="mlflow-writer", daemon=True)
-        self._thread.start()
+        self._ended = threading.Event()
+        self._urgent = threading.Event()
+        self._draining = threading.Lock()
+        self._added = threading.Condition()
+        # A thread that wants the interpreter waits so long for another one to let go of it: the writer's 5 ms, which is
+        # the default, are more than anyone who hands something over should ever wait.
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
+        self._threads = [
+            threading.Thread(target=self._spool_all, name="mlflow-spool", daemon=True),
+            threading.Thread(target=self._write_all, name="mlflow-writer", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     # ------------------------------------------------------------------------------------------ handing over
 
+    @_handing_over
     def start_run(
         self, key: str, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str], started: float | None = None
     ) -> None:
@@ -161,64 +148,94 @@ class Tracker:
 
         `started` is in seconds since 1970. Values longer than MLflow takes are cut, and say so at their end.
         """
-        own_params, own_tags, started_ms = dict(params), dict(tags), _milliseconds(started)
-        self._put(_Item(key, call=lambda: self._runs.start(key, name, own_params, own_tags, started_ms)))
+        self._put("start", key, name=name, params=dict(params), tags=dict(tags), started_ms=_milliseconds(started))
 
+    @_handing_over
     def log_metrics(
         self, key: str | None, metrics: Mapping[str, float], *, step: int = 0, time: float | None = None
     ) -> None:
         """Add one value to each metric. `time` in seconds since 1970; values that are not finite are left out."""
-        milliseconds = _milliseconds(time)
-        entities: list[Metric] = []
+        finite: dict[str, float] = {}
         for name, value in metrics.items():
             if isinstance(value, Real) and math.isfinite(value):
-                entities.append(Metric(clean_name(name), float(value), milliseconds, step))
+                finite[clean_name(name)] = float(value)
             else:
                 self._say(f"metric {name} is not a finite number in run {key} (step {step}): left out", f"nan {name}")
-        if entities:
-            self._put(_Item(key, metrics=entities))
+        if finite:
+            self._put("metrics", key, metrics=finite, step=step, time_ms=_milliseconds(time))
 
+    @_handing_over
     def log_params(self, key: str | None, params: Mapping[str, Any]) -> None:
         """Add parameters. One that the run already has with another value keeps the old one, with a warning."""
-        copy = dict(params)
-        self._put(_Item(key, call=lambda: self._runs.log_params(key, copy)))
+        self._put("params", key, params=dict(params))
 
+    @_handing_over
     def set_tags(self, key: str | None, tags: Mapping[str, str]) -> None:
         """Set tags; an old value is replaced."""
-        copy = dict(tags)
-        self._put(_Item(key, call=lambda: self._runs.set_tags(key, copy)))
+        self._put("tags", key, tags=dict(tags))
 
+    @_handing_over
     def log_dict(self, key: str | None, value: Mapping[str, Any], file: str) -> None:
         """Store `value` as the artifact `file` (`name.json` or `name.yaml`)."""
-        copy = dict(value)
-        self._put(_Item(key, call=lambda: self._client.log_dict(self._runs.id(key), copy, file)))
+        self._put("dict", key, value=dict(value), file=file)
 
+    @_handing_over
     def log_text(self, key: str | None, text: str, file: str) -> None:
         """Store `text` as the artifact `file`, say a page with a figure."""
-        self._put(_Item(key, call=lambda: self._client.log_text(self._runs.id(key), text, file)))
+        self._put("text", key, text=text, file=file)
 
+    @_handing_over
     def log_artifact(self, key: str | None, path: Path, folder: str | None = None) -> None:
         """Store the file `path` as an artifact in `folder`. It is read later, so it has to stay until `flush`."""
-        self._put(_Item(key, call=lambda: self._client.log_artifact(self._runs.id(key), str(path), folder)))
+        self._put("artifact", key, path=str(path), folder=folder)
 
+    @_handing_over
+    def log_accuracies(
+        self, key: str | None, labels: Sequence[str], right: Sequence[float], queries: Sequence[float], file: str
+    ) -> None:
+        """Store how many queries of each class were named rightly, as the table `file`."""
+        self._put("accuracies", key, labels=list(labels), right=list(right), queries=list(queries), file=file)
+
+    @_handing_over
+    def log_confusion(self, key: str | None, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
+        """Store a confusion matrix (rows are true classes) as a picture and tables, and the accuracy of each class."""
+        self._put("confusion", key, labels=list(labels), matrix=[list(row) for row in matrix])
+
+    @_handing_over
+    def log_map(self, key: str | None, points: Sequence[Mapping[str, Any]], title: str) -> None:
+        """Store a map of embeddings (each `name`, `label`, `x`, `y`, `exemplar`, `named`) as a picture and a table."""
+        self._put("map", key, points=[dict(point) for point in points], title=title)
+
+    @_handing_over
+    def log_dataset(self, key: str | None, dataset: Mapping[str, str], context: str) -> None:
+        """Say which recordings a run has seen: `name`, `digest`, `source_type`, `source`, `schema`, `profile`."""
+        self._put("dataset", key, dataset=dict(dataset), context=context)
+
+    @_handing_over
+    def log_model(self, key: str | None, folder: Path, name: str, register: str | None = None) -> None:
+        """Log the recogniser in `folder` as an MLflow model `name`, registered as `register` where that is given."""
+        self._put("model", key, folder=str(folder), name=name, register=register)
+
+    @_handing_over
     def end_run(
         self, key: str, *, status: Status, tags: Mapping[str, str] | None = None, time: float | None = None
     ) -> None:
         """Close the child run `key` after setting `tags`; `time` in seconds since 1970."""
-        milliseconds, copy = _milliseconds(time), dict(tags or {})
-
-        def end() -> None:
-            self._runs.set_tags(key, copy)
-            self._client.set_terminated(self._runs.id(key), status, milliseconds)
-
-        self._put(_Item(key, call=end))
+        self._put("end", key, status=status, tags=dict(tags or {}), ended_ms=_milliseconds(time))
 
     def flush(self, timeout_s: float = 60.0) -> bool:
-        """Wait until everything handed over is written (or dropped); False if `timeout_s` was not enough."""
-        with self._changed:
-            self._urgent = True
-            self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._unsent == 0, timeout_s)
+        """Wait until everything handed over is written (or dropped).
+
+        False if the store has answered nothing for `timeout_s` meanwhile; while it does, there is patience.
+        """
+        self._urgent.set()
+        began = time.monotonic()
+        with self._added:
+            while self.num_unsent:
+                if time.monotonic() - max(began, self._answered) > timeout_s:
+                    return False
+                self._added.wait(min(0.1, timeout_s))
+        return True
 
     def close(self, status: Status = "FINISHED", timeout_s: float = 60.0) -> int:
         """Close the parent run, write what is left, and return how many items were not written.
@@ -226,28 +243,48 @@ class Tracker:
         They are said in one line. Calling it again does nothing.
         """
         if not self._closed:
-            self._put(_Item(None, call=lambda: self._client.set_terminated(self.run_id, status, _milliseconds(None))))
+            self._put("end", None, status=status, tags={}, ended_ms=_milliseconds(None))
             self._closed = True
             self.flush(timeout_s)
-            self._give_up.set()
-            with self._changed:
-                self._changed.notify_all()
-            self._thread.join(1.0)  # it may sit in a call of MLflow's, which nothing can end
-            if lost := self._unsent + self._dropped:
+            self._ended.set()
+            self._urgent.set()
+            for thread in self._threads:
+                thread.join(2.0)  # the writer may sit in a call of MLflow's, which nothing can end
+            self._drain()
+            if self.num_unsent:
                 _log.warning(
-                    "%d items were not written to %s (%s); the search's journal holds them all",
-                    lost, self.shown_uri, self._failing or "refused, see above",
+                    "tracking: %d items wait in %s for %s (%s): resume the search to send them; the journal has them",
+                    self.num_unsent, self._spool.path, self.shown_uri, self._failing or "it was too slow",
                 )  # fmt: skip
-        return self._unsent + self._dropped
+            if self._dropped:
+                _log.warning(
+                    "tracking: %s refused %d items, see above; the journal has them", self.shown_uri, self._dropped
+                )
+            if not self._threads[1].is_alive():
+                self._spool.close()
+        return self.num_unsent + self._dropped
 
-    def _put(self, item: _Item) -> None:
-        with self._changed:
-            if self._closed:
-                self._say("something was handed over after the end, it is not written", "closed")
-                return
-            self._queue.append(item)
-            self._unsent += 1
-            self._changed.notify_all()
+    @property
+    def num_unsent(self) -> int:
+        """How many items the store does not have yet."""
+        return len(self._handed) + self._spool.pending
+
+    def to_json(self) -> dict[str, Any]:
+        """For a summary: how many items were handed over, how long that took at most, and how many are missing."""
+        return {
+            "handed_over": self.num_handed_over,
+            "longest_handover_ms": round(1000 * self.longest_s, 4),
+            "longest_handover_cpu_ms": round(1000 * self.longest_cpu_s, 4),
+            "waiting": self.num_unsent,
+            "refused": self._dropped,
+        }
+
+    def _put(self, do: str, key: str | None, **fields: Any) -> None:
+        if self._closed:
+            self._say("something was handed over after the end, it is not written", "closed")
+            return
+        self._handed.append({"do": do, "key": key, **fields})  # no lock, no file: another thread may hold either
+        self.num_handed_over += 1
 
     def _say(self, message: str, kind: str | None = None) -> None:
         """Warn, but once for each `kind`."""
@@ -257,40 +294,79 @@ class Tracker:
 
     # ----------------------------------------------------------------------------------------------- writing
 
+    def _spool_all(self) -> None:
+        while not self._ended.is_set():
+            self._urgent.wait(self.GATHER_S)
+            if not self._drain():
+                self._urgent.clear()
+
+    def _drain(self) -> bool:
+        """Bring to the disk what was handed over; False where there was nothing."""
+        with self._draining:
+            items = [self._handed[i] for i in range(len(self._handed))]
+            if items:
+                self._spool.add(items)
+            for _ in items:  # only now: between the two, nothing may look as if it were all sent
+                self._handed.popleft()
+        if items:
+            with self._added:
+                self._added.notify_all()
+        return bool(items)
+
     def _write_all(self) -> None:
-        while not self._give_up.is_set():
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._give_up.is_set())
-                if not self._urgent:
-                    self._changed.wait_for(lambda: self._urgent or self._give_up.is_set(), self.GATHER_S)
-                items = list(self._queue)
-                self._queue.clear()
-                self._urgent = False
+        while not self._ended.is_set():
+            with self._added:
+                self._added.wait_for(lambda: self._spool.pending or self._ended.is_set())
+            items = self._spool.take(_MOST_AT_ONCE)
             for call, num_items in self._batched(items):
                 if not self._attempt(call):
-                    if self._give_up.is_set():
+                    if self._ended.is_set():
                         return
                     self._dropped += num_items
-                with self._changed:
-                    self._unsent -= num_items
-                    self._changed.notify_all()
+            self._spool.sent(len(items))
+            with self._added:
+                self._added.notify_all()
 
-    def _batched(self, items: Iterable[_Item]) -> Iterator[tuple[Callable[[], None], int]]:
+    def _batched(self, items: Iterable[Item]) -> Iterator[tuple[Callable[[], None], int]]:
         """Calls and how many items each stands for; metrics of a run go together, in order with its calls."""
-        waiting: dict[str | None, list[_Item]] = {}
+        waiting: dict[str | None, list[Item]] = {}
         for item in items:
-            if item.call is None:
-                waiting.setdefault(item.key, []).append(item)
+            if item["do"] == "metrics":
+                waiting.setdefault(item["key"], []).append(item)
                 continue
-            yield from self._metric_calls(item.key, waiting.pop(item.key, []))
-            yield item.call, 1
+            yield from self._metric_calls(item["key"], waiting.pop(item["key"], []))
+            yield self._call(item), 1
         for key, left in waiting.items():
             yield from self._metric_calls(key, left)
 
-    def _metric_calls(self, key: str | None, items: list[_Item]) -> Iterator[tuple[Callable[[], None], int]]:
+    def _metric_calls(self, key: str | None, items: list[Item]) -> Iterator[tuple[Callable[[], None], int]]:
         if items:
-            metrics = [metric for item in items for metric in item.metrics]
+            metrics = [
+                Metric(name, value, item["time_ms"], item["step"])
+                for item in items
+                for name, value in item["metrics"].items()
+            ]
             yield (lambda: self._runs.log_metrics(key, metrics)), len(items)
+
+    def _call(self, item: Item) -> Callable[[], None]:
+        """What an item that holds no metrics does."""
+        runs = self._runs
+        methods: dict[str, Callable[..., None]] = {
+            "start": runs.start,
+            "params": runs.log_params,
+            "tags": runs.set_tags,
+            "dict": runs.log_dict,
+            "text": runs.log_text,
+            "artifact": runs.log_artifact,
+            "accuracies": runs.log_accuracies,
+            "confusion": runs.log_confusion,
+            "map": runs.log_map,
+            "dataset": runs.log_dataset,
+            "model": runs.log_model,
+            "end": runs.end,
+        }
+        fields = {name: value for name, value in item.items() if name != "do"}
+        return lambda: methods[item["do"]](**fields)
 
     def _attempt(self, call: Callable[[], None]) -> bool:
         """Call until it succeeds; False if it never can, or `close` has given up."""
@@ -307,14 +383,18 @@ class Tracker:
                     self._say(f"{self.shown_uri} refused something, it is left out: {reason}", reason)
                     return False
                 if self._failing is None:
-                    self._say(f"{self.shown_uri} does not answer, the search goes on and I try again: {reason}")
+                    self._say(
+                        f"{self.shown_uri} does not answer: the search goes on, its results wait in {self._spool.path} "
+                        f"and I try again ({reason})"
+                    )
                 self._failing = reason
-                if self._give_up.wait(pause_s):
+                if self._ended.wait(pause_s):
                     return False
                 pause_s = min(2 * pause_s, longest_s)
             else:
+                self._answered = time.monotonic()
                 if self._failing is not None:
-                    _log.info("tracking: %s answers again, %d items are to be sent", self.shown_uri, self._unsent)
+                    _log.warning("tracking: %s answers again, %d items are sent now", self.shown_uri, self.num_unsent)
                 self._failing = None
                 return True
 
@@ -329,4 +409,4 @@ def _is_transient(error: Exception) -> bool:
 
 
 def _milliseconds(seconds: float | None) -> int:
-    return int(1000 * (unix_time() if seconds is None else seconds))
+    return int(1000 * (time.time() if seconds is None else seconds))

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from null_tracker import NullTracker
 from ray.tune.experiment import Trial
 
 from sldml.journal import History, Journal, read_history
 from sldml.progress import ProgressPrinter
 from sldml.recorder import Recorder
 from sldml.search import run
-from sldml.tracking import NullTracker
 
 
 class FakeTrial:

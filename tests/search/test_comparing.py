@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from null_tracker import NullTracker
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
@@ -18,7 +19,6 @@ from sldml.search import run
 from sldml.search.comparing import ComparisonSearch
 from sldml.space_files import override, parse_space
 from sldml.spaces import SearchSpace
-from sldml.tracking import NullTracker
 
 SPACE = """
 search: {trials: 3, sampler: tpe, seed: 7}

@@ -1,0 +1,72 @@
+"""A recogniser as an MLflow model: beside the run that it came out of, and in the registry where asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.tracking import MlflowClient
+
+
+def log_model(
+    client: MlflowClient, experiment_id: str, run_id: str, folder: Path, *, name: str, register: str | None
+) -> None:
+    """Log the recogniser saved in `folder` as a model of the run `run_id`; what is there already is not logged again.
+
+    A search that went on may ship another one: then it is another model, and another version.
+
+    Args:
+        client: Of the store.
+        experiment_id: Of the run.
+        run_id: The search's parent run.
+        folder: What `sldml.recognizer.Recognizer.save` wrote.
+        name: Of the logged model.
+        register: Name in the registry, where a new version is wanted.
+    """
+    content = _digest(folder)
+    found = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    logged: LoggedModel | None = next((model for model in found if model.tags.get("content") == content), None)
+    if logged is None:
+        logged = client.create_logged_model(
+            experiment_id, name, source_run_id=run_id, model_type="recogniser", tags={"content": content}
+        )
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+    if logged.status != LoggedModelStatus.READY:
+        with tempfile.TemporaryDirectory(prefix="sldml-model-") as scratch:
+            whole = Path(scratch) / "model"
+            from sldml.tracking import serving  # type: ignore[attr-defined]
+
+            serving.save(folder, None, whole)
+            description = Model.load(str(whole))
+            description.model_id = description.model_uuid = logged.model_id
+            description.run_id, description.artifact_path = run_id, logged.artifact_location
+            description.save(str(whole / "MLmodel"))
+            client.log_model_artifacts(logged.model_id, str(whole))
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    if register is not None:
+        _register(client, logged.model_id, run_id, register)
+
+
+def _digest(folder: Path) -> str:
+    """The same for the same files."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _register(client: MlflowClient, model_id: str, run_id: str, name: str) -> None:
+    """A new version of the registered model `name`, unless one of them is this model already."""
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"models:/{model_id}"
+    versions = client.search_model_versions(f"name = '{name}'")
+    if not any(version.source == source for version in versions):
+        client.create_model_version(name, source, run_id=run_id, model_id=model_id)

@@ -1,0 +1,66 @@
+"""Pictures among the artifacts of a run, for who looks at MLflow and not at the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+_MOST_NAMES = 60
+"""With more classes their names would lie over one another; the table has them all."""
+_MOST_COLORS = 20
+
+
+def confusion_picture(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Figure:
+    """A confusion matrix: rows are true classes, colours the share of each row, numbers the queries."""
+    counts = np.asarray(matrix, dtype=float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    side = min(16.0, max(5.0, 0.3 * len(labels) + 2.5))
+    figure = Figure(figsize=(side + 1.0, side), layout="constrained", dpi=100)
+    axes = figure.add_subplot()
+    drawn = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    figure.colorbar(drawn, ax=axes, shrink=0.7, label="share of the true class")
+    if len(labels) <= _MOST_NAMES:
+        names = [_plain(label) for label in labels]
+        axes.set_xticks(range(len(labels)), names, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(labels)), names, fontsize=8)
+        for row, column in np.argwhere(counts > 0):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{counts[row, column]:g}", ha="center", va="center", fontsize=7, color=color)
+    axes.set(
+        xlabel="named as", ylabel="true class", title=f"{counts.trace() / max(counts.sum(), 1.0):.1%} named rightly"
+    )
+    return figure
+
+
+def map_picture(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
+    """Recordings in the plane: a colour a class, exemplars as stars with their names, misnamed queries as crosses."""
+    figure = Figure(figsize=(10.0, 8.0), layout="constrained", dpi=100)
+    axes = figure.add_subplot()
+    labels = sorted({str(point["label"]) for point in points})
+    colors = colormaps["tab20"]
+    for place, label in enumerate(labels):
+        color = colors(place % _MOST_COLORS)
+        own = [point for point in points if point["label"] == label]
+        exemplars = [point for point in own if point["exemplar"]]
+        right = [point for point in own if not point["exemplar"] and point["named"] == label]
+        wrong = [point for point in own if not point["exemplar"] and point["named"] != label]
+        for part, mark, size in ((right, "o", 14), (wrong, "x", 26), (exemplars, "*", 170)):
+            edge = "black" if mark == "*" else color
+            x, y = [p["x"] for p in part], [p["y"] for p in part]
+            axes.scatter(x, y, s=size, marker=mark, facecolors=[color], edgecolors=[edge], linewidths=1.0)
+        for point in exemplars:
+            axes.annotate(
+                _plain(label), (point["x"], point["y"]), xytext=(5, 5), textcoords="offset points", fontsize=7
+            )
+    axes.set(xticks=[], yticks=[], title=f"{title}\nstars: exemplars; dots: queries; crosses: queries named wrongly")
+    return figure
+
+
+def _plain(label: object) -> str:
+    """A label as text; matplotlib would read what stands between two dollar signs as a formula."""
+    text = str(label).replace("$", r"\$")
+    return text if len(text) <= 30 else f"{text[:29]}…"
