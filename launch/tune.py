@@ -14,10 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import typer
 
 from sldml.command import (
-    DONE,
-    FAILED,
-    INTERRUPTED,
     cache_folder,
+    model_name,
     parse_duration,
     run_command,
     search_name,
@@ -77,6 +75,9 @@ def tune(
     resume: Annotated[str | None, typer.Option(help="Go on with the search of this name.")] = None,
     storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow store (default: SQLite in --storage).")] = None,
+    register: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Register the model that ships under this name in MLflow.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port (default: a local one).")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="So many best configurations are trained again.")] = None,
     final_seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each of them.")] = None,
@@ -138,12 +139,15 @@ def tune(
         overrides=changes,
         summary=None if summary is None else summary.expanduser().absolute(),
         comparison=comparison,
+        register=None if register is None else model_name(register, ships=comparison is None and not no_final),
     )
     check_request(request)
     if dry_run:
         _dry_run(request)
     else:
-        _run(request)
+        from sldml.session import work_on
+
+        work_on(request)
 
 
 def _compared(
@@ -175,24 +179,6 @@ def _as_settings(
         "search.final_seeds": final_seeds,
     }
     return [f"{path}={value}" for path, value in given.items() if value is not None]
-
-
-def _run(request: Request) -> None:
-    from sldml.pipeline import run
-    from sldml.progress import ProgressPrinter
-    from sldml.summary import closing_lines
-    from sldml.tracking import hide_password
-
-    with ProgressPrinter() as printer:
-        outcome = run(request, printer)
-    again = ["python", "launch/tune.py", "--resume", request.name, "--storage", str(request.storage)]
-    if request.tracking_uri:
-        again += ["--tracking-uri", hide_password(request.tracking_uri)]
-    if request.address:
-        again += ["--address", request.address]
-    for line in closing_lines(outcome, resume=shlex.join(again)):
-        print(line, flush=True)
-    sys.exit({"completed": DONE, "interrupted": INTERRUPTED}.get(outcome["state"], FAILED))
 
 
 def _dry_run(request: Request) -> None:

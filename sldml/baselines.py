@@ -7,7 +7,7 @@ with every declared normalisation (encoder, representation), and the one that va
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -49,19 +49,24 @@ class BaselineScorer:
         normalizations: Sequence[NormalizeConfig],
         encoders: Sequence[EncoderConfig],
         representations: Sequence[RepresentationConfig],
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """`normalizations`, `encoders` and `representations`: what the search space declares; each is a candidate."""
+        """`normalizations`, `encoders` and `representations`: what the search space declares; each is a candidate.
+        `progress`: called with (candidates scored, of how many in all; on several folds each counts as often)."""
         self._signals, self._layout = signals, layout
         self._normalizations = list(normalizations)
         # An ensemble that was not trained is a wider network that was not trained, at several times the cost.
         self._encoders = [encoder.model_copy(update={"members": 1}) for encoder in encoders]
         self._representations = list(representations)
+        self._progress = progress
+        self._num_scored = self._num_to_score = 0
 
     def validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
         """Score every candidate as trials are scored: on the same classes, with the same exemplar draws.
 
         Where trials train a model for each class fold (`evaluation.num_folds`), it is the mean over those folds.
         """
+        self._begin(evaluation.num_folds)
         if evaluation.num_folds == 1:
             return self._validate(development, evaluation)
         folds = [self._validate(fold, evaluation) for fold in fold_developments(development, evaluation.num_folds)]
@@ -105,6 +110,7 @@ class BaselineScorer:
                         "test": None,
                     }
                 )
+                self._scored()
             best = max(candidates, key=_value)
             results[name] = {**best, "seconds": time.perf_counter() - started, "candidates": candidates}
         return results
@@ -115,6 +121,7 @@ class BaselineScorer:
         Returns:
             For each candidate `baseline`, `normalize`, `encoder`, `representation` and `accuracies`, one a fold.
         """
+        self._begin(len(folds))
         results = [self._validate(fold, evaluation) for fold in folds]
         return [
             {
@@ -130,6 +137,7 @@ class BaselineScorer:
 
     def test(self, sealed: Sealed, results: BaselineResults) -> BaselineResults:
         """Add the accuracy on the sealed test to `results`; what stands for each stays as validation chose it."""
+        self._begin(1)
         tested: BaselineResults = {}
         for name in BASELINES:
             candidates: list[dict[str, Any]] = [dict(c) for c in results[name]["candidates"]]
@@ -140,9 +148,19 @@ class BaselineScorer:
                     predicted = sealed.exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
                     accuracies.append((predicted == sealed.queries.labels).mean())
                 candidate["test"] = float(np.mean(accuracies))
+                self._scored()
             best = max(candidates, key=_value)
             tested[name] = {**results[name], **best, "candidates": candidates}
         return tested
+
+    def _begin(self, num_times: int) -> None:
+        """All candidates are to be scored so many times."""
+        self._num_scored, self._num_to_score = 0, num_times * sum(len(self._candidates(name)) for name in BASELINES)
+
+    def _scored(self) -> None:
+        self._num_scored += 1
+        if self._progress is not None:
+            self._progress(self._num_scored, self._num_to_score)
 
     def _candidates(self, name: BaselineName) -> list[Candidate]:
         if not name.startswith("untrained"):

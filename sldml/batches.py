@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -47,6 +48,11 @@ class Signals:
     def _fits(self, device: torch.device) -> bool:
         free, _ = torch.cuda.mem_get_info(device)
         return self._frames.numel() * self._frames.element_size() < _LARGEST_SHARE_OF_GPU * free
+
+    def recorded(self, offset: int, length: int) -> NDArray[np.float32]:
+        """One recording as it was recorded, float32 [length, rows, 3]."""
+        frames: NDArray[np.float32] = self._frames[offset : offset + length].cpu().numpy().astype(np.float32)
+        return frames
 
     def gather(self, offsets: Tensor, lengths: Tensor, steps: int) -> Tensor:
         """Take recordings, each resampled linearly in time from its first to its last frame.

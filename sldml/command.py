@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
 import typer
 
 from sldml.errors import InputError
+from sldml.interruption import interruption
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _TAKEN = ("prepared", "mlflow-artifacts", "mlflow.db")
@@ -34,7 +34,7 @@ def run_command(
         examples: For the help text.
         about: What a command of several functions is for; a single one says it in its docstring.
     """
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    interruption.heed()
     # Typer folds the lines of a help text, except in paragraphs that open with a backspace.
     about = f"{about or function.__doc__}\n\n{_unfolded(examples)}"
     app = typer.Typer(help=about, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -50,13 +50,13 @@ def run_command(
     except InputError as error:
         _end(f"error: {' '.join(str(error).split())}", BAD_INPUT)
     except (typer.Abort, KeyboardInterrupt):  # older versions of Typer
-        _end("interrupted", INTERRUPTED)
+        _end(interruption.last_words(), INTERRUPTED)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's own: an unknown option, a value that is no number
             _end(f"error: {error.format_message()} (see --help)", BAD_INPUT)
         raise
     if status == INTERRUPTED:
-        _end("interrupted", INTERRUPTED)
+        _end(interruption.last_words(), INTERRUPTED)
     sys.exit(status or DONE)
 
 
@@ -68,11 +68,6 @@ def _unfolded(text: str) -> str:
 def _end(message: str, status: int) -> NoReturn:
     print(message, file=sys.stderr, flush=True)
     sys.exit(status)
-
-
-def _as_interrupt(signum: int, frame: Any) -> None:
-    """Let SIGTERM, by which clusters end jobs, do what Ctrl-C does."""
-    raise KeyboardInterrupt
 
 
 def parse_duration(text: str, option: str) -> float:
@@ -125,6 +120,19 @@ def search_name(given: str) -> str:
         raise InputError(f"--name {given}: write letters, digits, _, - and . only (it names a folder in --storage)")
     if given in _TAKEN:
         raise InputError(f"--name {given}: {', '.join(_TAKEN)} lie beside the searches; choose another name")
+    return given
+
+
+def model_name(given: str, *, ships: bool) -> str:
+    """`--register`, a name in MLflow's registry of models.
+
+    Raises:
+        InputError: it is none, or the search will ship no model.
+    """
+    if not ships:
+        raise InputError(f"--register {given}: with --compare or --no-final no model ships that could be registered")
+    if not re.fullmatch(r"\w[\w.-]{0,199}", given):
+        raise InputError(f"--register {given}: write letters, digits, _, - and . only (at most 200)")
     return given
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sldml.figures import BASELINE_NAMES, end_of
+from sldml.figures import BASELINE_NAMES
+from sldml.importance import Importance
 from sldml.journal import History, TrialRecord
 from sldml.noise import Difference, Score, against_best, baseline_score, difference, trial_score
+from sldml.search_time import end_of
+
+MAX_PARAMS = 8
+"""So many sampled parameters are read in a table without opening the rest."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,23 @@ def leaderboard(history: History) -> list[Row]:
 def params_of(trial: TrialRecord | None) -> list[tuple[str, str]]:
     """What was sampled for a trial, for reading: path and value."""
     return [(path, number(value)) for path, value in sorted(trial.params.items())] if trial else []
+
+
+def telling_params(rows: Sequence[Sequence[tuple[str, str]]], importance: Importance) -> set[str]:
+    """Which of many parameters a table shows at once: the choices, then the most important ones that differ.
+
+    All of them where there are no more than `MAX_PARAMS`.
+    """
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        for path, value in row:
+            values.setdefault(path, set()).add(value)
+    if len(values) <= MAX_PARAMS:
+        return set(values)
+    everywhere = {path for path in values if all(path in dict(row) for row in rows)}
+    telling = [p for p in values if p.endswith(".name") or len(values[p]) > 1 or p not in everywhere]
+    telling.sort(key=lambda path: (not path.endswith(".name"), -importance.shares.get(path, 0.0), path))
+    return set(telling[:MAX_PARAMS])
 
 
 def trial_rows(history: History) -> list[dict[str, Any]]:

@@ -27,8 +27,9 @@ from sldml.environment import describe_environment
 from sldml.final import NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
 from sldml.folds import scored_folds
 from sldml.groundwork import earlier_history, folder_lock, prepared_data, require_same_data
+from sldml.interruption import interruption
 from sldml.journal import History, Journal
-from sldml.prepared import PreparedSet
+from sldml.prepared import PreparedSet, as_prepared
 from sldml.progress import ProgressPrinter
 from sldml.protocols import Split
 from sldml.recorder import Recorder
@@ -36,6 +37,7 @@ from sldml.report import write_report
 from sldml.request import Request
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out
 from sldml.search.run import run_comparison, run_finals, run_folds, run_search
+from sldml.search.scheduler import prunes
 from sldml.search.trainable import Job, final_folder, trial_folder
 from sldml.shipping import ship
 from sldml.sources import describe
@@ -81,6 +83,7 @@ def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
                 require_imagenet_weights(name)
         prepared, split = prepared_data(request, printer)
         require_same_data(history, prepared, split)
+        printer.doing("starting Ray")
         with connected(request.address):
             slots = share_out(
                 concurrent=request.concurrent,
@@ -97,6 +100,7 @@ def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
                 artifact_root=default_artifact_root(request.storage),
                 search_id=str(request.folder),
                 tags=tags,
+                spool=request.folder / "tracking.spool",
             )
             search = Search(
                 request,
@@ -120,8 +124,11 @@ def run(request: Request, printer: ProgressPrinter) -> dict[str, Any]:
                 error = f"{type(found).__name__}: {found}"
                 raise
             finally:
+                interruption.begin_to_end()
+                printer.doing("writing the report, closing tracking")
                 _end(search, tracker, state)
-                outcome = summarize(history, state, timing, _places(search, tracker), error)
+                places = {**_places(search, tracker), "tracking": tracker.to_json()}
+                outcome = summarize(history, state, timing, places, error)
                 if request.summary is not None:
                     write_summary(outcome, request.summary)
     return outcome
@@ -167,7 +174,15 @@ def _run_trials(search: Search) -> None:
         "deadline": deadline,
         "first": history.search.get("first", []),
     }
-    search.printer.searching(request.num_trials)
+    max_epochs = request.space.default_config().train.max_epochs
+    search.printer.searching(
+        request.num_trials,
+        history,
+        num_slots=search.slots.count,
+        pruning=request.comparison is None and prunes(request.space.search, max_epochs),
+        max_epochs=max_epochs,
+        deadline=deadline,
+    )
     if request.comparison is None:
         run_search(request.space, _job(search), search.slots, search.recorder, **common)
     else:
@@ -202,13 +217,13 @@ def _finish(search: Search) -> None:
         plan = plan_finals(only_winners(history), len(comparison.choices), settings.final_seeds)
     with _stage(search, "final"):
         slots = dataclasses.replace(search.slots, count=min(search.slots.count, len(plan)))
-        run_finals(plan, _job(search), slots, recorder)
+        run_finals(plan, _job(search), slots, recorder, search.printer)
     if history.test is not None and was_tested(history.test, plan):
         return
     if comparison is None and (num_folds := num_deciding_folds(search.split.development)):
         with _stage(search, "folds"):
             folds = plan_folds(plan, num_folds, search.request.space.default_config().evaluation)
-            run_folds(folds, _job(search), search.slots, recorder)
+            run_folds(folds, _job(search), search.slots, recorder, search.printer)
     with _stage(search, "test"):
         sealed, layout = search.split.sealed, search.prepared.layout
         recorder.baselines(_scorer(search).test(sealed, history.baselines))
@@ -236,6 +251,7 @@ def _ship(search: Search, results: Mapping[str, Any]) -> dict[str, Any]:
         split=search.split,
         signals=search.signals,
         layout=search.prepared.layout,
+        data=as_prepared(search.request.space.default_config().data, search.prepared),
         load_final=lambda t, s: _final_weights(search, t, s),
         load_trial=lambda t: _trial_weights(search, t),
         search_name=search.request.name,
@@ -262,14 +278,25 @@ def _end(search: Search, tracker: Tracker, state: str) -> None:
             table = search.request.folder / "comparison.md"
             table.write_text(markdown(comparison, search.history.search), encoding="utf-8")
             tracker.log_artifact(None, table)
-        model = search.request.folder / "model"
-        for file in sorted(model.glob("*")) if search.history.test is not None else []:
-            tracker.log_artifact(None, file, "model")
+        if (search.history.test or {}).get("shipped"):
+            _track_winner(search, tracker)
     for trial in search.history.trials.values():
         if trial.state == "running":
             search.recorder.trial_ended(trial.trial_id, "running")
     tracker.set_tags(None, {"state": state})
     tracker.close({"completed": "FINISHED", "failed": "FAILED"}.get(state, "KILLED"))  # type: ignore[arg-type]
+
+
+def _track_winner(search: Search, tracker: Tracker) -> None:
+    """What ships, as an MLflow model (and registered, where asked for), and the checkpoint of the best trial."""
+    request, folder = search.request, search.request.folder
+    for file in sorted((folder / "model").glob("*")):
+        tracker.log_artifact(None, file, "model")
+    tracker.log_model(None, folder / "model", name=request.space.name, register=request.register)
+    best = search.history.ranked()[0].trial_id
+    checkpoint = folder / trial_folder(best) / "best.pt"
+    if checkpoint.is_file():
+        tracker.log_artifact(f"trial:{best}", checkpoint, "checkpoint")
 
 
 def _scorer(search: Search) -> BaselineScorer:
@@ -280,6 +307,7 @@ def _scorer(search: Search) -> BaselineScorer:
         normalizations=space.normalizations(),
         encoders=space.encoders(),
         representations=space.representations(),
+        progress=search.printer.counting("baselines"),
     )
 
 
@@ -314,6 +342,7 @@ def _identity(search: Search) -> dict[str, Any]:
             "hash": search.prepared.hash,
             "num_recordings": meta["num_recordings"],
             "num_frames": meta["num_frames"],
+            "num_rows": search.prepared.layout.num_rows,
             "num_refused": len(meta["refused"]),
             "source": describe(request.space.default_config().data),
         },

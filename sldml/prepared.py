@@ -26,7 +26,7 @@ from typing import Any
 import pandas as pd
 
 from sldml.cache import FILES, continuing
-from sldml.config import DataConfig, SyntheticData
+from sldml.config import DataConfig, ManifestData, RecordingFormat, SyntheticData
 from sldml.errors import InputError
 from sldml.preparing import FORMAT, Progress, write_set
 from sldml.reading import held_steps, read_or_refuse
@@ -37,6 +37,7 @@ __all__ = [
     "FILES",
     "PreparedSet",
     "Progress",
+    "as_prepared",
     "held_steps",
     "open_prepared",
     "prepare",
@@ -129,6 +130,13 @@ def prepare(
             f"{len(prepared.meta['refused'])} broken recordings (--strict): {first['file']}: {first['reason']}"
         )
     return prepared
+
+
+def as_prepared(config: DataConfig, prepared: PreparedSet) -> DataConfig:
+    """`config` with everything that says how a raw file is read, also what the YAML beside a manifest said."""
+    if not isinstance(config, ManifestData):
+        return config
+    return config.model_copy(update={"format": RecordingFormat.model_validate(prepared.meta["settings"]["format"])})
 
 
 def prepared_key(source_key: str) -> str:

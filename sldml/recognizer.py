@@ -1,7 +1,8 @@
 """The product of a search: enrol one exemplar per action, recognise recordings; saved with its preprocessing.
 
-A saved model is a folder: `model.json` (how recordings are matched, the threshold for "unknown", where it comes
-from) and, where there is an encoder, `weights.safetensors`. Loading it executes no pickle.
+A saved model is a folder: `model.json` (how raw files are read and recordings matched, the threshold for "unknown",
+where it comes from), where there is an encoder, `weights.safetensors`, and where it was saved with exemplars,
+`exemplars.safetensors`. Loading it executes no pickle.
 """
 
 from __future__ import annotations
@@ -17,24 +18,30 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sldml.batches import Signals
-from sldml.config import EncoderConfig, MatcherConfig, NormalizeConfig, RepresentationConfig
+from sldml.config import DataConfig, EncoderConfig, MatcherConfig, NormalizeConfig, RepresentationConfig
 from sldml.embedding import input_shape
 from sldml.encoders import build_encoder, without_download
 from sldml.errors import InputError
+from sldml.gallery import Gallery, Nearest
+from sldml.kept_exemplars import KeptExemplars, read_exemplars, write_exemplars
 from sldml.matching import Features, Matching
 from sldml.prepared import held_steps
 from sldml.protocols import Subset
 from sldml.signals import Layout, Recording
 
-_FORMAT = 2
-_FORMATS = (1, _FORMAT)
-"""Models of format 1 have no matcher: embeddings alone decide."""
+_FORMAT = 3
+_FORMATS = (1, 2, _FORMAT)
+"""Models of format 1 have no matcher: embeddings alone decide. Those before 3 do not say how raw files are read."""
 _NEVER_UNKNOWN = 1.0
+_AT_ONCE = 256
+"""So many recordings are brought into one array at a time."""
+_DATA: TypeAdapter[DataConfig] = TypeAdapter(DataConfig)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Recognizer:
         *,
         encoder: EncoderConfig | None = None,
         threshold: float = _NEVER_UNKNOWN,
+        data: DataConfig | None = None,
         origin: Mapping[str, Any] | None = None,
     ) -> None:
         """
@@ -66,12 +74,23 @@ class Recognizer:
             matching: How recordings are compared.
             encoder: The configuration of the encoder that `matching` has, if any.
             threshold: A recording whose ratio is larger is unknown; see `calibrate`.
+            data: How raw files are read (`sldml.raw_files`); None where the model does not know.
             origin: Where the model comes from, for a person: search, trial, seed, accuracy.
         """
-        self.matching, self.encoder_config, self.threshold = matching, encoder, threshold
+        self.matching, self.encoder_config, self.threshold, self.data = matching, encoder, threshold, data
         self.origin = dict(origin or {})
-        self._labels: list[str] = []
-        self._features: Features | None = None
+        self.device = torch.device("cpu")
+        """Where encoders work; warping is always done on the CPU."""
+        self.gallery: Gallery | None = None
+        """What is enrolled."""
+
+    def emptied(self) -> Recognizer:
+        """The same recogniser, on the same device, with nothing enrolled."""
+        other = Recognizer(
+            self.matching, encoder=self.encoder_config, threshold=self.threshold, data=self.data, origin=self.origin
+        )
+        other.device = self.device
+        return other
 
     def enrol(self, recordings: Sequence[Recording]) -> None:
         """Add exemplars, known by their own labels. Several of one label are all kept; the nearest counts.
@@ -79,13 +98,18 @@ class Recognizer:
         Raises:
             InputError: the rows of a recording are not those that the model was made for.
         """
-        if not recordings:
+        self._require_rows(recordings)
+        self.enrol_signals([r.values for r in recordings], [r.label for r in recordings])
+
+    def enrol_signals(self, signals: Sequence[NDArray[np.float32]], labels: Sequence[str]) -> None:
+        """`enrol` of signals [frames, rows, 3] whose rows are the model's (`matching.layout`)."""
+        if not signals:
             return
-        features = self._features_of(recordings)
-        if self._features is not None:
-            features = tuple(torch.cat(parts) for parts in zip(self._features, features, strict=True))
-        self._features = features
-        self._labels += [recording.label for recording in recordings]
+        features = self._features_of(signals)
+        if self.gallery is None:
+            self.gallery = Gallery(self.matching, features, labels)
+        else:
+            self.gallery = self.gallery.plus(features, labels)
 
     def recognize(self, recordings: Sequence[Recording]) -> list[Recognition]:
         """Name each recording by its nearest exemplar.
@@ -93,23 +117,32 @@ class Recognizer:
         Raises:
             InputError: nothing is enrolled, or the rows of a recording are not the model's.
         """
-        if self._features is None:
+        self._require_rows(recordings)
+        return self.recognize_signals([r.values for r in recordings])
+
+    def recognize_signals(self, signals: Sequence[NDArray[np.float32]]) -> list[Recognition]:
+        """`recognize` for signals [frames, rows, 3] whose rows are the model's (`matching.layout`).
+
+        Raises:
+            InputError: nothing is enrolled.
+        """
+        if self.gallery is None:
             raise InputError("no exemplar is enrolled: give the model one recording of each action first")
-        if not recordings:
-            return []
-        distances = self.matching.distances(self._features, self._features_of(recordings)).cpu().numpy()
-        labels = sorted(set(self._labels))
-        owner = np.array([labels.index(label) for label in self._labels])
-        nearest = np.stack([distances[owner == c].min(axis=0) for c in range(len(labels))])
-        return [self._name(labels, column) for column in nearest.T]
+        found: list[Recognition] = []
+        for start in range(0, len(signals), _AT_ONCE):
+            nearest = self.gallery.nearest(self._features_of(signals[start : start + _AT_ONCE]))
+            found += self._named(self.gallery.actions, nearest)
+        return found
 
-    def _name(self, labels: Sequence[str], distances: NDArray[np.float32]) -> Recognition:
-        order = np.argsort(distances, kind="stable")
-        best = labels[order[0]]
-        ratio = _ratio(distances[order[0]], distances[order[1]]) if len(labels) > 1 else 0.0
-        return Recognition(best if ratio <= self.threshold else None, best, float(distances[order[0]]), float(ratio))
+    def _named(self, actions: Sequence[str], nearest: Nearest) -> list[Recognition]:
+        # A single action has no rival: the second is infinitely far.
+        ratios = _ratio(nearest.distance, nearest.second)
+        return [
+            Recognition(actions[a] if r <= self.threshold else None, actions[a], float(d), float(r))
+            for a, d, r in zip(nearest.action, nearest.distance, ratios, strict=True)
+        ]
 
-    def _features_of(self, recordings: Sequence[Recording]) -> Features:
+    def _require_rows(self, recordings: Sequence[Recording]) -> None:
         layout = self.matching.layout
         for recording in recordings:
             if recording.row_names != layout.row_names:
@@ -117,31 +150,33 @@ class Recognizer:
                     f"{recording.name}: its {len(recording.row_names)} rows are not the model's "
                     f"({layout.num_rows} rows: {layout.row_names[0]} …)"
                 )
-        lengths = np.array([len(r.values) for r in recordings], dtype=np.int64)
-        subset = Subset(
-            (),
-            np.zeros(len(recordings), dtype=np.int64),
-            np.cumsum(lengths) - lengths,
-            lengths,
-            tuple(r.name for r in recordings),
-            tuple(r.subject for r in recordings),
-        )
-        frames = torch.from_numpy(np.concatenate([r.values for r in recordings]))
+
+    def _features_of(self, signals: Sequence[NDArray[np.float32]]) -> Features:
+        lengths = np.array([len(values) for values in signals], dtype=np.int64)
+        nameless = ("",) * len(signals)
+        zeros = np.zeros(len(signals), dtype=np.int64)
+        subset = Subset((), zeros, np.cumsum(lengths) - lengths, lengths, nameless, nameless)
+        frames = torch.from_numpy(np.concatenate(signals))
         held = None
-        if layout.picture_rows == 0:  # a black column of a picture is no frame in which nothing was recorded
-            held = torch.from_numpy(np.concatenate([held_steps(r.values) for r in recordings]))
-        return self.matching.features(Signals(frames, held, torch.device("cpu")), subset)
+        if self.matching.layout.picture_rows == 0:  # a black column of a picture is no frame without a recording
+            steps = np.concatenate([held_steps(values) for values in signals])
+            held = torch.from_numpy(steps) if steps.any() else None
+        return self.matching.features(Signals(frames, held, self.device), subset)
 
     # ------------------------------------------------------------------------------------------ files
 
-    def save(self, folder: Path) -> Path:
-        """Write the model (not what is enrolled) as a folder; one that is there is replaced."""
+    def save(self, folder: Path, exemplars: KeptExemplars | None = None) -> Path:
+        """Write the model as a folder, with `exemplars` to be enrolled by who loads it; one that is there is replaced.
+
+        What was enrolled by `enrol` is not written: of it, features alone are known.
+        """
         matching = self.matching
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         description = {
             "format": _FORMAT,
             "matching": matching.kind,
+            "data": None if self.data is None else self.data.model_dump(mode="json", exclude_none=True),
             "layout": matching.layout.to_json(),
             "normalize": matching.normalize.model_dump(),
             "representation": _dump(matching.representation),
@@ -155,14 +190,18 @@ class Recognizer:
         if matching.encoder is not None:
             weights = {k: v.detach().cpu().contiguous() for k, v in matching.encoder.state_dict().items()}
             save_file(weights, scratch / "weights.safetensors")
+        if exemplars is not None:
+            write_exemplars(scratch, exemplars, matching.layout.dtype)
+        for file in scratch.iterdir():
+            file.chmod(0o644)  # safetensors leaves its files to their owner alone
         scratch.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         scratch.replace(folder)
         return folder
 
     @classmethod
-    def load(cls, folder: Path) -> Recognizer:
-        """Load a saved model.
+    def load(cls, folder: Path, *, enrolled: bool = False) -> Recognizer:
+        """Load a saved model; `enrolled`: with the exemplars that it was saved with, if any.
 
         Raises:
             InputError: there is no model, or it is not whole.
@@ -173,22 +212,31 @@ class Recognizer:
             raise InputError(f"{folder} holds no model: model.json cannot be read ({error})") from error
         found = saved.get("format") if isinstance(saved, dict) else None
         if found not in _FORMATS:
-            raise InputError(f"{folder}: the model has format {found}, this version reads {_FORMAT}")
+            raise InputError(f"{folder}: the model has format {found}, this version reads 1 to {_FORMAT}")
         try:
-            return cls._described(saved, folder / "weights.safetensors")
+            model = cls._described(saved, folder / "weights.safetensors")
         except (OSError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: weights.safetensors does not fit model.json ({_one_line(error)})") from error
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{folder}: model.json describes no model ({_one_line(error)})") from error
+        if enrolled and (kept := read_exemplars(folder)) is not None:
+            if kept.signals[0].shape[1] != model.matching.layout.num_rows:
+                raise InputError(f"{folder}: exemplars.safetensors does not fit model.json: its rows are others")
+            model.enrol_signals(kept.signals, kept.labels)
+        return model
 
     @classmethod
     def _described(cls, saved: Mapping[str, Any], weights: Path) -> Recognizer:
         """The model that a `model.json` describes."""
         layout = Layout.from_json(saved["layout"])
         normalization = NormalizeConfig.model_validate(saved["normalize"])
+        data = None if saved.get("data") is None else _DATA.validate_python(saved["data"])
+        threshold, origin = float(saved["threshold"]), saved["origin"]
+        if saved["matching"] not in ("raw_1nn", "dtw_1nn", "encoder"):
+            raise ValueError(f"matching is {saved['matching']!r}")
         if saved["matching"] != "encoder":
             matching = Matching(saved["matching"], layout, normalization)
-            return cls(matching, threshold=saved["threshold"], origin=saved["origin"])
+            return cls(matching, threshold=threshold, data=data, origin=origin)
         representation = RepresentationConfig.model_validate(saved["representation"])
         config = EncoderConfig.model_validate(saved["encoder"])
         encoder = build_encoder(without_download(config), input_shape(config, representation, layout))
@@ -196,7 +244,40 @@ class Recognizer:
         matcher = MatcherConfig.model_validate(saved.get("matcher", {}))
         scale = float(saved.get("raw_scale", 1.0))
         matching = Matching("encoder", layout, normalization, representation, encoder.eval(), matcher, scale)
-        return cls(matching, encoder=config, threshold=saved["threshold"], origin=saved["origin"])
+        return cls(matching, encoder=config, threshold=threshold, data=data, origin=origin)
+
+
+def find_model(given: str, storage: Path) -> Path:
+    """The folder of the model that a person means: its own, that of its search, or a search's name.
+
+    Raises:
+        InputError: there is none.
+    """
+    places = [Path(given).expanduser(), Path(given).expanduser() / "model", storage / given / "model"]
+    for place in places:
+        if (place / "model.json").is_file():
+            return place.absolute()
+    if (storage / given / "journal.jsonl").is_file():
+        raise InputError(
+            f"--model {given}: that search has shipped no model (yet); {storage / given / 'model'} is missing"
+        )
+    names = sorted(path.parent.parent.name for path in storage.glob("*/model/model.json"))
+    known = f"searches with a model are {', '.join(names)}" if names else "no search there has a model"
+    raise InputError(f"--model {given}: is neither a model's folder nor a search in {storage}; {known}")
+
+
+def torch_device(name: str) -> torch.device:
+    """`--device`.
+
+    Raises:
+        InputError: this machine has none of that name.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise InputError(f"--device {name}: cannot be used here ({_one_line(error)[:120]}); cpu always can") from error
+    return device
 
 
 def calibrate(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.int64]) -> float:

@@ -6,16 +6,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from sldml.baselines import described, training_free
 from sldml.batches import Signals
 from sldml.choice import choose
-from sldml.config import EncoderConfig, EvaluationConfig, TrialConfig
-from sldml.final import describe_predictions, matching_scale, predict, trained_matching
+from sldml.config import DataConfig, EncoderConfig, EvaluationConfig, TrialConfig
+from sldml.exhibits import exhibits
+from sldml.final import describe_predictions, matching_scale, trained_matching
 from sldml.folds import MOST_TO_SCORE, fold_developments
 from sldml.journal import History
+from sldml.kept_exemplars import KeptExemplars
+from sldml.latency import Signal, evenly, measure_latency
 from sldml.matching import Matching
 from sldml.oneshot import exemplar_draws
-from sldml.protocols import Development, Split
+from sldml.protocols import Split, Subset
 from sldml.recognizer import Recognizer, calibrate
 from sldml.signals import Layout
 
@@ -30,6 +36,7 @@ def ship(
     split: Split,
     signals: Signals,
     layout: Layout,
+    data: DataConfig,
     load_final: Callable[[str, int], Weights],
     load_trial: Callable[[str], Weights],
     search_name: str,
@@ -43,21 +50,29 @@ def ship(
         folder: Where the model goes.
         history: Trials, baselines, and their scores on class folds where these decide.
         results: Of `sldml.final.sealed_test`.
-        split: For the threshold (validation) and the check (sealed test).
+        split: For the threshold (development classes that the model has not seen) and the check (sealed test).
         signals: The prepared set's frames.
         layout: What its rows mean.
+        data: How raw files are read (`sldml.prepared.as_prepared`), for who uses the model.
         load_final: From trial and seed to the weights of a final training.
         load_trial: From a trial to its own weights, which have not seen the validation classes.
         search_name: Where the model comes from.
 
     Returns:
-        `shipped` (kind, reason, accuracy, threshold …), `confusion` and `per_class` of the shipped model, and `folds`,
-        the scores on class folds where these decided (else None).
+        `shipped` (kind, reason, accuracy, threshold …), `confusion` and `per_class` of the shipped model, `folds`, the
+        scores on class folds where these decided (else None), `latency` on this machine's CPU, and what
+        `sldml.exhibits` makes for the report.
     """
     choice = choose(split.development, results["finals"], history)
     winner = next((f for f in results["finals"] if f["trial_id"] == choice.trial_id), results["finals"][0])
-    origin = {"search": search_name, "prepared": history.search.get("prepared", {}).get("hash")}
     config = TrialConfig.model_validate(winner["config"])
+    origin = {
+        "search": search_name,
+        "prepared": history.search.get("prepared", {}).get("hash"),
+        "protocol": config.protocol.model_dump(mode="json", exclude_none=True),
+        "train_classes": [] if choice.trial_id is None else list(split.development.merged().classes),
+        "baselines": {name: result["normalize"] for name, result in history.baselines.items()},
+    }
     # A person's recordings have the test's rows; the threshold comes from validation, which has the training's.
     test_layout = layout.part(split.sealed.exemplars.rows)
     # A trial over class folds keeps the best model of its first fold, which knows the classes of the others.
@@ -71,27 +86,49 @@ def ship(
         calibrated = trained_matching(config, load_trial(winner["trial_id"]), validation_layout, scale)
         shipped = {"kind": "trained", "trial_id": winner["trial_id"], "seed": seed, "reason": choice.reason}
         encoder: EncoderConfig | None = config.encoder
+        unseen = development.validation
     else:
         free = described(choice.candidate)
         encoder = free[1]
         matching, calibrated = (training_free(choice.baseline, free, x) for x in (test_layout, validation_layout))
         shipped = {"kind": "training_free", "baseline": choice.baseline, "reason": choice.reason}
+        # What was not trained has seen no class, and the more classes, the better they tell how near strangers come.
+        unseen = split.development.merged()
         shipped |= {key: choice.candidate.get(key) for key in ("normalize", "encoder", "representation")}
 
-    threshold = _threshold(calibrated, development, signals, config.evaluation)
-    model = Recognizer(matching, encoder=encoder, threshold=threshold, origin={**origin, **shipped})
-    model.save(folder)
+    threshold = _threshold(calibrated, unseen, signals, config.evaluation)
+    model = Recognizer(matching, encoder=encoder, threshold=threshold, data=data, origin={**origin, **shipped})
+    sealed = split.sealed
+    kept = KeptExemplars(
+        recorded(signals, sealed.exemplars, layout),
+        [sealed.exemplars.classes[label] for label in sealed.exemplars.labels],
+        sealed.exemplars.names,
+    )
+    model.save(folder, kept)
     # What ships is what a person will load: it is the loaded model that the test's confusion belongs to.
-    found = describe_predictions(predict(Recognizer.load(folder).matching, split.sealed, signals), split.sealed)
+    model = Recognizer.load(folder, enrolled=True)
+    matching = model.matching
+    distances = matching.between(signals, sealed.exemplars, sealed.queries).cpu().numpy()
+    predicted = sealed.exemplars.labels[distances.argmin(axis=0)]
+    found = describe_predictions(predicted, sealed)
+    some = sealed.queries.take(np.array(evenly(len(sealed.queries)), dtype=np.int64))
     return {
         "shipped": {**shipped, "accuracy": found["accuracy"], "threshold": threshold},
         "confusion": found["confusion"],
         "per_class": found["per_class"],
         "folds": choice.folds,
+        "latency": measure_latency(model, kept.signals, recorded(signals, some, layout)),
+        **exhibits(matching, sealed, signals, distances, predicted),
     }
 
 
-def _threshold(matching: Matching, development: Development, signals: Signals, evaluation: EvaluationConfig) -> float:
-    subset = development.validation.sample(MOST_TO_SCORE)
+def recorded(signals: Signals, subset: Subset, layout: Layout) -> list[Signal]:
+    """Recordings as they were recorded, in the rows that belong to the subset: [frames, rows, 3] each."""
+    whole = (signals.recorded(int(o), int(n)) for o, n in zip(subset.offsets, subset.lengths, strict=True))
+    return [np.ascontiguousarray(layout.take_rows(torch.from_numpy(v)[None], subset.rows)[0].numpy()) for v in whole]
+
+
+def _threshold(matching: Matching, unseen: Subset, signals: Signals, evaluation: EvaluationConfig) -> float:
+    subset = unseen.sample(MOST_TO_SCORE)
     draws = exemplar_draws(subset.labels, evaluation.num_draws, evaluation.seed)
     return calibrate(matching.between(signals, subset, subset), subset.labels, draws)

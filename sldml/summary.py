@@ -111,20 +111,20 @@ def write_summary(summary: Mapping[str, Any], path: Path) -> None:
     temporary.replace(path)
 
 
-def require_writable(path: Path) -> None:
-    """Make sure, before hours of work, that the summary can be written.
+def require_writable(path: Path, option: str = "--summary") -> None:
+    """Make sure, before hours of work, that the file that `option` names can be written.
 
     Raises:
         InputError: it cannot.
     """
     if path.is_dir():
-        raise InputError(f"--summary {path}: is a folder; give a file in it")
+        raise InputError(f"{option} {path}: is a folder; give a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             return
     except OSError as error:
-        raise InputError(f"--summary {path}: cannot be written ({error.strerror})") from error
+        raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from error
 
 
 def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from sldml.batches import Signals
 from sldml.checkpoints import CheckpointFile
@@ -14,6 +17,7 @@ from sldml.config import TrialConfig
 from sldml.encoders import Encoder
 from sldml.folds import fold_developments
 from sldml.journal import OBJECTIVE
+from sldml.machine_load import GpuMeter
 from sldml.protocols import Development, Subset
 from sldml.signals import Layout
 from sldml.training import DivergedError, EpochStats, Training
@@ -22,6 +26,8 @@ from sldml.validation import Validator
 WORST = 0.0
 """What a diverged trial reports: finite, and no better than anything."""
 Report = Callable[[dict[str, Any]], None]
+WORKER = f"{socket.gethostname()}:{os.getpid()}"
+"""Where this process runs."""
 
 
 def run_trial(
@@ -60,6 +66,7 @@ def run_trial(
         for past in history[epochs_reported:]:
             report(past)
     validators = [Validator(config, fold, signals, layout) for fold in folds]
+    usage = Usage(trainings[0].device)
 
     for epoch in range(len(history) + 1, config.train.max_epochs + 1):
         try:
@@ -82,6 +89,7 @@ def run_trial(
             OBJECTIVE: best,
             **over_folds(scores),
             **describe(stats, evaluation_s),
+            **usage.of_epoch(),
         }
         history.append(metrics)
         # Before the report: what has been reported can then be gone on from.
@@ -126,6 +134,27 @@ def describe(stats: Sequence[EpochStats], evaluation_s: float) -> dict[str, floa
         "time/evaluation_s": evaluation_s,
         "images_per_s": sum(s.num_images for s in stats) / max(data_s + step_s, 1e-9),
     }
+
+
+class Usage:
+    """Which process trains, and how much of what it was given it uses."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._gpu = None
+        if device.type == "cuda":
+            self._gpu = GpuMeter(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
+
+    def of_epoch(self) -> dict[str, Any]:
+        """`worker` (host and process), `time/cpu_share`: of its threads' time since the last call, 0 to 1; and where a
+        GPU is used `time/gpu_share`: how busy that has just been, by whomever."""
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        available_s = max(1e-9, (wall_s - self._wall_s) * torch.get_num_threads())
+        share = min(1.0, (cpu_s - self._cpu_s) / available_s)
+        self._wall_s, self._cpu_s = wall_s, cpu_s
+        gpu_share = None if self._gpu is None else self._gpu.share()
+        shares = {"time/cpu_share": share, "time/gpu_share": gpu_share}
+        return {"worker": WORKER, **{name: value for name, value in shares.items() if value is not None}}
 
 
 def run_final(
@@ -186,6 +215,7 @@ def _run_fixed(
 ) -> None:
     """Train for `num_epochs` epochs; `measure` what came out, if asked to."""
     training = Training(config, train, signals, layout)
+    usage = Usage(training.device)
     saved = checkpoint.load(training.device)
     history: list[dict[str, Any]] = []
     if saved is not None:
@@ -204,7 +234,8 @@ def _run_fixed(
         metrics = {"epoch": training.epoch, "state": "completed" if last else "running"}
         started = time.perf_counter()
         measured = measure(training.encoder) if last and measure is not None else {}
-        history.append({**metrics, **measured, **describe([stats], time.perf_counter() - started)})
+        evaluation_s = time.perf_counter() - started
+        history.append({**metrics, **measured, **describe([stats], evaluation_s), **usage.of_epoch()})
         state = {"history": history} if measured else {"training": training.state_dict(), "history": history}
         checkpoint.save(state, must=last)
         report(history[-1])

@@ -6,11 +6,21 @@ import math
 import random
 from typing import Any
 
+import numpy as np
+
 from sldml.dotted import unflatten
+from sldml.exhibits import png
 from sldml.journal import FinalRecord, History, TrialRecord, TrialState
 
 START = 1_760_000_000.0
 LABELS = ["A001 drink water", "A007 throw", "A013 tear up paper", "A019 take off glasses", "A025 reach into pocket"]
+HOSTILE = [
+    "</script><script>document.title='pwned'</script>",
+    "<img src=http://evil.example/x onerror=\"document.title='pwned'\">",
+    '"><a href="http://evil.example">here</a>',
+    "<b>bold</b> &amp;",
+    "{{ 7 * 7 }}",
+]
 SEARCH: dict[str, Any] = {
     "name": "demo-20261122-133000",
     "time": START,
@@ -78,14 +88,24 @@ def made_history(
     for number in range(num_trials):
         slot = free_at.index(min(free_at))
         trial = _trial(f"t{number:04d}", rng, free_at[slot])
+        for epoch in trial.epochs:
+            epoch |= {"worker": f"worker-1:{4000 + slot}", "time/cpu_share": 0.9}
         history.trials[trial.trial_id] = trial
         free_at[slot] = (trial.ended or free_at[slot]) + 0.4
     if num_trials > 3 and not final:
         last = history.trials[f"t{num_trials - 1:04d}"]
         last.state, last.ended = "running", None
+    _add_stage(history, "baselines", START + 2, START + 19)
+    _add_stage(history, "search", START + 19, max(free_at) if final else None)
     if final:
         _add_finals(history, rng, labels or LABELS)
     return history
+
+
+def _add_stage(history: History, name: str, started: float, ended: float | None) -> None:
+    history.stages.append({"name": name, "state": "started", "time": started})
+    if ended is not None:
+        history.stages.append({"name": name, "state": "ended", "time": ended})
 
 
 def _trial(trial_id: str, rng: random.Random, started: float) -> TrialRecord:
@@ -153,13 +173,19 @@ def _by_class(trial_id: str, value: float) -> dict[str, list[float]]:
 
 def _add_finals(history: History, rng: random.Random, labels: list[str]) -> None:
     results = []
-    started = max(t.ended or 0.0 for t in history.trials.values()) + 1
-    for trial in history.ranked()[:3]:
+    started = first = max(t.ended or 0.0 for t in history.trials.values()) + 1
+    for place, trial in enumerate(history.ranked()[:3]):
         values = []
         for seed in range(3):
             values.append(0.72 + rng.gauss(0, 0.015))
             history.finals[trial.trial_id, seed] = FinalRecord(
-                trial.trial_id, seed, started, trial.config, ended=started + 40, state="completed"
+                trial.trial_id,
+                seed,
+                started,
+                trial.config,
+                _final_epochs(started, f"worker-1:{5000 + (3 * place + seed) % 2}"),
+                ended=started + 40,
+                state="completed",
             )
             started += 20
         mean = sum(values) / 3
@@ -172,6 +198,8 @@ def _add_finals(history: History, rng: random.Random, labels: list[str]) -> None
                 "test_accuracy": {"mean": mean, "ci95": ci95, "values": values},
             }
         )
+    _add_stage(history, "final", first - 1, started + 20)
+    _add_stage(history, "test", started + 20, started + 27)
     matrix = [[9 if row == column else int(abs(row - column) == 1) for column in range(5)] for row in range(5)]
     history.test = {
         "num_queries": 55,
@@ -180,6 +208,15 @@ def _add_finals(history: History, rng: random.Random, labels: list[str]) -> None
         "finals": results,
         "confusion": {"labels": labels, "matrix": matrix},
         "per_class": {label: matrix[i][i] / sum(matrix[i]) for i, label in enumerate(labels)},
+        "embedding_map": {"method": "t-SNE of made distances", "points": _points(labels, matrix)},
+        "confused": _confused(labels, matrix),
+        "latency": {
+            "enrol_ms_per_recording": 3.5,
+            "recognise_ms_per_recording": 4.25,
+            "recordings": 55,
+            "device": "cpu",
+            "threads": 1,
+        },
         "shipped": {
             "kind": "trained",
             "trial_id": results[0]["trial_id"],
@@ -187,3 +224,44 @@ def _add_finals(history: History, rng: random.Random, labels: list[str]) -> None
             "reason": "best by validation, above every baseline",
         },
     }
+
+
+def _final_epochs(started: float, worker: str) -> list[dict[str, Any]]:
+    parts = {"time/data_s": 0.4, "time/step_s": 1.5, "time/evaluation_s": 0.0, "time/cpu_share": 0.9}
+    return [{"epoch": e, "train/loss": 1 / e, **parts, "worker": worker, "time": started + 2 * e} for e in range(1, 21)]
+
+
+def _points(labels: list[str], matrix: list[list[int]]) -> list[dict[str, Any]]:
+    """A class after the other on a circle, its exemplar in the middle of its queries."""
+    points = []
+    for i, label in enumerate(labels):
+        x, y = 20 * math.cos(2 * math.pi * i / len(labels)), 20 * math.sin(2 * math.pi * i / len(labels))
+        points.append({"name": f"{label} e", "label": label, "x": x, "y": y, "exemplar": True, "named": None})
+        named = [labels[j] for j, count in enumerate(matrix[i]) for _ in range(count)]
+        points += [
+            {"name": f"{label} {k}", "label": label, "x": x + k % 3, "y": y + k // 3, "exemplar": False, "named": other}
+            for k, other in enumerate(named)
+        ]
+    return points
+
+
+def _confused(labels: list[str], matrix: list[list[int]]) -> list[dict[str, Any]]:
+    pairs = [(i, j) for i, row in enumerate(matrix) for j, count in enumerate(row) if i != j and count][:6]
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 20, 64, 3)).astype(np.uint8)
+    return [
+        {
+            "true": labels[i],
+            "named": labels[j],
+            "count": matrix[i][j],
+            "total": sum(matrix[i]),
+            "images": [
+                {"what": what, "png": png(picture)}
+                for what, picture in zip(
+                    (f"query {labels[i]}", f"exemplar of {labels[i]}", f"exemplar of {labels[j]}"),
+                    pictures,
+                    strict=True,
+                )
+            ],
+        }
+        for i, j in pairs
+    ]

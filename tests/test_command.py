@@ -60,9 +60,12 @@ def made(
 
 @pytest.fixture(autouse=True)
 def _own_handler():
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    pipe = signal.set_wakeup_fd(-1)
     yield
-    signal.signal(signal.SIGTERM, handler)
+    signal.set_wakeup_fd(pipe)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def status_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -15,7 +15,7 @@ from small import trial_config
 
 from sldml.baselines import BaselineScorer
 from sldml.batches import Signals
-from sldml.config import EvaluationConfig, UtdMhadInterSensor, UtdMhadOneShot
+from sldml.config import EvaluationConfig, UtdMhadData, UtdMhadInterSensor, UtdMhadOneShot
 from sldml.embedding import embed, require_one_input_shape
 from sldml.errors import InputError
 from sldml.final import predict, trained_matching
@@ -221,6 +221,7 @@ def shipped_by(folder: Path, split: Split, signals: Signals, free: str) -> dict[
         split=split,
         signals=signals,
         layout=FUSED,
+        data=UtdMhadData(modality="fused"),
         load_final=lambda trial_id, seed: weights,
         load_trial=lambda trial_id: weights,
         search_name="made",

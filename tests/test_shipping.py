@@ -72,6 +72,7 @@ def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_pa
             split=made_split,
             signals=made_signals,
             layout=made_set.layout,
+            data=config.data,
             load_final=load_final,
             load_trial=lambda trial_id: state("trial" if trial_id == "t1" else "second trial"),
             search_name="demo-1",
@@ -97,14 +98,21 @@ def check(outcome: dict[str, Any], expected: Matching, tmp_path: Path, split: Sp
     assert matrix.sum() == len(split.sealed.queries)
     assert matrix.trace() / matrix.sum() == pytest.approx(accuracy)
     assert set(outcome["per_class"]) == set(split.sealed.exemplars.classes)
+    named = [p["named"] for p in outcome["embedding_map"]["points"] if not p["exemplar"]]
+    assert named == [split.sealed.exemplars.classes[c] for c in predicted]
+    worst = outcome["confused"][0]
+    labels = outcome["confusion"]["labels"]
+    assert worst["count"] == (matrix - torch.diag(matrix.diagonal())).max()
+    assert worst["count"] == matrix[labels.index(worst["true"]), labels.index(worst["named"])]
     assert model.threshold == outcome["shipped"]["threshold"]
     assert model.origin.items() >= {"search": "demo-1", "prepared": "abc"}.items()
     json.dumps(outcome, allow_nan=False)
     return model
 
 
-def threshold(matching: Matching, split: Split, signals: Signals) -> float:
-    subset = split.development.validation
+def threshold(matching: Matching, split: Split, signals: Signals, *, trained: bool = True) -> float:
+    """Of a trained model from validation; one that was not trained has seen none of the development classes."""
+    subset = split.development.validation if trained else split.development.merged()
     draws = exemplar_draws(subset.labels, CONFIG.evaluation.num_draws, CONFIG.evaluation.seed)
     return calibrate(matching.between(signals, subset, subset), subset.labels, draws)
 
@@ -167,7 +175,8 @@ def test_a_training_free_way_that_is_as_good_ships_instead(
         expected = Matching(name, made_set.layout, FREE_NORMALIZATION)  # type: ignore[arg-type]
     model = check(outcome, expected, tmp_path, made_split, made_signals)
     assert model.matching.kind == expected.kind
-    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals))
+    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals, trained=False))
+    assert model.threshold != pytest.approx(threshold(expected, made_split, made_signals))
 
 
 @pytest.mark.usefixtures("trusted")
@@ -228,7 +237,7 @@ def test_with_few_classes_and_no_proof_the_way_and_normalisation_best_over_the_f
     expected = Matching("raw_1nn", made_set.layout, FOLD_NORMALIZATION)
     model = check(outcome, expected, tmp_path, made_split, made_signals)
     assert model.matching.normalize == FOLD_NORMALIZATION
-    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals))
+    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals, trained=False))
 
 
 def test_what_the_folds_decide_does_not_depend_on_the_test(send: Any) -> None:
@@ -250,6 +259,7 @@ def test_validation_without_classes_of_its_own_trusts_no_trained_model(
         split=dataclasses.replace(made_split, development=development),
         signals=made_signals,
         layout=made_set.layout,
+        data=CONFIG.data,
         load_final=lambda trial_id, seed: state("final"),
         load_trial=lambda trial_id: state("trial"),
         search_name="demo-1",

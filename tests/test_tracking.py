@@ -335,7 +335,7 @@ def test_check_makes_the_database_and_says_nothing(tmp_path: Path) -> None:
         "from sldml.tracking import Tracker, check\n"
         f"check({uri!r}); Tracker({uri!r}, experiment='e', search='s').close()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "deep" / "er" / "mlflow.db").stat().st_size > 0
 
@@ -385,7 +385,7 @@ def test_two_processes_start_on_one_new_store(tmp_path: Path) -> None:
         "sys.exit(tracker.close())"
     )
     started = [subprocess.Popen([sys.executable, "-c", code, name], stderr=subprocess.PIPE) for name in "ab"]
-    assert [(process.wait(60), process.stderr.read() if process.stderr else b"") for process in started] == [
+    assert [(process.wait(300), process.stderr.read() if process.stderr else b"") for process in started] == [
         (0, b""),
         (0, b""),
     ]

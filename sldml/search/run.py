@@ -13,7 +13,9 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from sldml.interruption import interruption
 from sldml.journal import TrialRecord, TrialState
+from sldml.progress import ProgressPrinter
 from sldml.recorder import Recorder
 from sldml.search.cluster import Slots
 from sldml.search.comparing import ComparisonSearch
@@ -95,7 +97,13 @@ def _run_trials(
     )
 
 
-def run_finals(finals: Sequence[Mapping[str, Any]], job: Job, slots: Slots, recorder: Recorder) -> None:
+def run_finals(
+    finals: Sequence[Mapping[str, Any]],
+    job: Job,
+    slots: Slots,
+    recorder: Recorder,
+    printer: ProgressPrinter | None = None,
+) -> None:
     """Train the final models; each of `finals` has `trial_id`, `seed`, `config` and `num_epochs`."""
     known = recorder.history.finals
     waiting = []
@@ -106,18 +114,26 @@ def run_finals(finals: Sequence[Mapping[str, Any]], job: Job, slots: Slots, reco
             waiting.append(dict(final))
     if not waiting:
         return
+    if printer is not None:
+        printer.training("final models", waiting, num_slots=slots.count)
     _fit(
         train_final,
         job,
         slots,
         callback=_FinalCallback(recorder),
-        stopper=None,
+        stopper=_Deadline(),
         tune_config={"num_samples": 1},
         param_space={"final": tune.grid_search(waiting)},
     )
 
 
-def run_folds(plan: Sequence[Mapping[str, Any]], job: Job, slots: Slots, recorder: Recorder) -> None:
+def run_folds(
+    plan: Sequence[Mapping[str, Any]],
+    job: Job,
+    slots: Slots,
+    recorder: Recorder,
+    printer: ProgressPrinter | None = None,
+) -> None:
     """Score configurations on all class folds, each fold a training of its own.
 
     Each of `plan` has `trial_id`, `config`, `num_epochs` and `num_folds`. Those that the recorder's history has are
@@ -131,12 +147,14 @@ def run_folds(plan: Sequence[Mapping[str, Any]], job: Job, slots: Slots, recorde
     ]
     if not waiting:
         return
+    if printer is not None:
+        printer.training("class folds", waiting, num_slots=slots.count)
     _fit(
         train_fold,
         job,
         slots,
-        callback=_FoldCallback(recorder),
-        stopper=None,
+        callback=_FoldCallback(recorder, printer),
+        stopper=_Deadline(),
         tune_config={"num_samples": 1},
         param_space={"fold": tune.grid_search(waiting)},
     )
@@ -148,7 +166,7 @@ def _fit(
     slots: Slots,
     *,
     callback: tune.Callback,
-    stopper: tune.Stopper | None,
+    stopper: tune.Stopper,
     tune_config: dict[str, Any],
     param_space: dict[str, Any],
 ) -> None:
@@ -181,9 +199,12 @@ def _short_name(trial: Trial) -> str:
 
 
 class _Deadline(tune.Stopper):  # type: ignore[misc]
-    """Ends all trials when the time is over; they stay unfinished and can go on."""
+    """Ends all trials when the time is over; they stay unfinished and can go on.
 
-    def __init__(self, deadline: float | None, searcher: StudySearch | ComparisonSearch) -> None:
+    It sees to it, too, that no Ctrl-C is lost in what Tune calls.
+    """
+
+    def __init__(self, deadline: float | None = None, searcher: StudySearch | ComparisonSearch | None = None) -> None:
         self._deadline, self._searcher = deadline, searcher
         self.reached = False
 
@@ -191,9 +212,11 @@ class _Deadline(tune.Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
+        interruption.check()
         if self._deadline is not None and not self.reached and time.time() > self._deadline:
             self.reached = True
-            self._searcher.stop_telling()
+            if self._searcher is not None:
+                self._searcher.stop_telling()
         return self.reached
 
 
@@ -263,14 +286,26 @@ class _FinalCallback(tune.Callback):  # type: ignore[misc]
 class _FoldCallback(tune.Callback):  # type: ignore[misc]
     """Gathers the folds of each configuration, and hands them over to the recorder when the last one is there."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, printer: ProgressPrinter | None = None) -> None:
+        self._recorder, self._printer = recorder, printer
         self._accuracies: dict[str, dict[int, float]] = {}
         self._errors: dict[str, dict[int, str]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as above."""
         return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._watched(trial, None)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._watched(trial, result)
+
+    def _watched(self, trial: Trial, result: dict[str, Any] | None) -> None:
+        if self._printer is not None:
+            self._printer.fold_happened(trial.config["fold"], result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         result = trial.last_result or {}
@@ -281,6 +316,7 @@ class _FoldCallback(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         if trial.status == Trial.ERROR:
+            self._watched(trial, {"state": "failed"})
             self._ended(trial.config["fold"], None, _one_line(trial))
 
     def _ended(self, fold: Mapping[str, Any], accuracy: float | None, error: str | None) -> None:

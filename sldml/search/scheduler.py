@@ -17,7 +17,7 @@ _FEWEST_FOR_A_MEDIAN = 3
 
 def make_scheduler(settings: SearchSettings, max_epochs: int, earlier: list[TrialRecord]) -> TrialScheduler:
     """The scheduler that the space asks for, which has been told the curves of trials that ended earlier."""
-    if settings.scheduler == "none" or max_epochs <= settings.grace_period:
+    if not prunes(settings, max_epochs):
         return FIFOScheduler()
     if settings.scheduler == "median":
         return _median(settings, earlier)
@@ -36,6 +36,11 @@ def make_scheduler(settings: SearchSettings, max_epochs: int, earlier: list[Tria
                 trial = SimpleNamespace(trial_id=record.trial_id)
                 scheduler._brackets[0].on_result(trial, epoch["epoch"], epoch[OBJECTIVE])
     return scheduler
+
+
+def prunes(settings: SearchSettings, max_epochs: int) -> bool:
+    """Whether trials may be stopped before their last epoch."""
+    return settings.scheduler != "none" and max_epochs > settings.grace_period
 
 
 def _median(settings: SearchSettings, earlier: list[TrialRecord]) -> TrialScheduler:

@@ -57,21 +57,23 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
     ]
 
 
-def read(path: str | os.PathLike[str], image_px: int) -> Recording:
+def read(path: str | os.PathLike[str], image_px: int, *, any_name: bool = False) -> Recording:
     """One picture: [image_px columns, image_px rows, 3], whole numbers from 0 to 255.
 
     It is resized bilinearly, with antialiasing where it shrinks. Grey and palettes become colours, transparency is
     dropped, and of 16 bits the upper 8 are kept. The folder is the class, the folder above it the catalogue's
-    `role` (of `ROLES`); nobody knows the subject, so that it is empty, nor the rate, so that it is 1.
+    `role` (of `ROLES`); nobody knows the subject, so that it is empty, nor the rate, so that it is 1. With `any_name` a
+    picture may lie anywhere; of one that does not lie in such folders, label and role are not known either.
 
     Raises RecordingError, and nothing else, for a file that is missing, cut, garbled, animated, larger than
     `MOST_PIXELS` or no PNG, or that does not lie in `<role>/<class>/`.
     """
     path = Path(path)
     role, label = path.parent.parent.name, path.parent.name
-    if role not in ROLES or not label:
+    in_place = role in ROLES and label != ""
+    if not in_place and not any_name:
         raise RecordingError(path, f"must lie in <role>/<class>/, where role is one of {', '.join(ROLES)}")
-    name = f"{role}/{label}/{path.stem}"
+    name = f"{role}/{label}/{path.stem}" if in_place else path.stem
     if not name.isprintable() or not _is_unicode(name):
         raise RecordingError(path, "class and file name must be printable Unicode")
     pixels = _read_pixels(path, image_px)
@@ -81,9 +83,9 @@ def read(path: str | os.PathLike[str], image_px: int) -> Recording:
             rate_hz=_RATE_HZ,
             row_names=layout(image_px).row_names,
             name=name,
-            label=label,
+            label=label if in_place else "",
             subject="",
-            details={"role": role},
+            details={"role": role} if in_place else {},
         )
     except RecordingError as error:
         raise RecordingError(path, error.reason) from None

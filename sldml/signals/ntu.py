@@ -97,7 +97,7 @@ def missing_list(folder: str | os.PathLike[str]) -> set[str] | None:
     return None
 
 
-def read(path: str | os.PathLike[str]) -> Recording:
+def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
     """One recording: [frames, 50, 3] in metres, the main actor's 25 joints, then the second actor's.
 
     Every frame is kept; where an actor is absent its joints are zeros. Bodies are followed by their identity
@@ -105,12 +105,15 @@ def read(path: str | os.PathLike[str]) -> Recording:
     module). The main actor is the body whose x, y and z vary most in sum (variance over all joints and frames
     in which it is there), the second actor the next. Of several bodies, those that are not of a person's extent
     are dropped. Only what is used is looked at: of a joint's twelve columns the first three, and that the last
-    one, its tracking state, is there.
+    one, its tracking state, is there. With `any_name` a file may be called anything; of one whose name is not the
+    dataset's, label and subject are empty.
 
     Raises RecordingError, and nothing else, for a file that is missing, cut, garbled or without any body.
     """
     path = Path(path)
     try:
+        if any_name and _NAME.fullmatch(path.stem) is None:
+            return Recording(_actors(_parse(path)), RATE_HZ, LAYOUT.row_names, path.stem, "", "")
         name = parse_name(path.stem)
         return Recording(
             values=_actors(_parse(path)),

@@ -49,20 +49,21 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(path for path in found if not set(CATEGORIES).isdisjoint(path.relative_to(folder).parts[:-1]))
 
 
-def read(path: str | os.PathLike[str]) -> Recording:
+def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
     """One recording: the hand's place [poses, 1, 3] in metres in the capture system's own frame.
 
     Label, subject and sequence are the names of the folders; `details` has the number at the end of the
     sequence's name, if there is one. Poses go by their stamps; of several with the same stamp the first is
     kept. `rate_hz` is the number of poses over the time that they span: they are captured at 120 Hz but stamped
     by a slower reader which takes two of them at once now and then, so that the usual distance of two stamps
-    (10.2 ms in the published examples) would say 98 Hz.
+    (10.2 ms in the published examples) would say 98 Hz. With `any_name` a file may lie anywhere; of one that does not
+    lie in the dataset's folders, label and subject are empty.
 
     Raises RecordingError, and nothing else, for a file that is missing, misplaced, cut, garbled or without the
     hand.
     """
     path = Path(path)
-    label, subject, sequence = _folders(path)
+    label, subject, sequence = ("", "", "") if any_name and not _is_in_place(path) else _folders(path)
     stamps, places = _parse(path)
     stamps, first = np.unique(stamps, return_index=True)
     if len(stamps) < 2:
@@ -77,17 +78,22 @@ def read(path: str | os.PathLike[str]) -> Recording:
         values=places[first].astype(np.float32)[:, None],
         rate_hz=rate_hz,
         row_names=LAYOUT.row_names,
-        name=f"{label}/{subject}/{sequence}/{path.stem}",
+        name=f"{label}/{subject}/{sequence}/{path.stem}" if label else path.stem,
         label=label,
         subject=subject,
         details={"sequence": int(number[0])} if number else {},
     )
 
 
+def _is_in_place(path: Path) -> bool:
+    names = path.absolute().parts[-5:-1]
+    return len(names) == 4 and names[0] in CATEGORIES
+
+
 def _folders(path: Path) -> tuple[str, ...]:
     """The names of class, person and sequence."""
     names = path.absolute().parts[-5:-1]
-    if len(names) < 4 or names[0] not in CATEGORIES:
+    if not _is_in_place(path):
         raise RecordingError(
             path,
             "must lie in <category>/<class>/<person>/<sequence>/ with a category of "

@@ -56,12 +56,14 @@ def find(folder: str | os.PathLike[str], modality: str = "skeleton") -> list[Pat
     return [path for _, path in sorted(found)]
 
 
-def read(path: str | os.PathLike[str], modality: str = "skeleton") -> Recording:
+def read(path: str | os.PathLike[str], modality: str = "skeleton", *, any_name: bool = False) -> Recording:
     """One recording: [frames, 20, 3] in metres, [samples, 2, 3] in g and degrees a second, or both.
 
     ``fused`` takes the skeleton's file and finds the inertial one in its own folder or in ``Inertial`` beside
     it. The wearable's samples are interpolated linearly at the skeleton's frames, the first at the first and
-    the last at the last: the two clocks' nominal rates do not agree (2.4 to 4.5 samples a frame).
+    the last at the last: the two clocks' nominal rates do not agree (2.4 to 4.5 samples a frame). With `any_name` a
+    file may be called anything (`wave_skeleton.mat` and `wave_inertial.mat` are a pair); of one whose name is not the
+    dataset's, label and subject are empty.
 
     Raises RecordingError, and nothing else, for a file that is missing, cut, garbled or of another kind, and
     ValueError for an unknown modality.
@@ -70,7 +72,7 @@ def read(path: str | os.PathLike[str], modality: str = "skeleton") -> Recording:
     path = Path(path)
     kind = "inertial" if modality == "inertial" else "skeleton"
     match = _NAME.fullmatch(path.stem)
-    if match is None or match[4] != kind:
+    if not any_name and (match is None or match[4] != kind):
         raise RecordingError(path, f"the name must be like a1_s1_t1_{kind}.mat")
     if kind == "inertial":
         values = _read_inertial(path)
@@ -86,10 +88,10 @@ def read(path: str | os.PathLike[str], modality: str = "skeleton") -> Recording:
             values=stored,
             rate_hz=_RATE_HZ[modality],
             row_names=rows.row_names,
-            name=f"a{match[1]}_s{match[2]}_t{match[3]}",
-            label=f"a{match[1]}",
-            subject=f"s{match[2]}",
-            details={"trial": int(match[3])},
+            name=f"a{match[1]}_s{match[2]}_t{match[3]}" if match else path.stem.removesuffix(f"_{kind}"),
+            label=f"a{match[1]}" if match else "",
+            subject=f"s{match[2]}" if match else "",
+            details={"trial": int(match[3])} if match else {},
         )
     except RecordingError as error:
         raise RecordingError(path, error.reason) from None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.tracking import MlflowClient
+
+from sldml.tracking.serving import save
 
 
 def log_model(
@@ -38,9 +41,7 @@ def log_model(
     if logged.status != LoggedModelStatus.READY:
         with tempfile.TemporaryDirectory(prefix="sldml-model-") as scratch:
             whole = Path(scratch) / "model"
-            from sldml.tracking import serving  # type: ignore[attr-defined]
-
-            serving.save(folder, None, whole)
+            save(folder, None, whole)
             description = Model.load(str(whole))
             description.model_id = description.model_uuid = logged.model_id
             description.run_id, description.artifact_path = run_id, logged.artifact_location
@@ -48,7 +49,7 @@ def log_model(
             client.log_model_artifacts(logged.model_id, str(whole))
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     if register is not None:
-        _register(client, logged.model_id, run_id, register)
+        _register(client, logged, run_id, register)
 
 
 def _digest(folder: Path) -> str:
@@ -59,14 +60,16 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _register(client: MlflowClient, model_id: str, run_id: str, name: str) -> None:
+def _register(client: MlflowClient, logged: LoggedModel, run_id: str, name: str) -> None:
     """A new version of the registered model `name`, unless one of them is this model already."""
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = f"models:/{model_id}"
+    # A database looks such a name up in the store of the process, which need not be this client's.
+    served = urlsplit(client.tracking_uri).scheme in ("http", "https")
+    source = f"models:/{logged.model_id}" if served else logged.artifact_location
     versions = client.search_model_versions(f"name = '{name}'")
-    if not any(version.source == source for version in versions):
-        client.create_model_version(name, source, run_id=run_id, model_id=model_id)
+    if not any(version.source in (source, logged.artifact_location) for version in versions):
+        client.create_model_version(name, source, run_id=run_id, model_id=logged.model_id)

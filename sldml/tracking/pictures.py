@@ -49,9 +49,10 @@ def map_picture(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
         right = [point for point in own if not point["exemplar"] and point["named"] == label]
         wrong = [point for point in own if not point["exemplar"] and point["named"] != label]
         for part, mark, size in ((right, "o", 14), (wrong, "x", 26), (exemplars, "*", 170)):
-            edge = "black" if mark == "*" else color
             x, y = [p["x"] for p in part], [p["y"] for p in part]
-            axes.scatter(x, y, s=size, marker=mark, facecolors=[color], edgecolors=[edge], linewidths=1.0)
+            drawn = axes.scatter(x, y, s=size, marker=mark, color=[color], linewidths=1.0)
+            if mark == "*":
+                drawn.set_edgecolor("black")
         for point in exemplars:
             axes.annotate(
                 _plain(label), (point["x"], point["y"]), xytext=(5, 5), textcoords="offset points", fontsize=7

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +18,17 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
-from sldml.tracking.models import log_model
-from sldml.tracking.pictures import confusion_picture, map_picture
+from sldml.tracking.spool import Item
 from sldml.tracking.store import TrackingError, hide_password
 
 T = TypeVar("T")
+
+_PERMANENT = frozenset(
+    {
+        "FEATURE_DISABLED", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "NOT_IMPLEMENTED",
+        "PERMISSION_DENIED", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "UNAUTHENTICATED",
+    }
+)  # fmt: skip
 
 MAX_METRICS_PER_CALL = 1000
 MAX_PARAMS_PER_CALL = 100
@@ -88,6 +94,24 @@ class Runs:
         self.set_tags(key, tags)
         self.client.set_terminated(self.id(key), status, ended_ms)
 
+    def perform(self, item: Item) -> None:
+        """Do what an item of the spool says: all but metrics, of which many go into one call."""
+        methods: dict[str, Callable[..., None]] = {
+            "start": self.start,
+            "params": self.log_params,
+            "tags": self.set_tags,
+            "dict": self.log_dict,
+            "text": self.log_text,
+            "artifact": self.log_artifact,
+            "accuracies": self.log_accuracies,
+            "confusion": self.log_confusion,
+            "map": self.log_map,
+            "dataset": self.log_dataset,
+            "model": self.log_model,
+            "end": self.end,
+        }
+        methods[item["do"]](**{name: value for name, value in item.items() if name != "do"})
+
     def log_metrics(self, key: str | None, metrics: Sequence[Metric]) -> None:
         """Write metrics, each only after its last step that was there when the run was taken up again."""
         run_id = self.id(key)
@@ -142,6 +166,8 @@ class Runs:
 
     def log_confusion(self, key: str | None, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
         """Store a confusion matrix (rows are true classes) as a picture and as tables."""
+        from sldml.tracking.pictures import confusion_picture  # with matplotlib, which is slow to come
+
         run_id = self.id(key)
         self.client.log_figure(run_id, confusion_picture(labels, matrix), "confusion.png")
         self.client.log_dict(
@@ -168,6 +194,8 @@ class Runs:
 
     def log_map(self, key: str | None, points: Sequence[Mapping[str, Any]], title: str) -> None:
         """Store the map of a model's embeddings as a picture and as a table."""
+        from sldml.tracking.pictures import map_picture
+
         self.client.log_figure(self.id(key), map_picture(points, title), "embedding_map.png")
         names = list(points[0])
         columns = {name: [point[name] for point in points] for name in names}
@@ -180,6 +208,8 @@ class Runs:
 
     def log_model(self, key: str | None, folder: str, name: str, register: str | None) -> None:
         """Log a saved recogniser as an MLflow model of the run, and register it where a name is given."""
+        from sldml.tracking.models import log_model  # with torch and more of MLflow
+
         log_model(self.client, self.experiment_id, self.id(key), Path(folder), name=name, register=register)
 
     def _find_experiment(self, name: str, artifact_root: Path | None, shown_uri: str) -> str:
@@ -232,6 +262,15 @@ class Runs:
             name: max(metric.step for metric in self.client.get_metric_history(run_id, name))
             for name in run.data.metrics
         }
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same call may succeed later. A mistake in what is written stays one."""
+    if isinstance(error, MlflowException):
+        return error.error_code not in _PERMANENT
+    if isinstance(error, OSError):  # the disk or the network; but an artifact that is gone stays gone
+        return not isinstance(error, (FileNotFoundError, IsADirectoryError))
+    return not isinstance(error, (KeyError, TypeError, ValueError))
 
 
 def clean_name(name: str) -> str:

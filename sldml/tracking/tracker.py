@@ -22,20 +22,13 @@ from typing import Any, Concatenate, Literal, ParamSpec
 from urllib.parse import urlsplit
 
 from mlflow.entities import Metric
-from mlflow.exceptions import MlflowException
 
-from sldml.tracking.runs import Runs, clean_name
+from sldml.tracking.runs import Runs, clean_name, is_transient
 from sldml.tracking.spool import Item, Spool
 from sldml.tracking.store import TrackingError, hide_password, one_line, quiet_mlflow
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
-_PERMANENT = frozenset(
-    {
-        "FEATURE_DISABLED", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "NOT_IMPLEMENTED",
-        "PERMISSION_DENIED", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "UNAUTHENTICATED",
-    }
-)  # fmt: skip
 _SWITCH_S = 0.0002
 _MOST_AT_ONCE = 500
 """So many items are read from the disk at a time."""
@@ -335,7 +328,7 @@ class Tracker:
                 waiting.setdefault(item["key"], []).append(item)
                 continue
             yield from self._metric_calls(item["key"], waiting.pop(item["key"], []))
-            yield self._call(item), 1
+            yield functools.partial(self._runs.perform, item), 1
         for key, left in waiting.items():
             yield from self._metric_calls(key, left)
 
@@ -348,26 +341,6 @@ class Tracker:
             ]
             yield (lambda: self._runs.log_metrics(key, metrics)), len(items)
 
-    def _call(self, item: Item) -> Callable[[], None]:
-        """What an item that holds no metrics does."""
-        runs = self._runs
-        methods: dict[str, Callable[..., None]] = {
-            "start": runs.start,
-            "params": runs.log_params,
-            "tags": runs.set_tags,
-            "dict": runs.log_dict,
-            "text": runs.log_text,
-            "artifact": runs.log_artifact,
-            "accuracies": runs.log_accuracies,
-            "confusion": runs.log_confusion,
-            "map": runs.log_map,
-            "dataset": runs.log_dataset,
-            "model": runs.log_model,
-            "end": runs.end,
-        }
-        fields = {name: value for name, value in item.items() if name != "do"}
-        return lambda: methods[item["do"]](**fields)
-
     def _attempt(self, call: Callable[[], None]) -> bool:
         """Call until it succeeds; False if it never can, or `close` has given up."""
         pause_s, longest_s = self.RETRY_S
@@ -379,7 +352,7 @@ class Tracker:
                 attempts += 1
                 reason = one_line(error, self.uri)
                 self._runs.forget_children()
-                if not _is_transient(error) or (attempts >= self.ATTEMPTS and self._runs.answers()):
+                if not is_transient(error) or (attempts >= self.ATTEMPTS and self._runs.answers()):
                     self._say(f"{self.shown_uri} refused something, it is left out: {reason}", reason)
                     return False
                 if self._failing is None:
@@ -397,15 +370,6 @@ class Tracker:
                     _log.warning("tracking: %s answers again, %d items are sent now", self.shown_uri, self.num_unsent)
                 self._failing = None
                 return True
-
-
-def _is_transient(error: Exception) -> bool:
-    """Whether the same call may succeed later. A mistake in what is written stays one."""
-    if isinstance(error, MlflowException):
-        return error.error_code not in _PERMANENT
-    if isinstance(error, OSError):  # the disk or the network; but an artifact that is gone stays gone
-        return not isinstance(error, (FileNotFoundError, IsADirectoryError))
-    return not isinstance(error, (KeyError, TypeError, ValueError))
 
 
 def _milliseconds(seconds: float | None) -> int:

@@ -1,0 +1,141 @@
+"""Name recordings by one example of each action: `python launch/recognize.py --model NAME --exemplars DIR FILE…`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+# The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import typer
+
+from sldml.command import run_command, storage_folder
+from sldml.errors import InputError
+
+if TYPE_CHECKING:
+    from sldml.recognizing import Session
+
+EXAMPLES = """
+Examples:
+
+  python launch/recognize.py --model results/NAME/model --exemplars examples/ new.skeleton
+
+  python launch/recognize.py --model NAME --exemplars examples/ recordings/ --json named.json
+
+  python launch/recognize.py --model NAME --no-unknown recordings/
+
+  python launch/recognize.py --model NAME --exemplars examples/ --export served
+"""
+
+
+def recognize(
+    model: Annotated[str, typer.Option(help="Folder of a model or of its search, or the search's name.")],
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="INPUT", help="Raw files to name, and folders of them.")
+    ] = None,
+    exemplars: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with one recording per action, or a few: the action is the sub-folder, else the dataset's "
+            "name of it, else the file's name (default: the exemplars that the model was saved with)."
+        ),
+    ] = None,
+    unknown: Annotated[
+        float | None,
+        typer.Option(metavar="RATIO", help="Unknown above this ratio of nearest to second distance, 0 to 1."),
+    ] = None,
+    no_unknown: Annotated[bool, typer.Option("--no-unknown", help="Always name the nearest action.")] = False,
+    space: Annotated[
+        str | None, typer.Option(help="Search space that says how raw files are read, for models that do not.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of --space, such as data.modality."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where encoders work: cpu, or cuda.")] = "cpu",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything to this JSON file.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write model and exemplars to this new folder as an MLflow model to be served.")
+    ] = None,
+    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
+) -> None:
+    """Enrol one recording or a few per action, and name other recordings by the nearest."""
+    started = time.time()
+    if not inputs and export is None:
+        raise InputError("give recordings to be named (files or folders), or --export DIR")
+    if json_file is not None and not inputs:
+        raise InputError(f"--json {json_file}: tells what recordings were named; give some")
+    for given in inputs or []:
+        if not given.exists():
+            raise InputError(f"{given}: there is no such file or folder")
+    if settings and space is None:
+        raise InputError("--set changes a search space: give --space, too")
+    if export is not None and export.exists():
+        raise InputError(f"--export {export}: is there already; give a new folder")
+    if json_file is not None:
+        from sldml.summary import require_writable
+
+        require_writable(json_file, "--json")
+    threshold = _threshold(unknown, no_unknown)
+    from sldml.recognizer import Recognizer, find_model, torch_device
+    from sldml.recognizing import begin
+
+    folder = find_model(model, storage_folder(storage))
+    loaded = Recognizer.load(folder)
+    loaded.device = torch_device(device)
+    loaded.threshold = loaded.threshold if threshold is None else threshold
+    if space is not None:
+        from sldml.space_files import read_space
+
+        loaded.data = read_space(space, settings or []).default_config().data
+    session = begin(loaded, folder, exemplars)
+    if inputs:
+        _name(session, inputs, folder, json_file, started)
+    if export is not None:
+        _export(session, export)
+
+
+def _threshold(unknown: float | None, no_unknown: bool) -> float | None:
+    if unknown is not None and no_unknown:
+        raise InputError("--unknown sets a threshold and --no-unknown takes it away: give one of them")
+    if unknown is not None and not 0 < unknown <= 1:
+        raise InputError(f"--unknown {unknown}: is a ratio of two distances, above 0 and at most 1")
+    return 1.0 if no_unknown else unknown
+
+
+def _name(session: Session, inputs: list[Path], folder: Path, json_file: Path | None, started: float) -> None:
+    from sldml.recognizing import as_json, closing_lines, input_line, inputs_of, opening_lines
+    from sldml.summary import write_summary
+
+    files, num_exemplars = inputs_of(session, inputs)
+    for line in opening_lines(session, num_exemplars):
+        print(line)
+    for named in session.recognise(files):
+        print(input_line(named), flush=True)
+    if all(named.found is None for named in session.named):
+        raise InputError(f"none of {len(session.named)} inputs can be read; see the reasons above")
+    latency = session.latency()
+    for line in closing_lines(session.counts(), latency):
+        print(line)
+    if json_file is not None:
+        write_summary(as_json(session, folder, latency, started), json_file)
+        print(f"written: {json_file}")
+
+
+def _export(session: Session, out: Path) -> None:
+    import tempfile
+
+    from sldml.tracking import serving
+
+    with tempfile.TemporaryDirectory(prefix="sldml-") as scratch:
+        serving.save(session.model.save(Path(scratch) / "model", session.exemplars), None, out)
+    print(f"MLflow model: {out.absolute()}")
+    print(f"to serve: {shlex.join(['mlflow', 'models', 'serve', '--env-manager', 'local', '-m', str(out)])}")
+
+
+if __name__ == "__main__":
+    run_command(recognize, EXAMPLES)

@@ -1,0 +1,79 @@
+"""The report of a search, or a comparison of several: `python launch/report.py NAME…`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+# The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import typer
+
+from sldml.command import run_command, storage_folder
+from sldml.errors import InputError
+
+if TYPE_CHECKING:
+    from sldml.searches import FoundSearch
+
+EXAMPLES = """
+Examples:
+
+  python launch/report.py demo-20261122-140000
+
+  python launch/report.py utd3 utd7 utd11 --storage ~/results --out ~/auxiliary.html
+
+  python launch/report.py results/demo-20261122-140000 /mnt/other/results/demo-20261121-090000
+"""
+
+
+def report(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of searches, or their folders.")],
+    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the page goes (default: report.html of the one search, or comparison.html in --storage)."
+        ),
+    ] = None,
+) -> None:
+    """Write the report of a search from its journal, also while it runs; of several, a page that compares them."""
+    from sldml.report import write_report
+    from sldml.searches import find_searches
+    from sldml.searches_report import write_comparison
+
+    root = storage_folder(storage)
+    searches = find_searches(names, root)
+    default = searches[0].folder / "report.html" if len(searches) == 1 else root / "comparison.html"
+    place = default if out is None else out.expanduser().absolute()
+    if place.is_dir():
+        raise InputError(f"--out {place}: is a folder; give a file in it")
+    try:
+        if len(searches) == 1:
+            write_report(searches[0].history, place)
+        else:
+            write_comparison(searches, place)
+    except OSError as error:
+        raise InputError(
+            f"{place}: cannot be written ({error.strerror or error}); give another file by --out"
+        ) from error
+    print(f"report: {place}")
+    print(f"next: open it in a browser; {_next(searches, names, storage)}")
+
+
+def _next(searches: list[FoundSearch], names: list[str], storage: str | None) -> str:
+    """What to do after the report."""
+    places = ["--storage", storage] if storage else []
+    first = searches[0]
+    if len(searches) > 1:
+        return f"one of them alone: {shlex.join(['python', 'launch/report.py', names[0], *places])}"
+    if not (first.history.test or {}).get("finals"):
+        again = ["python", "launch/tune.py", "--resume", first.folder.name, "--storage", str(first.folder.parent)]
+        return f"to go on with the search if it does not run any more: {shlex.join(again)}"
+    return f"to compare it: {shlex.join(['python', 'launch/report.py', names[0], *places])} OTHER…"
+
+
+if __name__ == "__main__":
+    run_command(report, EXAMPLES)

@@ -1,0 +1,165 @@
+"""Train one configuration: `python launch/train.py --space demo --set loss.name=sup_con`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+# The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import typer
+
+from sldml.command import cache_folder, model_name, run_command, search_name, storage_folder, tracking_store
+from sldml.errors import InputError
+
+if TYPE_CHECKING:
+    from sldml.config import TrialConfig
+    from sldml.tracking.earlier import EarlierRun
+
+EXAMPLES = """
+Examples:
+
+  python launch/train.py --space demo --set loss.name=sup_con --set loss.sup_con.temperature=0.2
+
+  python launch/train.py --space utd_mhad --data ~/data --seeds 5 --max-epochs 40
+
+  python launch/train.py --config my_config.yaml --data ~/data --register gestures
+
+  python launch/train.py --from-run 0123456789abcdef0123456789abcdef
+"""
+
+
+def train(
+    space: Annotated[
+        str | None, typer.Option(help="Name under search_spaces/, or a YAML file: its known-good or default values.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A configuration, YAML or JSON, as config.json of a run in MLflow.")
+    ] = None,
+    from_run: Annotated[
+        str | None, typer.Option(metavar="ID", help="Repeat a trial or a final model of an earlier search.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a path of the configuration.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
+    ] = None,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the best of them counts.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training that is validated.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Final models, with so many other seeds, for the sealed test.")] = 3,
+    no_final: Annotated[bool, typer.Option("--no-final", help="Validate only: no final models, no test.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name; the results go to <storage>/<name>/.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store (default: SQLite in --storage).")] = None,
+    register: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Register the model that ships under this name in MLflow.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port (default: a local one).")] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(min=0.1, help="Cores for each training.")] = None,
+    gpus_per_trial: Annotated[float | None, typer.Option(min=0.0, help="GPUs, or a share of one.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A broken recording is fatal.")] = False,
+    summary: Annotated[Path | None, typer.Option(help="Write what happened to this JSON file.")] = None,
+) -> None:
+    """Train one configuration, validate it, train it again with several seeds, test it, and save the model."""
+    from sldml.request import Request, check_request
+    from sldml.single import space_of
+
+    if sum(given is not None for given in (space, config, from_run)) != 1:
+        raise InputError("give one of --space NAME or FILE, --config FILE, --from-run ID")
+    root, store = storage_folder(storage), tracking_store(tracking_uri)
+    changes = [
+        f"{path}={value}" for path, value in (("train.max_epochs", max_epochs), ("seed", seed)) if value is not None
+    ]
+    changes += settings or []
+    earlier = _earlier(from_run, store, root) if from_run is not None else None
+    chosen, experiment = _configuration(space, config, earlier, changes)
+    if earlier is not None:
+        seeds, data = max(seeds, earlier.seed or 1), data or earlier.data
+    one = space_of(chosen, experiment, num_seeds=seeds)
+    request = Request(
+        one,
+        search_name(name) if name else f"{experiment}-train-{time.strftime('%Y%m%d-%H%M%S')}",
+        storage=root,
+        cache=cache_folder(root),
+        data=None if data is None else data.expanduser().absolute(),
+        strict=strict,
+        tracking_uri=store,
+        address=address,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        final=not no_final,
+        command=shlex.join(["python", *sys.argv]),
+        summary=None if summary is None else summary.expanduser().absolute(),
+        register=None if register is None else model_name(register, ships=not no_final),
+    )
+    check_request(request)
+    from sldml.session import work_on
+
+    def compare(outcome: Mapping[str, Any]) -> list[str]:
+        return [] if earlier is None else _repeated(earlier, outcome, changes)
+
+    work_on(request, compare)
+
+
+def _earlier(run_id: str, store: str | None, root: Path) -> EarlierRun:
+    """The run to be repeated, from the store that it lies in."""
+    from sldml.tracking import check, default_uri
+    from sldml.tracking.earlier import find_run
+
+    uri = store or default_uri(root)
+    if store is None and not (root / "mlflow.db").is_file():
+        raise InputError(f"--from-run {run_id}: there is no MLflow store in {root}; give --storage or --tracking-uri")
+    check(uri)
+    return find_run(uri, run_id)
+
+
+def _configuration(
+    space: str | None, config: Path | None, earlier: EarlierRun | None, changes: list[str]
+) -> tuple[TrialConfig, str]:
+    """What is trained, and the name of the experiment that it belongs to."""
+    from sldml.single import changed, make_config, read_config, typical_config
+    from sldml.space_files import read_space
+
+    if space is not None:
+        chosen = read_space(space, changes)
+        return typical_config(chosen), chosen.name
+    if config is not None:
+        return changed(read_config(config), changes), config.stem
+    assert earlier is not None
+    return changed(make_config(earlier.config, f"--from-run {earlier.run_id}"), changes), earlier.experiment
+
+
+def _repeated(earlier: EarlierRun, outcome: Mapping[str, Any], changes: list[str]) -> list[str]:
+    """Whether what came out is what the earlier run had; and where not, what was different."""
+    from sldml.environment import describe_environment
+
+    pairs = []
+    if outcome["best"] is not None:
+        pairs.append(("validation", outcome["best"]["val_accuracy"], earlier.validation))
+    if earlier.seed is not None and outcome["final"]:
+        final = outcome["final"][0]
+        pairs.append((f"sealed test of seed {earlier.seed}",
+                      final["test_accuracy"]["values"][final["seeds"].index(earlier.seed)], earlier.test))  # fmt: skip
+    lines = []
+    for what, now, before in pairs:
+        same = "the same" if now == before else "not the same"
+        lines.append(
+            f"run {earlier.run_id}: {what} {now:.4f}, was {'unknown' if before is None else f'{before:.4f}'}: {same}"
+        )
+    if earlier.prepared not in (None, outcome["prepared"]["hash"]):
+        lines.append("note: the recordings are not those of that run (another prepared set)")
+    if earlier.commit not in (None, describe_environment()["commit"]):
+        lines.append(f"note: that run was of commit {earlier.commit}")
+    if changes:
+        lines.append(f"note: with {', '.join(changes)} it is another configuration")
+    return lines
+
+
+if __name__ == "__main__":
+    run_command(train, EXAMPLES)

@@ -1,0 +1,65 @@
+"""The exemplars that a model is saved with: their signals, so that it can be used without any other file.
+
+`exemplars.safetensors` in the model's folder: `frames` [all frames, rows, 3] of all exemplars end to end (float32, or
+bytes of pictures), `lengths` [exemplars], and their names and labels as JSON in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sldml.errors import InputError
+
+FILE = "exemplars.safetensors"
+
+
+@dataclass(frozen=True)
+class KeptExemplars:
+    """Exemplars as a model keeps them; the three lists are parallel."""
+
+    signals: Sequence[NDArray[np.float32]]
+    """Each [frames, rows, 3], as it was recorded, in the rows that the model sees."""
+    labels: Sequence[str]
+    names: Sequence[str]
+
+
+def write_exemplars(folder: Path, exemplars: KeptExemplars, dtype: str) -> None:
+    """Write them into a model's folder; `dtype` as `Layout.dtype` says. None of them: no file."""
+    if not exemplars.signals:
+        return
+    told = [{"name": name, "label": label} for name, label in zip(exemplars.names, exemplars.labels, strict=True)]
+    tensors = {
+        "frames": np.concatenate(exemplars.signals).astype(dtype),
+        "lengths": np.array([len(signal) for signal in exemplars.signals], dtype=np.int64),
+    }
+    save_file(tensors, folder / FILE, metadata={"exemplars": json.dumps(told)})
+
+
+def read_exemplars(folder: Path) -> KeptExemplars | None:
+    """The exemplars in a model's folder; None where it has none.
+
+    Raises:
+        InputError: the file is cut or holds something else.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            frames, lengths = file.get_tensor("frames"), file.get_tensor("lengths")
+            told = json.loads((file.metadata() or {})["exemplars"])
+        labels, names = [str(one["label"]) for one in told], [str(one["name"]) for one in told]
+        if frames.ndim != 3 or lengths.shape != (len(told),) or (lengths < 2).any() or lengths.sum() != len(frames):
+            raise ValueError(f"{list(frames.shape)} frames are not those of {len(told)} exemplars")
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: holds no exemplars ({' '.join(str(error).split())})") from error
+    signals = np.split(np.ascontiguousarray(frames, dtype=np.float32), np.cumsum(lengths)[:-1])
+    return KeptExemplars(signals, labels, names)

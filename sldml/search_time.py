@@ -1,0 +1,304 @@
+"""The time of a search, from its journal: which worker trained what and when, when it was idle, and in which stage.
+
+All times are seconds since 1970, as in the journal; `search_clock` turns them into minutes of search.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from sldml.journal import FinalRecord, History, TrialRecord
+
+TRAINING_STAGES = {"search": "trials", "final": "final trainings"}
+"""Stages whose trainings report epochs."""
+EPOCH_PARTS = ("data", "step", "evaluation")
+
+
+@dataclass(frozen=True)
+class Span:
+    """One training, or a part of it, without a pause on one worker."""
+
+    begin: float
+    end: float
+    name: str
+    kind: str
+    """State of the trial, or `final`."""
+    worker: str | None
+    """`host:pid`; None in journals that do not say."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the search; one that was interrupted comes again."""
+
+    name: str
+    begin: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.end - self.begin
+
+
+@dataclass
+class Lane:
+    """A place where one training runs after another: a worker, or the one that took its place."""
+
+    name: str
+    spans: list[Span]
+    idle: list[tuple[float, float]] = field(default_factory=list)
+    """Times without a training while trials or final models were trained."""
+
+
+@dataclass(frozen=True)
+class WorkerTime:
+    """What workers did while trials and final models were trained. Seconds, summed over the lanes."""
+
+    lanes: list[Lane]
+    total_s: float
+    busy_s: float
+    before_s: float
+    """Idle before the first training of a stage: start-up."""
+    between_s: float
+    after_s: float
+    """Idle after the last training of a stage, or through all of it."""
+
+    def in_words(self) -> str:
+        """How busy the workers were, in a sentence."""
+        if self.total_s <= 0:
+            return "No worker time was recorded."
+        num, minutes = len(self.lanes), self.total_s / len(self.lanes) / 60
+        idle = [
+            (self.before_s, "before the first training of a stage (start-up)"),
+            (self.between_s, "between trainings"),
+            (self.after_s, "after the last one of a stage, while others still ran or none was left"),
+        ]
+        parts = [f"{_share(part, self.total_s)} {when}" for part, when in idle if part / self.total_s >= 0.005]
+        busy = f"busy {_share(self.busy_s, self.total_s)} of worker time"
+        workers = f"{num} worker{'s' if num > 1 else ''}, {minutes:.1f} minutes each"
+        return f"{busy} ({workers}); idle {', '.join(parts)}." if parts else f"{busy} ({workers})."
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """How long a stage took, and what its workers did: parts of the wall time, in seconds, that sum to it."""
+
+    name: str
+    seconds: float
+    parts: dict[str, float]
+    """data, step, evaluation, rest (of the trainings: start, checkpoints, reports) and idle; empty where the stage
+    is not made of trainings that report."""
+
+
+def search_clock(history: History) -> Callable[[float], float]:
+    """Minutes of search at a time in seconds since 1970, without the hours between an interruption and its resume."""
+    times = sorted(_known_times(history))
+    begin = min(_attempts(history), default=math.inf)
+    begin = min([begin, *times[:1]])
+    gaps = []
+    for resumed in _attempts(history):
+        before = [time for time in times if time < resumed]
+        if before:
+            gaps.append((resumed, resumed - before[-1]))
+
+    def minutes(time: float) -> float:
+        return float(time - begin - sum(gap for resumed, gap in gaps if resumed <= time)) / 60
+
+    return minutes
+
+
+def end_of(record: TrialRecord | FinalRecord) -> float:
+    """When a training ended, or was last heard of."""
+    if record.ended is not None:
+        return record.ended
+    return max((e["time"] for e in record.epochs if "time" in e), default=record.started)
+
+
+def wall_minutes(history: History) -> float:
+    """Minutes of search until what was last heard of it, without pauses between calls."""
+    return max((search_clock(history)(time) for time in _known_times(history)), default=0.0)
+
+
+def stages_of(history: History) -> list[Stage]:
+    """The stages in their order; where the journal names none, what trials and final trainings took.
+
+    A stage that did not come to its end ends with what was last heard before the next call.
+    """
+    found: list[Stage] = []
+    known, attempts = sorted(_known_times(history)), _attempts(history)
+    for place, event in enumerate(history.stages):
+        if event.get("state") != "started":
+            continue
+        name, begin = str(event["name"]), float(event["time"])
+        later = (e for e in history.stages[place + 1 :] if e["name"] == name)
+        following = next(later, None)
+        if following is not None and following["state"] == "ended":
+            end = float(following["time"])
+        else:
+            limit = min((a for a in attempts if a > begin), default=math.inf)
+            end = max([t for t in known if begin <= t < limit], default=begin)
+        found.append(Stage(name, begin, end))
+    if not found:
+        for name, records in (("search", history.trials.values()), ("final", history.finals.values())):
+            if records:
+                found.append(Stage(name, min(r.started for r in records), max(end_of(r) for r in records)))
+    return found
+
+
+def training_spans(history: History) -> list[Span]:
+    """Every training, in pieces where it changed its worker or was interrupted."""
+    attempts = _attempts(history)
+    spans: list[Span] = []
+    for trial in history.trials.values():
+        spans += _pieces(trial, trial.trial_id, str(trial.state), attempts)
+    for final in history.finals.values():
+        spans += _pieces(final, f"{final.trial_id}, seed {final.seed}", "final", attempts)
+    return sorted(spans, key=lambda span: (span.begin, span.name))
+
+
+def worker_time(history: History) -> WorkerTime:
+    """Who trained what, and the idle time beside it."""
+    lanes = _lanes(training_spans(history))
+    stages = [stage for stage in stages_of(history) if stage.name in TRAINING_STAGES]
+    total = len(lanes) * sum(stage.seconds for stage in stages)
+    busy, idle = 0.0, {"before": 0.0, "between": 0.0, "after": 0.0}
+    for lane in lanes:
+        for stage in stages:
+            for begin, end in _gaps(lane.spans, stage):
+                lane.idle.append((begin, end))
+                where = "after" if end == stage.end else "before" if begin == stage.begin else "between"
+                idle[where] += end - begin
+            busy += sum(_within(span, stage) for span in lane.spans)
+    return WorkerTime(lanes, total, busy, idle["before"], idle["between"], idle["after"])
+
+
+def stage_times(history: History) -> list[StageTime]:
+    """How long each stage took in all calls, and what the workers of its trainings did."""
+    stages = stages_of(history)
+    lanes = _lanes(training_spans(history))
+    found = []
+    for name in dict.fromkeys(stage.name for stage in stages):
+        own = [stage for stage in stages if stage.name == name]
+        seconds = sum(stage.seconds for stage in own)
+        records: list[TrialRecord | FinalRecord] = [*history.trials.values()]
+        if name == "final":
+            records = [*history.finals.values()]
+        parts: dict[str, float] = {}
+        if name in TRAINING_STAGES and lanes:
+            busy = sum(_within(span, stage) for lane in lanes for span in lane.spans for stage in own) / len(lanes)
+            for part in EPOCH_PARTS:
+                spent = sum(_seconds(e, part) for record in records for e in record.epochs)
+                parts[part] = spent / len(lanes)
+            parts["rest"] = max(0.0, busy - sum(parts.values()))
+            parts["idle"] = max(0.0, seconds - sum(parts.values()))
+        found.append(StageTime(name, seconds, parts))
+    return found
+
+
+def share_while_training(history: History, name: str) -> float | None:
+    """The mean over all epochs, weighted by their time, of `time/cpu_share` or `time/gpu_share`; None if not told."""
+    records: list[TrialRecord | FinalRecord] = [*history.trials.values(), *history.finals.values()]
+    told = [
+        (float(e[name]), sum(_seconds(e, part) for part in EPOCH_PARTS))
+        for record in records
+        for e in record.epochs
+        if e.get(name) is not None
+    ]
+    weight = sum(seconds for _, seconds in told)
+    return sum(share * seconds for share, seconds in told) / weight if weight > 0 else None
+
+
+def _pieces(record: TrialRecord | FinalRecord, name: str, kind: str, attempts: Sequence[float]) -> Iterator[Span]:
+    epochs = [e for e in record.epochs if "time" in e]
+    begin = before = record.started
+    worker = epochs[0].get("worker") if epochs else None
+    for epoch in epochs:
+        time, own = float(epoch["time"]), epoch.get("worker")
+        resumed = max((a for a in attempts if before < a <= time), default=None)
+        if resumed is not None or own != worker:
+            if before > begin:
+                yield Span(begin, before, name, kind, worker)
+            spent = sum(_seconds(epoch, part) for part in EPOCH_PARTS)
+            begin = max(before, time - spent, resumed or 0.0)
+        before, worker = time, own
+    end = end_of(record)
+    if any(before < a <= end for a in attempts):
+        end = before
+    yield Span(begin, end, name, kind, worker)
+
+
+def _lanes(spans: Sequence[Span]) -> list[Lane]:
+    """Workers side by side, by host; a worker that began when another had ended takes its lane.
+
+    Trainings that told no worker (they failed before their first epoch) take a place that was free.
+    """
+    by_worker: dict[str, list[Span]] = {}
+    for span in spans:
+        if span.worker is not None:
+            by_worker.setdefault(span.worker, []).append(span)
+    for number, span in enumerate(spans):
+        if span.worker is None:
+            free = (w for w, own in by_worker.items() if all(s.end <= span.begin or s.begin >= span.end for s in own))
+            found = next(free, None) if any(s.worker for s in spans) else None
+            by_worker.setdefault(found or f":{number}", []).append(span)
+            by_worker[found or f":{number}"].sort(key=lambda s: (s.begin, s.name))
+    by_host: dict[str, list[list[Span]]] = {}
+    for worker, own in sorted(by_worker.items(), key=lambda item: item[1][0].begin):
+        lanes = by_host.setdefault(worker.rpartition(":")[0], [])
+        lane = next((lane for lane in lanes if lane[-1].end <= own[0].begin), None)
+        if lane is None:
+            lanes.append(own)
+        else:
+            lane += own
+    return [
+        Lane(f"{host} · {place}" if host else f"lane {place}", _one_after_another(lane))
+        for host, lanes in sorted(by_host.items())
+        for place, lane in enumerate(lanes, start=1)
+    ]
+
+
+def _one_after_another(spans: Sequence[Span]) -> list[Span]:
+    """A training is announced a moment before the one on the same worker has been told to be over."""
+    found, free = [], -math.inf
+    for span in spans:
+        begin = min(max(span.begin, free), span.end)
+        found.append(Span(begin, span.end, span.name, span.kind, span.worker))
+        free = max(free, span.end)
+    return found
+
+
+def _gaps(spans: Sequence[Span], stage: Stage) -> Iterator[tuple[float, float]]:
+    inside = [(max(s.begin, stage.begin), min(s.end, stage.end)) for s in spans if _within(s, stage) > 0]
+    edges = [(stage.begin, stage.begin), *inside, (stage.end, stage.end)]
+    for (_, end), (begin, _) in pairwise(edges):
+        if begin > end:
+            yield end, begin
+
+
+def _seconds(epoch: Mapping[str, Any], part: str) -> float:
+    return float(epoch.get(f"time/{part}_s", 0.0))
+
+
+def _within(span: Span, stage: Stage) -> float:
+    return max(0.0, min(span.end, stage.end) - max(span.begin, stage.begin))
+
+
+def _attempts(history: History) -> list[float]:
+    return sorted(float(attempt["time"]) for attempt in history.attempts if "time" in attempt)
+
+
+def _known_times(history: History) -> list[float]:
+    """All moments at which something was heard of the search."""
+    records: list[TrialRecord | FinalRecord] = [*history.trials.values(), *history.finals.values()]
+    found = [time for r in records for time in (r.started, end_of(r), *(e["time"] for e in r.epochs if "time" in e))]
+    events: list[dict[str, Any]] = [*history.stages, *history.folds.values()]
+    return found + [float(event["time"]) for event in events if "time" in event]
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %"
