@@ -31,7 +31,7 @@ demo: $(INSTALLED)
 	$(BIN)/python launch/tune.py --space demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not verify' -n 2
+	$(BIN)/python -m pytest -m 'not verify' -n 3 --durations=30
 
 verify: $(INSTALLED)
 	$(BIN)/python -m pytest -m verify
