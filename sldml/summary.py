@@ -14,6 +14,7 @@ from sldml.baselines import BASELINES
 from sldml.comparison import comparison_of, text_lines
 from sldml.errors import InputError
 from sldml.journal import ENDED, History
+from sldml.latency import latency_lines
 from sldml.noise import against_best, noise_in_words, trial_score, within_noise
 
 
@@ -96,6 +97,7 @@ def summarize(
         "comparison": comparison_of(history),
         "folds": test.get("folds"),
         "shipped": test.get("shipped"),
+        "latency": test.get("latency"),
         "timing": timing.to_json(history),
         "environment": history.search.get("environment"),
         "prepared": history.search.get("prepared"),
@@ -174,6 +176,8 @@ def _result_lines(summary: Mapping[str, Any]) -> list[str]:
             lines.append(f"no trained model earned its place: what ships, {shipped['baseline']}, needs no training")
         what = shipped.get("trial_id") or shipped["baseline"]
         lines.append(f"ships: {what}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
+    if summary["latency"]:
+        lines += latency_lines(summary["latency"])
     return lines
 
 

@@ -216,6 +216,8 @@ def test_the_last_lines_of_a_finished_search():
     assert "baseline dtw_1nn: sealed test 0.580, validation 0.630" in lines
     assert any(line.startswith(f"ships: {first['trial_id']}, ") and line.endswith("0.710") for line in lines)
     assert not [line for line in lines if "earned" in line or line.startswith("class folds")]
+    latency = lines.index("latency, one recording at a time on cpu with 1 thread, median of 55 (95th percentile):")
+    assert lines[latency + 1] == "  recognising 4.2 ms (6.5), 20 enrolled; enrolling 3.5 ms"
     assert lines[-3:] == [
         "compare: mlflow ui --backend-store-uri sqlite:////results/mlflow.db",
         "model:   /results/demo/model",
