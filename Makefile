@@ -34,7 +34,8 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -m 'not verify' -n 3 --durations=30
 
 verify: $(INSTALLED)
-	$(BIN)/python -m pytest -m verify
+	$(BIN)/python -m pytest -m 'verify and not alone' -n 2 --dist worksteal --durations=15
+	$(BIN)/python -m pytest -m 'verify and alone' --durations=15
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from running import ROOT, SMALL, tune, wait_for
 
 from sldml.journal import read_history
 
-pytestmark = pytest.mark.verify
+pytestmark = [pytest.mark.verify, pytest.mark.alone]
 RAY = str(Path(sys.executable).with_name("ray"))
 
 

@@ -61,6 +61,7 @@ def test_a_browser_draws_every_section_without_an_error(tmp_path: Path, labels: 
         assert re.search(r"<table|<svg|<dl|<img", content[0]), section
 
 
+@pytest.mark.alone
 def test_a_hundred_trials_are_drawn_within_three_seconds(tmp_path: Path) -> None:
     path = write_report(made_history(100), tmp_path / "report.html")
     waited = []

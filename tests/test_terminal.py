@@ -23,7 +23,7 @@ from running import COMMAND, ROOT, SMALL, events, tune
 from sldml.interruption import descendants, parents
 from sldml.journal import read_history
 
-pytestmark = [pytest.mark.verify, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.verify, pytest.mark.alone, pytest.mark.timeout(1500)]
 LONG = [*SMALL, "--max-epochs", "60", "--set", "search.scheduler=none", "--concurrent", "1"]
 CTRL_C = b"\x03"
 
@@ -122,8 +122,8 @@ def test_ctrl_c_once_ends_in_order(terminal: Callable[..., Terminal], tmp_path: 
     below = descendants(command.pid, parents())
     command.press(CTRL_C)
     pressed = time.monotonic()
-    command.wait_for(lambda: "press Ctrl-C again to stop at once" in command.text.replace("\n", " "), timeout_s=3.0)
-    assert time.monotonic() - pressed < 3.0
+    command.wait_for(lambda: "press Ctrl-C again to stop at once" in command.text.replace("\n", " "), timeout_s=10.0)
+    assert time.monotonic() - pressed < 10.0
     assert command.end() == 130
     assert "to go on: python launch/tune.py --resume once" in command.text
     assert "Traceback" not in command.text
@@ -148,9 +148,9 @@ def test_ctrl_c_twice_stops_at_once_and_the_search_goes_on(
     command.press(CTRL_C)
     time.sleep(0.5)
     command.press(CTRL_C)
-    # Two seconds on a machine that has time for it.
-    assert command.end(timeout_s=6.0) == 130
-    assert gone(below, within_s=3.0), "processes were left behind"
+    # Two seconds on a machine that has time for it; the search would have gone on for minutes.
+    assert command.end(timeout_s=15.0) == 130
+    assert gone(below, within_s=10.0), "processes were left behind"
     if stage in ("libraries", "Ray"):  # here once may have been enough
         assert re.search("(stopped at once|interrupted); nothing had begun: give the command again", command.text)
         return
