@@ -278,6 +278,44 @@ def test_one_poisonous_item_does_not_hold_up_the_rest(storage: Path, monkeypatch
     assert MlflowClient(default_uri(storage)).get_run(tracker.run_id).data.metrics == {"a": 1}
 
 
+def test_nothing_is_left_where_nothing_waits(storage: Path) -> None:
+    tracker = open_tracker(storage, spool=storage / "s" / "tracking.spool")
+    tracker.log_metrics(None, {"a": 1})
+    before = time.perf_counter()
+    assert tracker.close() == 0
+    assert time.perf_counter() - before < 2
+    assert list((storage / "s").iterdir()) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mlflow-")]
+
+
+def test_what_a_store_missed_is_sent_by_the_next_call(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tracker, "RETRY_S", (0.01, 0.05))
+    spool = storage / "s" / "tracking.spool"
+    first = open_tracker(storage, spool=spool)
+    first.start_run("trial:t0", name="t0", params={}, tags={})
+    first.log_metrics("trial:t0", {"epoch": 1}, step=1)
+    assert first.flush(30)
+
+    def dead(*args: object, **kwargs: object) -> None:
+        raise MlflowException("connection refused")
+
+    with monkeypatch.context() as away:
+        for name in ("create_run", "log_batch", "get_run", "set_terminated", "log_text"):
+            away.setattr(first._client, name, dead)
+        first.log_metrics("trial:t0", {"epoch": 2}, step=2)
+        first.log_text("trial:t0", "words", "note.txt")
+        first.end_run("trial:t0", status="FINISHED", tags={"state": "completed"})
+        assert first.close(timeout_s=0.5) == 4
+    second = open_tracker(storage, spool=spool)
+    assert second.close() == 0
+    run = children(storage, second)["trial:t0"]
+    assert second.run_id == first.run_id
+    assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "completed")
+    assert steps(storage, run.info.run_id, "epoch") == [1, 2]
+    assert [f.path for f in MlflowClient(default_uri(storage)).list_artifacts(run.info.run_id)] == ["note.txt"]
+    assert list(spool.parent.iterdir()) == []
+
+
 def test_closed_is_closed(storage: Path, caplog: pytest.LogCaptureFixture) -> None:
     tracker = open_tracker(storage)
     tracker.log_metrics(None, {"a": np.float32(0.5)})

@@ -241,6 +241,8 @@ class Tracker:
             self.flush(timeout_s)
             self._ended.set()
             self._urgent.set()
+            with self._added:
+                self._added.notify_all()
             for thread in self._threads:
                 thread.join(2.0)  # the writer may sit in a call of MLflow's, which nothing can end
             self._drain()
