@@ -72,7 +72,7 @@ class MlflowServer:
         )  # fmt: skip
         for _ in range(600):
             try:
-                check(self.uri, timeout_s=2)
+                check(self.uri, timeout_s=30)  # what is set for it holds for all calls of this process
             except TrackingError:
                 time.sleep(0.5)
             else:

@@ -278,6 +278,34 @@ def test_one_poisonous_item_does_not_hold_up_the_rest(storage: Path, monkeypatch
     assert MlflowClient(default_uri(storage)).get_run(tracker.run_id).data.metrics == {"a": 1}
 
 
+def test_an_absence_does_not_count_against_what_waited_for_its_end(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tracker, "RETRY_S", (0.01, 0.02))
+    tracker = open_tracker(storage)
+    original, get_run = tracker._client.log_batch, tracker._client.get_run
+    failures = [0]
+
+    def flaky(*args: object, **kwargs: object) -> None:
+        failures[0] += 1
+        if failures[0] <= 40:  # away for 40 attempts, then it answers, but stumbles
+            raise MlflowException("connection refused")
+        if failures[0] <= 43:
+            raise MlflowException("Read timed out")
+        original(*args, **kwargs)
+
+    def answers(*args: object) -> Run:
+        if failures[0] <= 40:
+            raise MlflowException("connection refused")
+        return get_run(*args)
+
+    monkeypatch.setattr(tracker._client, "log_batch", flaky)
+    monkeypatch.setattr(tracker._client, "get_run", answers)
+    tracker.log_metrics(None, {"a": 1})
+    assert tracker.close() == 0
+    assert get_run(tracker.run_id).data.metrics == {"a": 1}
+
+
 def test_nothing_is_left_where_nothing_waits(storage: Path) -> None:
     tracker = open_tracker(storage, spool=storage / "s" / "tracking.spool")
     tracker.log_metrics(None, {"a": 1})

@@ -61,7 +61,7 @@ class Tracker:
     RETRY_S = (0.5, 15.0)
     """First and longest pause before a failed write is tried again; the pauses double."""
     ATTEMPTS = 6
-    """After so many failures an item is dropped if the store answers to something else."""
+    """After so many failures in a row an item is dropped, if the store answered to something else each time."""
     GATHER_S = 0.25
     """What was handed over goes to the disk so often, and then in one batch to the store: epochs of several trials
     share a call."""
@@ -351,10 +351,11 @@ class Tracker:
             try:
                 call()
             except Exception as error:  # a search must not end because of whatever MLflow raises
-                attempts += 1
                 reason = one_line(error, self.uri)
                 self._runs.forget_children()
-                if not is_transient(error) or (attempts >= self.ATTEMPTS and self._runs.answers()):
+                # While the store does not answer at all, that is no fault of the item's.
+                attempts = attempts + 1 if is_transient(error) and self._runs.answers() else 0
+                if not is_transient(error) or attempts >= self.ATTEMPTS:
                     self._say(f"{self.shown_uri} refused something, it is left out: {reason}", reason)
                     return False
                 if self._failing is None:
