@@ -222,7 +222,7 @@ def test_a_time_budget_leaves_trials_unfinished_and_still_ends(tmp_path):
         "--set",
         "search.scheduler=none",
         "--time-budget",
-        "45s",
+        "90s",
         "--no-final",
     ]
     ended = tune(*arguments, "--name", "short", "--storage", tmp_path, "--summary", tmp_path / "summary.json")
