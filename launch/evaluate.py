@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import typer
 
 from sldml.command import cache_folder, run_command, storage_folder
+from sldml.options import DataOption, DeviceOption, ModelOption, StorageOption, SummaryOption
 
 EXAMPLES = """
 Examples:
@@ -27,19 +28,17 @@ Examples:
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="Folder of a model or of its search, or the search's name.")],
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
-    ] = None,
+    model: ModelOption,
+    data: DataOption = None,
     space: Annotated[
         str | None, typer.Option(help="Recordings and protocol of this search space (default: the model's own).")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of data or protocol.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where encoders work: cpu, or cuda.")] = "cpu",
-    summary: Annotated[Path | None, typer.Option(help="Write what was found to this JSON file.")] = None,
-    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
+    device: DeviceOption = "cpu",
+    summary: SummaryOption = None,
+    storage: StorageOption = None,
 ) -> None:
     """Name the novel classes of a protocol by one exemplar each, and say how often that is right."""
     from sldml.evaluating import evaluate as evaluated

@@ -14,6 +14,7 @@ import typer
 
 from sldml.command import cache_folder, run_command, storage_folder
 from sldml.errors import InputError
+from sldml.options import DataOption, SettingsOption, SpaceOption, StorageOption, StrictOption
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,17 +34,6 @@ Examples:
 
   python launch/prepare.py synthetic --out /tmp/made --num-auxiliary 30
 """
-
-
-SpaceOption = Annotated[str, typer.Option(help="Name under search_spaces/, or a YAML file.")]
-DataOption = Annotated[
-    Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
-]
-SettingsOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of the configuration.")
-]
-StrictOption = Annotated[bool, typer.Option("--strict", help="A broken recording is fatal.")]
-StorageOption = Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")]
 
 
 def prepare_set(

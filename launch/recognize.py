@@ -15,6 +15,7 @@ import typer
 
 from sldml.command import run_command, storage_folder
 from sldml.errors import InputError
+from sldml.options import DeviceOption, ModelOption, StorageOption
 
 if TYPE_CHECKING:
     from sldml.recognizing import Session
@@ -33,7 +34,7 @@ Examples:
 
 
 def recognize(
-    model: Annotated[str, typer.Option(help="Folder of a model or of its search, or the search's name.")],
+    model: ModelOption,
     inputs: Annotated[
         list[Path] | None, typer.Argument(metavar="INPUT", help="Raw files to name, and folders of them.")
     ] = None,
@@ -56,12 +57,12 @@ def recognize(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of --space, such as data.modality."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where encoders work: cpu, or cuda.")] = "cpu",
+    device: DeviceOption = "cpu",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything to this JSON file.")] = None,
     export: Annotated[
         Path | None, typer.Option(help="Write model and exemplars to this new folder as an MLflow model to be served.")
     ] = None,
-    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
+    storage: StorageOption = None,
 ) -> None:
     """Enrol one recording or a few per action, and name other recordings by the nearest."""
     started = time.time()

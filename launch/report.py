@@ -14,6 +14,7 @@ import typer
 
 from sldml.command import run_command, storage_folder
 from sldml.errors import InputError
+from sldml.options import StorageOption
 
 if TYPE_CHECKING:
     from sldml.searches import FoundSearch
@@ -31,7 +32,7 @@ Examples:
 
 def report(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of searches, or their folders.")],
-    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
+    storage: StorageOption = None,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -16,6 +16,17 @@ import typer
 
 from sldml.command import cache_folder, model_name, run_command, search_name, storage_folder, tracking_store
 from sldml.errors import InputError
+from sldml.options import (
+    AddressOption,
+    CpusOption,
+    DataOption,
+    GpusOption,
+    RegisterOption,
+    StorageOption,
+    StrictOption,
+    SummaryOption,
+    TrackingUriOption,
+)
 
 if TYPE_CHECKING:
     from sldml.config import TrialConfig
@@ -47,24 +58,20 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a path of the configuration.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
-    ] = None,
+    data: DataOption = None,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the best of them counts.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training that is validated.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Final models, with so many other seeds, for the sealed test.")] = 3,
     no_final: Annotated[bool, typer.Option("--no-final", help="Validate only: no final models, no test.")] = False,
     name: Annotated[str | None, typer.Option(help="Name; the results go to <storage>/<name>/.")] = None,
-    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store (default: SQLite in --storage).")] = None,
-    register: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Register the model that ships under this name in MLflow.")
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port (default: a local one).")] = None,
-    cpus_per_trial: Annotated[float | None, typer.Option(min=0.1, help="Cores for each training.")] = None,
-    gpus_per_trial: Annotated[float | None, typer.Option(min=0.0, help="GPUs, or a share of one.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="A broken recording is fatal.")] = False,
-    summary: Annotated[Path | None, typer.Option(help="Write what happened to this JSON file.")] = None,
+    storage: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+    register: RegisterOption = None,
+    address: AddressOption = None,
+    cpus_per_trial: CpusOption = None,
+    gpus_per_trial: GpusOption = None,
+    strict: StrictOption = False,
+    summary: SummaryOption = None,
 ) -> None:
     """Train one configuration, validate it, train it again with several seeds, test it, and save the model."""
     from sldml.request import Request, check_request

@@ -23,6 +23,18 @@ from sldml.command import (
     tracking_store,
 )
 from sldml.errors import InputError
+from sldml.options import (
+    AddressOption,
+    CpusOption,
+    DataOption,
+    GpusOption,
+    RegisterOption,
+    SettingsOption,
+    StorageOption,
+    StrictOption,
+    SummaryOption,
+    TrackingUriOption,
+)
 
 if TYPE_CHECKING:
     from sldml.compared_spaces import Comparison
@@ -48,16 +60,14 @@ Examples:
 
 def tune(
     space: Annotated[str | None, typer.Option(help="Name under search_spaces/, or a YAML file.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
-    ] = None,
+    data: DataOption = None,
     trials: Annotated[
         str | None, typer.Option(help="How many trials in all (--compare: for each choice); +N with --resume: N more.")
     ] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Epochs of a trial that is not stopped early.")] = None,
     concurrent: Annotated[int | None, typer.Option(min=1, help="At most so many trials at once.")] = None,
-    cpus_per_trial: Annotated[float | None, typer.Option(min=0.1, help="Cores for each trial.")] = None,
-    gpus_per_trial: Annotated[float | None, typer.Option(min=0.0, help="GPUs, or a share of one, per trial.")] = None,
+    cpus_per_trial: CpusOption = None,
+    gpus_per_trial: GpusOption = None,
     time_budget: Annotated[str | None, typer.Option(help="End the search after this time: 90s, 30m, 2h, 1d.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of the trainings.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the search; its results go to <storage>/<name>/.")] = None,
@@ -73,20 +83,16 @@ def tune(
     ] = None,
     against: Annotated[str | None, typer.Option(metavar="NAME", help="Test the others against this choice.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with the search of this name.")] = None,
-    storage: Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store (default: SQLite in --storage).")] = None,
-    register: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Register the model that ships under this name in MLflow.")
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port (default: a local one).")] = None,
+    storage: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+    register: RegisterOption = None,
+    address: AddressOption = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="So many best configurations are trained again.")] = None,
     final_seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each of them.")] = None,
     no_final: Annotated[bool, typer.Option("--no-final", help="Stop before the final models and the test.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="A broken recording is fatal.")] = False,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of the configuration.")
-    ] = None,
-    summary: Annotated[Path | None, typer.Option(help="Write what happened to this JSON file.")] = None,
+    strict: StrictOption = False,
+    settings: SettingsOption = None,
+    summary: SummaryOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
 ) -> None:
     """Search losses, miners, encoders and learning rates; train the best again; test; report."""

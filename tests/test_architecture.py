@@ -162,6 +162,7 @@ ORDER = [
     "sldml.evaluating",
     "sldml.request",
     "sldml.command",
+    "sldml.options",
     "sldml.groundwork",
     "sldml.pipeline",
     "sldml.plan",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,11 +38,19 @@ def test_pictures_are_small():
     assert [p.name for p in pictures if p.stat().st_size > 300_000] == []
 
 
+def options_of(words: tuple[str, ...]) -> set[str]:
+    """Those that the help of a command tells."""
+    command = [sys.executable, *words, "--help"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^  (--[a-z][a-z-]*)", told, re.MULTILINE))
+
+
 def test_options_that_are_shown_exist():
-    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "launch").glob("*.py"))
-    declared = set(re.findall(r'"(--[a-z-]+)"', source))
-    declared |= {"--" + name.replace("_", "-") for name in re.findall(r"^    (\w+): Annotated\[", source, re.MULTILINE)}
-    commands = re.findall(r"python launch/(?:tune|prepare)\.py[^\n`]*", README)
-    shown = {option for line in commands for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line)}
-    assert len(commands) > 8
-    assert shown <= declared | {"--help"}
+    shown: dict[tuple[str, ...], set[str]] = {}
+    for line in re.findall(r"python (launch/(?:[^\n`\\]|\\\n)*)", README):
+        words = line.split()
+        command = tuple(words[: 2 if words[0] == "launch/prepare.py" else 1])
+        shown.setdefault(command, set()).update(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line))
+    assert len(shown) >= 8
+    unknown = {command: options - options_of(command) for command, options in shown.items()}
+    assert {command: options for command, options in unknown.items() if options} == {}

@@ -1,0 +1,31 @@
+"""Options that several commands have, so that they mean and say the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SpaceOption = Annotated[str, typer.Option(help="Name under search_spaces/, or a YAML file.")]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
+]
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of the configuration.")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="A broken recording is fatal.")]
+StorageOption = Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")]
+SummaryOption = Annotated[Path | None, typer.Option(help="Write what happened to this JSON file.")]
+
+TrackingUriOption = Annotated[str | None, typer.Option(help="MLflow store (default: SQLite in --storage).")]
+RegisterOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Register the model that ships under this name in MLflow.")
+]
+
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port (default: a local one).")]
+CpusOption = Annotated[float | None, typer.Option(min=0.1, help="Cores for each training.")]
+GpusOption = Annotated[float | None, typer.Option(min=0.0, help="GPUs, or a share of one, for each training.")]
+
+ModelOption = Annotated[str, typer.Option(help="Folder of a model or of its search, or the search's name.")]
+DeviceOption = Annotated[str, typer.Option(help="Where encoders work: cpu, or cuda.")]
