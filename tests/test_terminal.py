@@ -131,6 +131,36 @@ def test_ctrl_c_once_ends_in_order(terminal: Callable[..., Terminal], tmp_path: 
     assert gone(below, within_s=10.0)
 
 
+def test_ctrl_c_in_each_stage_after_the_trials_ends_in_order_and_keeps_what_is_done(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    folder = tmp_path / "later"
+    call = [*SMALL, "--max-epochs", "12", "--set", "search.scheduler=none", "--name", "later", "--concurrent", "1"]
+    for stage in (r"final models \S+ [1-3]/4", r"class folds \S+ [1-9]\d*/\d+", "sealed test"):
+        command = terminal(*call, "--storage", tmp_path)
+        command.wait_for(lambda: re.search(stage, command.text))  # noqa: B023 - called here
+        below = descendants(command.pid, parents())
+        command.press(CTRL_C)
+        assert command.end() == 130, command.text[-3000:]
+        assert "to go on: python launch/tune.py --resume later" in command.text
+        assert "Traceback" not in command.text
+        assert (folder / "report.html").exists()
+        assert not (folder / "model").exists(), "a model that nothing has tested"
+        assert gone(below, within_s=10.0)
+        call = ["--resume", "later", "--concurrent", "1"]
+    journal = folder / "journal.jsonl"
+    finals = {key: record.epochs for key, record in read_history(journal).finals.items()}
+    again = tune(*call, "--storage", tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (folder / "model").is_dir()
+    assert [count(journal, event) for event in ("trial_ended", "final_ended", "test")] == [4, 4, 1], (
+        "something ran twice"
+    )
+    assert {key: record.epochs for key, record in read_history(journal).finals.items()} == finals
+    for record in read_history(journal).finals.values():
+        assert [e["epoch"] for e in record.epochs] == list(range(1, len(record.epochs) + 1))
+
+
 @pytest.mark.parametrize("stage", ["libraries", "Ray", "baselines", "trials"])
 def test_ctrl_c_twice_stops_at_once_and_the_search_goes_on(
     terminal: Callable[..., Terminal], tmp_path: Path, stage: str
