@@ -284,7 +284,7 @@ def _end(search: Search, tracker: Tracker, state: str) -> None:
         if trial.state == "running":
             search.recorder.trial_ended(trial.trial_id, "running")
     tracker.set_tags(None, {"state": state})
-    tracker.close({"completed": "FINISHED", "failed": "FAILED"}.get(state, "KILLED"))  # type: ignore[arg-type]
+    tracker.close("FINISHED" if state == "completed" else "FAILED" if state == "failed" else "KILLED")
 
 
 def _track_winner(search: Search, tracker: Tracker) -> None:

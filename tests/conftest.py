@@ -1,6 +1,7 @@
 """What several test modules share: a small made dataset, prepared once, and the real recordings where they are."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +60,20 @@ def real_utd(real_data: Path) -> Path:
     if not (real_data / "utd_mhad").is_dir():
         pytest.skip("DATASET_FOLDER holds no utd_mhad/")
     return real_data
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables; making one takes seconds, a copy none."""
+    from sldml.tracking import check, default_uri  # takes seconds, which most tests need not wait for
+
+    folder = tmp_path_factory.mktemp("store")
+    check(default_uri(folder))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def storage(tmp_path: Path, empty_store: Path) -> Path:
+    """A folder of results with an MLflow store in it that is empty."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return tmp_path
