@@ -11,8 +11,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
 
-from sldml.command import cache_folder, run_command, storage_folder
-from sldml.options import DataOption, DeviceOption, ModelOption, StorageOption, SummaryOption
+from sldml.commands.command import cache_folder, run_command, storage_folder
+from sldml.commands.options import (
+    DataOption,
+    DeviceOption,
+    ModelOption,
+    StorageOption,
+    SummaryOption,
+)
 
 EXAMPLES = """
 Examples:
@@ -41,13 +47,13 @@ def evaluate(
     storage: StorageOption = None,
 ) -> None:
     """Name the novel classes of a protocol by one exemplar each, and say how often that is right."""
-    from sldml.evaluating import evaluate as evaluated
-    from sldml.evaluating import lines_of, task_of
-    from sldml.progress import ProgressPrinter
-    from sldml.recognizer import Recognizer, find_model, torch_device
-    from sldml.recognizing import model_words
-    from sldml.sources import describe
-    from sldml.summary import require_writable, write_summary
+    from sldml.commands.evaluating import evaluate as evaluated
+    from sldml.commands.evaluating import lines_of, task_of
+    from sldml.commands.progress import ProgressPrinter
+    from sldml.commands.recognizing import model_words
+    from sldml.commands.summary import require_writable, write_summary
+    from sldml.recognition.recognizer import Recognizer, find_model, torch_device
+    from sldml.recordings.sources import describe
 
     if summary is not None:
         require_writable(summary)

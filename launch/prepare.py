@@ -12,15 +12,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
 
-from sldml.command import cache_folder, run_command, storage_folder
+from sldml.commands.command import cache_folder, run_command, storage_folder
+from sldml.commands.options import (
+    DataOption,
+    SettingsOption,
+    SpaceOption,
+    StorageOption,
+    StrictOption,
+)
 from sldml.errors import InputError
-from sldml.options import DataOption, SettingsOption, SpaceOption, StorageOption, StrictOption
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sldml.config import TrialConfig
-    from sldml.prepared import PreparedSet
+    from sldml.config.trial import TrialConfig
+    from sldml.prepared.prepared_set import PreparedSet
 
 ABOUT = "Prepare or inspect the recordings of a search space, or write made recordings as NTU .skeleton files."
 EXAMPLES = """
@@ -44,7 +50,7 @@ def prepare_set(
     storage: StorageOption = None,
 ) -> None:
     """Find or make the prepared set that a search of this space would use, and say what is in it."""
-    from sldml.inventory import inventory_lines
+    from sldml.commands.inventory import inventory_lines
 
     prepared, config = _prepared(space, data, settings, strict, storage)
     for line in inventory_lines(prepared, config.data):
@@ -64,8 +70,8 @@ def inspect(
     ] = None,
 ) -> None:
     """Show what was understood of the recordings: counts, lengths, rates, extents, protocol, a sheet of images."""
-    from sldml.inspection import inspection_lines, inspection_sheet
-    from sldml.inventory import inventory_lines
+    from sldml.commands.inspection import inspection_lines, inspection_sheet
+    from sldml.commands.inventory import inventory_lines
 
     prepared, config = _prepared(space, data, settings, strict, storage)
     place = sheet or storage_folder(storage) / "inspect" / f"{Path(space).stem}.png"
@@ -78,9 +84,9 @@ def inspect(
 def _prepared(
     space: str, data: Path | None, settings: list[str] | None, strict: bool, storage: str | None
 ) -> tuple[PreparedSet, TrialConfig]:
-    from sldml.prepared import prepare
-    from sldml.progress import ProgressPrinter
-    from sldml.space_files import read_space
+    from sldml.commands.progress import ProgressPrinter
+    from sldml.config.space_file import read_space
+    from sldml.prepared.prepared_set import prepare
 
     root = storage_folder(storage)
     config = read_space(space, settings or []).default_config()
@@ -120,9 +126,9 @@ def synthetic(
     recordings_per_class: Annotated[int, typer.Option(min=2, max=90, help="Recordings of each class.")] = 12,
 ) -> None:
     """Write made recordings as .skeleton files in NTU naming, to try the way of real recordings without any."""
-    from sldml.config import SyntheticData
-    from sldml.progress import ProgressPrinter
-    from sldml.sources import write_synthetic
+    from sldml.commands.progress import ProgressPrinter
+    from sldml.config.data import SyntheticData
+    from sldml.recordings.sources import write_synthetic
 
     made = SyntheticData(seed=seed, num_auxiliary=num_auxiliary, recordings_per_class=recordings_per_class)
     out = out.expanduser().absolute()

@@ -13,12 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
 
-from sldml.command import run_command, storage_folder
+from sldml.commands.command import run_command, storage_folder
+from sldml.commands.options import DeviceOption, ModelOption, StorageOption
 from sldml.errors import InputError
-from sldml.options import DeviceOption, ModelOption, StorageOption
 
 if TYPE_CHECKING:
-    from sldml.recognizing import Session
+    from sldml.commands.recognizing import Session
 
 EXAMPLES = """
 Examples:
@@ -78,19 +78,19 @@ def recognize(
     if export is not None and export.exists():
         raise InputError(f"--export {export}: is there already; give a new folder")
     if json_file is not None:
-        from sldml.summary import require_writable
+        from sldml.commands.summary import require_writable
 
         require_writable(json_file, "--json")
     threshold = _threshold(unknown, no_unknown)
-    from sldml.recognizer import Recognizer, find_model, torch_device
-    from sldml.recognizing import begin
+    from sldml.commands.recognizing import begin
+    from sldml.recognition.recognizer import Recognizer, find_model, torch_device
 
     folder = find_model(model, storage_folder(storage))
     loaded = Recognizer.load(folder)
     loaded.device = torch_device(device)
     loaded.threshold = loaded.threshold if threshold is None else threshold
     if space is not None:
-        from sldml.space_files import read_space
+        from sldml.config.space_file import read_space
 
         loaded.data = read_space(space, settings or []).default_config().data
     session = begin(loaded, folder, exemplars)
@@ -109,8 +109,8 @@ def _threshold(unknown: float | None, no_unknown: bool) -> float | None:
 
 
 def _name(session: Session, inputs: list[Path], folder: Path, json_file: Path | None, started: float) -> None:
-    from sldml.recognizing import as_json, closing_lines, input_line, inputs_of, opening_lines
-    from sldml.summary import write_summary
+    from sldml.commands.recognizing import as_json, closing_lines, input_line, inputs_of, opening_lines
+    from sldml.commands.summary import write_summary
 
     files, num_exemplars = inputs_of(session, inputs)
     for line in opening_lines(session, num_exemplars):

@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
 
-from sldml.command import run_command, storage_folder
+from sldml.commands.command import run_command, storage_folder
+from sldml.commands.options import StorageOption
 from sldml.errors import InputError
-from sldml.options import StorageOption
 
 if TYPE_CHECKING:
-    from sldml.searches import FoundSearch
+    from sldml.report.searches import FoundSearch
 
 EXAMPLES = """
 Examples:
@@ -41,9 +41,9 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a search from its journal, also while it runs; of several, a page that compares them."""
-    from sldml.report import write_report
-    from sldml.searches import find_searches
-    from sldml.searches_report import write_comparison
+    from sldml.report.report import write_report
+    from sldml.report.searches import find_searches
+    from sldml.report.searches_report import write_comparison
 
     root = storage_folder(storage)
     searches = find_searches(names, root)

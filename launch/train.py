@@ -14,9 +14,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
 
-from sldml.command import cache_folder, model_name, run_command, search_name, storage_folder, tracking_store
-from sldml.errors import InputError
-from sldml.options import (
+from sldml.commands.command import (
+    cache_folder,
+    model_name,
+    run_command,
+    search_name,
+    storage_folder,
+    tracking_store,
+)
+from sldml.commands.options import (
     AddressOption,
     CpusOption,
     DataOption,
@@ -27,9 +33,10 @@ from sldml.options import (
     SummaryOption,
     TrackingUriOption,
 )
+from sldml.errors import InputError
 
 if TYPE_CHECKING:
-    from sldml.config import TrialConfig
+    from sldml.config.trial import TrialConfig
     from sldml.tracking.earlier import EarlierRun
 
 EXAMPLES = """
@@ -74,8 +81,8 @@ def train(
     summary: SummaryOption = None,
 ) -> None:
     """Train one configuration, validate it, train it again with several seeds, test it, and save the model."""
-    from sldml.request import Request, check_request
-    from sldml.single import space_of
+    from sldml.commands.request import Request, check_request
+    from sldml.config.single import space_of
 
     if sum(given is not None for given in (space, config, from_run)) != 1:
         raise InputError("give one of --space NAME or FILE, --config FILE, --from-run ID")
@@ -106,7 +113,7 @@ def train(
         register=None if register is None else model_name(register, ships=not no_final),
     )
     check_request(request)
-    from sldml.session import work_on
+    from sldml.commands.session import work_on
 
     def compare(outcome: Mapping[str, Any]) -> list[str]:
         return [] if earlier is None else _repeated(earlier, outcome, changes)
@@ -130,8 +137,8 @@ def _configuration(
     space: str | None, config: Path | None, earlier: EarlierRun | None, changes: list[str]
 ) -> tuple[TrialConfig, str]:
     """What is trained, and the name of the experiment that it belongs to."""
-    from sldml.single import changed, make_config, read_config, typical_config
-    from sldml.space_files import read_space
+    from sldml.config.single import changed, make_config, read_config, typical_config
+    from sldml.config.space_file import read_space
 
     if space is not None:
         chosen = read_space(space, changes)
@@ -144,7 +151,7 @@ def _configuration(
 
 def _repeated(earlier: EarlierRun, outcome: Mapping[str, Any], changes: list[str]) -> list[str]:
     """Whether what came out is what the earlier run had; and where not, what was different."""
-    from sldml.environment import describe_environment
+    from sldml.commands.environment import describe_environment
 
     pairs = []
     if outcome["best"] is not None:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
 
-from sldml.command import (
+from sldml.commands.command import (
     cache_folder,
     model_name,
     parse_duration,
@@ -22,8 +22,7 @@ from sldml.command import (
     storage_folder,
     tracking_store,
 )
-from sldml.errors import InputError
-from sldml.options import (
+from sldml.commands.options import (
     AddressOption,
     CpusOption,
     DataOption,
@@ -35,11 +34,12 @@ from sldml.options import (
     SummaryOption,
     TrackingUriOption,
 )
+from sldml.errors import InputError
 
 if TYPE_CHECKING:
-    from sldml.compared_spaces import Comparison
-    from sldml.request import Request
-    from sldml.spaces import SearchSpace
+    from sldml.commands.request import Request
+    from sldml.config.space import SearchSpace
+    from sldml.search.compared_spaces import Comparison
 
 EXAMPLES = """
 Examples:
@@ -96,9 +96,15 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
 ) -> None:
     """Search losses, miners, encoders and learning rates; train the best again; test; report."""
-    from sldml.compared_spaces import compare_again
-    from sldml.request import Request, best_of, check_request, earlier_settings, first_configurations
-    from sldml.space_files import override, parse_space, read_space
+    from sldml.commands.request import (
+        Request,
+        best_of,
+        check_request,
+        earlier_settings,
+        first_configurations,
+    )
+    from sldml.config.space_file import override, parse_space, read_space
+    from sldml.search.compared_spaces import compare_again
 
     root = storage_folder(storage)
     changes = _as_settings(trials, max_epochs, seed, top_k, final_seeds) + (settings or [])
@@ -151,7 +157,7 @@ def tune(
     if dry_run:
         _dry_run(request)
     else:
-        from sldml.session import work_on
+        from sldml.commands.session import work_on
 
         work_on(request)
 
@@ -160,7 +166,7 @@ def _compared(
     space: SearchSpace, axis: str | None, choices: str | None, against: str | None
 ) -> tuple[SearchSpace, Comparison | None]:
     """What of a space is searched, and what is compared in it; None where one model is wanted."""
-    from sldml.compared_spaces import compare
+    from sldml.search.compared_spaces import compare
 
     if axis is None:
         if (choices or against) is not None:
@@ -188,7 +194,7 @@ def _as_settings(
 
 
 def _dry_run(request: Request) -> None:
-    from sldml.plan import plan_lines
+    from sldml.commands.plan import plan_lines
 
     for line in plan_lines(request):
         print(line)

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
 
-from sldml.dotted import flatten
+from sldml.config.dotted import flatten
 from sldml.errors import InputError
 
 TrialState = Literal["running", "completed", "pruned", "diverged", "failed"]
@@ -82,7 +82,8 @@ class History:
     attempts: list[dict[str, Any]] = field(default_factory=list)
     """One event `attempt` per call that worked on the search: when, with which settings."""
     baselines: dict[str, Any] = field(default_factory=dict)
-    """By name, see `sldml.baselines`: {val, test, normalize, candidates …}; `test` is None until the sealed test."""
+    """By name, see `sldml.recognition.baselines`: {val, test, normalize, candidates …}; `test` is None before the
+    sealed test."""
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     finals: dict[tuple[str, int], FinalRecord] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)

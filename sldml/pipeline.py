@@ -16,33 +16,44 @@ from typing import Any
 
 import torch
 
-from sldml.baselines import BaselineScorer
-from sldml.batches import Signals
-from sldml.checkpoints import CheckpointFile
-from sldml.choice import num_deciding_folds
-from sldml.comparison import comparison_of, comparison_rows, markdown, num_missing, only_winners
-from sldml.config import EncoderConfig
-from sldml.encoders import require_imagenet_weights
-from sldml.environment import describe_environment
-from sldml.final import NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
-from sldml.folds import scored_folds
-from sldml.groundwork import earlier_history, folder_lock, prepared_data, require_same_data
+from sldml.commands.environment import describe_environment
+from sldml.commands.groundwork import (
+    earlier_history,
+    folder_lock,
+    prepared_data,
+    require_same_data,
+)
+from sldml.commands.progress import ProgressPrinter
+from sldml.commands.request import Request
+from sldml.commands.summary import Timing, require_writable, summarize, write_summary
+from sldml.config.encoder import EncoderConfig
+from sldml.embedding.encoders import require_imagenet_weights
 from sldml.interruption import interruption
 from sldml.journal import History, Journal
-from sldml.prepared import PreparedSet, as_prepared
-from sldml.progress import ProgressPrinter
-from sldml.protocols import Split
-from sldml.recorder import Recorder
-from sldml.report import write_report
-from sldml.request import Request
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import PreparedSet, as_prepared
+from sldml.protocols.folds import scored_folds
+from sldml.protocols.split import Split
+from sldml.recognition.baselines import BaselineScorer
+from sldml.recordings.sources import describe
+from sldml.report.comparison import (
+    comparison_of,
+    comparison_rows,
+    markdown,
+    num_missing,
+    only_winners,
+)
+from sldml.report.report import write_report
+from sldml.search.choice import num_deciding_folds
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out
+from sldml.search.final import NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
+from sldml.search.recorder import Recorder
 from sldml.search.run import run_comparison, run_finals, run_folds, run_search
 from sldml.search.scheduler import prunes
+from sldml.search.shipping import ship
 from sldml.search.trainable import Job, final_folder, trial_folder
-from sldml.shipping import ship
-from sldml.sources import describe
-from sldml.summary import Timing, require_writable, summarize, write_summary
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri, hide_password
+from sldml.training.checkpoints import CheckpointFile
 
 
 @dataclass

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sldml.batches import Signals
-from sldml.config import NtuOneShot, SyntheticData
-from sldml.prepared import PreparedSet, prepare
-from sldml.protocols import Split, make_split
+from sldml.config.data import SyntheticData
+from sldml.config.protocol import NtuOneShot
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import PreparedSet, prepare
+from sldml.protocols.make_split import make_split
+from sldml.protocols.split import Split
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -65,7 +67,7 @@ def real_utd(real_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables; making one takes seconds, a copy none."""
-    from sldml.tracking import check, default_uri  # takes seconds, which most tests need not wait for
+    from sldml.tracking import check, default_uri
 
     folder = tmp_path_factory.mktemp("store")
     check(default_uri(folder))

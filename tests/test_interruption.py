@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import heed_interrupts
+from support.running import heed_interrupts
 
 from sldml.interruption import Interruption, descendants, interruption, parent_in, parents
 

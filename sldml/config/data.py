@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sldml.config.parts import Part
 from sldml.config.recording_format import RecordingFormat
-from sldml.parts import Part
 
 
 class Ntu120Data(Part):

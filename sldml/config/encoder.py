@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sldml.parts import Choice, Part
+from sldml.config.parts import Choice, Part
 
 Takes = Literal["images", "signals"]
 

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from sldml.parts import Choice, Part
+from sldml.config.parts import Choice, Part
 
 Distance = Literal["cosine", "l2", "l1", "snr"]
 

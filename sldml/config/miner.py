@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from sldml.config.loss import Distance, LossConfig
-from sldml.parts import Choice, Part
+from sldml.config.parts import Choice, Part
 
 
 class TripletMarginMiner(Part):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from sldml.parts import Choice, Part
+from sldml.config.parts import Choice, Part
 
 
 def _split_at_commas(value: Any) -> Any:

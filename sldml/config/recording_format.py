@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from sldml.parts import Part
+from sldml.config.parts import Part
 
 Axis = Literal["frames", "bodies", "rows", "values"]
 LENGTHS_M = {
@@ -20,7 +20,7 @@ TIMES_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 """The units that `time_unit` may name, in seconds."""
 AXES = {"x": 0, "y": 1, "z": 2}
 KNOWN_SKELETONS = ("kinect_v2", "kinect_v1", "hand")
-"""Skeletons that can be meant by their name alone (`sldml.signals.SKELETONS`)."""
+"""Skeletons that can be meant by their name alone (`sldml.recordings.SKELETONS`)."""
 
 
 def _regular_expression(pattern: str) -> str:

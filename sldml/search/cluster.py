@@ -16,8 +16,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sldml.cache import FILES, writing
 from sldml.errors import InputError
+from sldml.prepared.whole_folder import FILES, writing
 
 _CHUNK_BYTES = 64 * 2**20
 _OBJECT_STORE_BYTES = 512 * 2**20

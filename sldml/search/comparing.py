@@ -7,9 +7,10 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from sldml.config.space import SearchSpace
+from sldml.config.space_tree import Scalar
 from sldml.journal import OBJECTIVE, TrialRecord
 from sldml.search.searcher import MODE, StudySearch, TrialNames
-from sldml.spaces import Scalar, SearchSpace
 
 _FINISHED: Any = Searcher.FINISHED
 

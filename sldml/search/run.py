@@ -13,16 +13,16 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from sldml.commands.progress import ProgressPrinter
+from sldml.config.space import SearchSpace
 from sldml.interruption import interruption
 from sldml.journal import TrialRecord, TrialState
-from sldml.progress import ProgressPrinter
-from sldml.recorder import Recorder
 from sldml.search.cluster import Slots
 from sldml.search.comparing import ComparisonSearch
+from sldml.search.recorder import Recorder
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import StudySearch
 from sldml.search.trainable import Job, train_final, train_fold, train_trial
-from sldml.spaces import SearchSpace
 
 _MACHINE_FAILURES = 2
 """So often is a trial tried again after its machine or process died."""

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+from sldml.config.space import SearchSettings
 from sldml.journal import OBJECTIVE, TrialRecord
 from sldml.search.searcher import MODE
-from sldml.spaces import SearchSettings
 
 _FEWEST_FOR_A_MEDIAN = 3
 

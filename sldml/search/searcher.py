@@ -13,9 +13,10 @@ from optuna.trial import TrialState as StudyState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from sldml.config.space import SearchSpace
+from sldml.config.space_tree import Scalar, SpaceError
 from sldml.journal import OBJECTIVE, TrialRecord
-from sldml.spaces import Scalar, SearchSpace, SpaceError
-from sldml.trial import WORST
+from sldml.training.trial import WORST
 
 MODE = "max"
 _FINISHED: Any = Searcher.FINISHED

@@ -13,15 +13,15 @@ import torch
 from pyarrow import fs
 from ray import tune
 
-from sldml.batches import Signals
-from sldml.checkpoints import CheckpointFile, open_folder
-from sldml.config import TrialConfig
-from sldml.folds import scored_folds
+from sldml.config.trial import TrialConfig
 from sldml.journal import OBJECTIVE
-from sldml.protocols import Development
+from sldml.prepared.batches import Signals
+from sldml.protocols.folds import scored_folds
+from sldml.protocols.split import Development
+from sldml.recordings import Layout
 from sldml.search.cluster import bring_set
-from sldml.signals import Layout
-from sldml.trial import WORST, run_final, run_fold, run_trial
+from sldml.training.checkpoints import CheckpointFile, open_folder
+from sldml.training.trial import WORST, run_final, run_fold, run_trial
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,13 @@ driver of the search calls `check` first and then owns one `Tracker`. Importing 
 so other modules import it only where they start to track.
 """
 
-from sldml.tracking.store import TrackingError, check, default_artifact_root, default_uri, hide_password
+from sldml.tracking.store import (
+    TrackingError,
+    check,
+    default_artifact_root,
+    default_uri,
+    hide_password,
+)
 from sldml.tracking.tracker import Status, Tracker
 
 __all__ = [

@@ -26,7 +26,7 @@ def log_model(
         client: Of the store.
         experiment_id: Of the run.
         run_id: The search's parent run.
-        folder: What `sldml.recognizer.Recognizer.save` wrote.
+        folder: What `sldml.recognition.recognizer.Recognizer.save` wrote.
         name: Of the logged model.
         register: Name in the registry, where a new version is wanted.
     """

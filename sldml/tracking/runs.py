@@ -166,7 +166,7 @@ class Runs:
 
     def log_confusion(self, key: str | None, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
         """Store a confusion matrix (rows are true classes) as a picture and as tables."""
-        from sldml.tracking.pictures import confusion_picture  # with matplotlib, which is slow to come
+        from sldml.tracking.pictures import confusion_picture
 
         run_id = self.id(key)
         self.client.log_figure(run_id, confusion_picture(labels, matrix), "confusion.png")
@@ -208,7 +208,7 @@ class Runs:
 
     def log_model(self, key: str | None, folder: str, name: str, register: str | None) -> None:
         """Log a saved recogniser as an MLflow model of the run, and register it where a name is given."""
-        from sldml.tracking.models import log_model  # with torch and more of MLflow
+        from sldml.tracking.models import log_model
 
         log_model(self.client, self.experiment_id, self.id(key), Path(folder), name=name, register=register)
 

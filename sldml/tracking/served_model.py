@@ -18,9 +18,9 @@ from mlflow.pyfunc.model import PythonModel
 from numpy.typing import NDArray
 
 from sldml.errors import InputError
-from sldml.raw_files import RawFile, RawFiles
-from sldml.recognizer import Recognizer
-from sldml.signals import RecordingError
+from sldml.recognition.recognizer import Recognizer
+from sldml.recordings import RecordingError
+from sldml.recordings.given_files import RawFile, RawFiles
 
 PATHS_ALLOWED = "SLDML_SERVE_PATHS"
 

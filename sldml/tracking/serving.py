@@ -26,9 +26,9 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
 
 from sldml.errors import InputError
-from sldml.kept_exemplars import read_exemplars
-from sldml.raw_files import RawFiles, exemplars_in
-from sldml.recognizer import Recognizer
+from sldml.recognition.recognizer import Recognizer
+from sldml.recognition.saved_exemplars import read_exemplars
+from sldml.recordings.given_files import RawFiles, exemplars_in
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _NEEDED = (

@@ -16,16 +16,20 @@ import numpy as np
 import pydantic
 import torch
 
-from sldml.baselines import BASELINES, BaselineScorer
-from sldml.batches import Signals
-from sldml.choice import num_deciding_folds
-from sldml.config import DataConfig, EncoderConfig, EvaluationConfig, NormalizeConfig, ProtocolConfig, UtdMhadData
-from sldml.environment import describe_environment
-from sldml.folds import scored_folds
-from sldml.matching import Matching
-from sldml.prepared import PreparedSet, prepare
-from sldml.protocols import make_split
-from sldml.space_files import read_space
+from sldml.commands.environment import describe_environment
+from sldml.config.data import DataConfig, UtdMhadData
+from sldml.config.encoder import EncoderConfig
+from sldml.config.protocol import ProtocolConfig
+from sldml.config.representation import NormalizeConfig
+from sldml.config.space_file import read_space
+from sldml.config.training import EvaluationConfig
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import PreparedSet, prepare
+from sldml.protocols.folds import scored_folds
+from sldml.protocols.make_split import make_split
+from sldml.recognition.baselines import BASELINES, BaselineScorer
+from sldml.recognition.matching import Matching
+from sldml.search.choice import num_deciding_folds
 
 CACHE = Path("results/prepared").absolute()
 AUXILIARY = (3, 7, 11, 15, 19, 23)

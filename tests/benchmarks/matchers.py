@@ -16,16 +16,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sldml.batches import Signals
-from sldml.config import EncoderConfig, MatcherConfig, TrialConfig
-from sldml.encoders import Encoder
-from sldml.folds import scored_folds
-from sldml.matching import Matching, signal_scale
-from sldml.oneshot import exemplar_draws, score_distances
-from sldml.prepared import PreparedSet, prepare
-from sldml.protocols import Development, make_split
-from sldml.space_files import override, read_space
-from sldml.training import Training
+from sldml.config.encoder import EncoderConfig
+from sldml.config.matcher import MatcherConfig
+from sldml.config.space_file import override, read_space
+from sldml.config.trial import TrialConfig
+from sldml.embedding.encoders import Encoder
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import PreparedSet, prepare
+from sldml.protocols.folds import scored_folds
+from sldml.protocols.make_split import make_split
+from sldml.protocols.split import Development
+from sldml.recognition.matching import Matching, signal_scale
+from sldml.recognition.one_shot import exemplar_draws, score_distances
+from sldml.training.loop import Training
 
 NUM_FOLDS = 3
 MATCHERS = {

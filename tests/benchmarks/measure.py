@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from sldml.environment import describe_environment
+from sldml.commands.environment import describe_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 REPEATS = 5
@@ -41,7 +41,7 @@ def start_up() -> None:
     for name, code in {
         "launch/tune.py --help": ("launch/tune.py", "--help"),
         "launch/tune.py --space demo --dry-run": ("launch/tune.py", "--space", "demo", "--dry-run"),
-        "import sldml.trial (torch)": ("-c", "import sldml.trial"),
+        "import sldml.training.trial (torch)": ("-c", "import sldml.training.trial"),
         "import sldml.pipeline (all)": ("-c", "import sldml.pipeline"),
     }.items():
         print(f"{name:<33} {seconds(lambda code=code: python(*code)):8.2f} s")

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sldml.environment import describe_environment
-from sldml.signals import ntu, skeleton_writer
-from sldml.signals.synthetic import SyntheticSource, generate
-from tests.signals.reference_ntu import read_values
+from sldml.commands.environment import describe_environment
+from sldml.recordings.readers import ntu
+from sldml.recordings.synthetic import ntu_writer as skeleton_writer
+from sldml.recordings.synthetic.dataset import SyntheticSource, generate
+from tests.support.reference_ntu import read_values
 
 NUM_FILES = 40
 ROUNDS = 5
@@ -57,7 +58,10 @@ def compare(name: str, files: list[Path]) -> None:
         np.testing.assert_array_equal(ntu.read(path).values, read_values(path))
     frames = statistics.mean(len(ntu.read(path).values) for path in files)
     size = statistics.mean(path.stat().st_size for path in files)
-    readers = {"sldml.signals.ntu.read": ntu.read, "line by line (tests/signals/reference_ntu.py)": read_values}
+    readers = {
+        "sldml.recordings.readers.ntu.read": ntu.read,
+        "line by line (tests/support/reference_ntu.py)": read_values,
+    }
     # The best of some rounds for every file: what else runs on the machine only ever adds.
     best = {reader: dict.fromkeys(files, float("inf")) for reader in readers}
     for _ in range(ROUNDS):

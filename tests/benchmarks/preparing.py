@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from sldml import reading
-from sldml.cache import continuing
-from sldml.config import Ntu120Data, SyntheticData
-from sldml.prepared import prepare
-from sldml.preparing import write_set
-from sldml.signals import ntu
-from sldml.sources import write_synthetic
-from tests.signals.reference_ntu import read_values
-from tests.tiny_recordings import read, source_of
+from sldml.config.data import Ntu120Data, SyntheticData
+from sldml.prepared.prepared_set import prepare
+from sldml.prepared.whole_folder import continuing
+from sldml.prepared.writing import write_set
+from sldml.recordings import reading
+from sldml.recordings.readers import ntu
+from sldml.recordings.sources import write_synthetic
+from tests.support.reference_ntu import read_values
+from tests.support.tiny_recordings import read, source_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_CORES = os.cpu_count() or 1

@@ -17,11 +17,11 @@ from typing import Any
 import optuna
 import torch
 
-from sldml.batches import Signals
-from sldml.prepared import prepare
-from sldml.protocols import make_split
-from sldml.space_files import read_space
-from sldml.trial import run_trial
+from sldml.config.space_file import read_space
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import prepare
+from sldml.protocols.make_split import make_split
+from sldml.training.trial import run_trial
 
 SPACE = Path(__file__).with_name("isl_kinect_small.yaml")
 

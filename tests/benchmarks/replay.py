@@ -25,10 +25,11 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 
-from sldml.space_files import override, read_space
-from sldml.spaces import Scalar, SearchSpace
+from sldml.config.space import SearchSpace
+from sldml.config.space_file import override, read_space
+from sldml.config.space_tree import Scalar
 from tests.benchmarks.record_curves import SPACE
-from tests.replaying import replay
+from tests.support.replaying import replay
 
 CURVES = Path(__file__).with_name("isl_kinect_curves.jsonl")
 PAIRS = [(sampler, scheduler) for sampler in ("random", "tpe") for scheduler in ("none", "median", "asha")]

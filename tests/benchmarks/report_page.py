@@ -14,10 +14,10 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from made_history import made_history
 from pictures.mlflow_compare import chromium
+from support.made_history import made_history
 
-from sldml.report import write_report
+from sldml.report.report import write_report
 
 ATTEMPTS = 5
 

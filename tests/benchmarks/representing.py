@@ -1,7 +1,7 @@
 """How many images a second each representation makes, against its definition taken word by word.
 
-Both make the same images (`tests/images/` compares them) of the same kind of recordings, and take turns in one run. One
-thread; what is measured is the processor's time, so that other processes on the machine count little.
+Both make the same images (`tests/embedding/images/` compares them) of the same kind of recordings, and take turns in
+one run. One thread; what is measured is the processor's time, so that other processes on the machine count little.
 
 Run: python -m tests.benchmarks.representing
 """
@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 import torch
 
-from sldml.config import RepresentationConfig
-from sldml.environment import describe_environment
-from sldml.images import image_shape, represent
-from sldml.signals import KINECT_V1, KINECT_V2, Layout
-from tests.images.reference import naive_represent
+from sldml.commands.environment import describe_environment
+from sldml.config.representation import RepresentationConfig
+from sldml.embedding.images import image_shape, represent
+from sldml.recordings import KINECT_V1, KINECT_V2, Layout
+from tests.support.reference_images import naive_represent
 
 BATCH, STEPS = 64, 64
 ROUNDS = 3

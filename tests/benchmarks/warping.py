@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sldml.warping import BAND, dtw_distances
+from sldml.recognition.dtw import BAND, dtw_distances
 
 STEPS, DIM = 32, 60
 

@@ -17,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sldml.batches import Signals
-from sldml.config import NormalizeConfig, RepresentationConfig
-from sldml.contact_sheet import contact_sheet
-from sldml.images import represent
-from sldml.normalize import normalize
-from sldml.signals import Layout, Recording, ntu, utd_mhad
-from sldml.signals.synthetic import SyntheticSource, generate
+from sldml.commands.contact_sheet import contact_sheet
+from sldml.config.representation import NormalizeConfig, RepresentationConfig
+from sldml.embedding.images import represent
+from sldml.embedding.normalize import normalize
+from sldml.prepared.batches import Signals
+from sldml.recordings import Layout, Recording
+from sldml.recordings.readers import ntu, utd_mhad
+from sldml.recordings.synthetic.dataset import SyntheticSource, generate
 
 OUT = Path(__file__).with_name("gallery.png")
 NAMES = [name for name in RepresentationConfig.names() if name != "image"]

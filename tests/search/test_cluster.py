@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sldml.errors import InputError
-from sldml.prepared import FILES
+from sldml.prepared.whole_folder import FILES
 from sldml.search import cluster
 from sldml.search.cluster import SetServer, bring_set, share
 

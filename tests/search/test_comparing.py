@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from null_tracker import NullTracker
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
+from support.null_tracker import NullTracker
 
-from sldml.compared_spaces import compare
+from sldml.commands.progress import ProgressPrinter
+from sldml.config.space import SearchSpace
+from sldml.config.space_file import override, parse_space
 from sldml.journal import OBJECTIVE, History, Journal, TrialRecord
-from sldml.progress import ProgressPrinter
-from sldml.recorder import Recorder
 from sldml.search import run
+from sldml.search.compared_spaces import compare
 from sldml.search.comparing import ComparisonSearch
-from sldml.space_files import override, parse_space
-from sldml.spaces import SearchSpace
+from sldml.search.recorder import Recorder
 
 SPACE = """
 search: {trials: 3, sampler: tpe, seed: 7}

@@ -8,13 +8,13 @@ from typing import Any
 
 import optuna
 import pytest
-from replaying import replay
+from support.replaying import replay
 
+from sldml.config.space import SearchSpace
+from sldml.config.space_file import override, parse_space, read_space
 from sldml.errors import InputError
 from sldml.journal import OBJECTIVE
 from sldml.search.searcher import make_sampler, num_startup_trials
-from sldml.space_files import override, parse_space, read_space
-from sldml.spaces import SearchSpace
 
 RANGES = """
 search: {trials: 40, sampler: %s, scheduler: %s, grace_period: 2, seed: 3}

@@ -3,11 +3,12 @@
 import pytest
 from optuna.trial import TrialState
 
+from sldml.config.space import SearchSettings
+from sldml.config.space_file import parse_space
+from sldml.config.space_tree import SpaceError
 from sldml.journal import OBJECTIVE, TrialRecord
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import StudySearch, study_trial
-from sldml.space_files import parse_space
-from sldml.spaces import SearchSettings, SpaceError
 
 SPACE = """
 search: {trials: 8, sampler: random}

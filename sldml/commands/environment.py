@@ -1,0 +1,57 @@
+"""Where a search ran: what somebody needs who wants to repeat it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("ray", "torch", "torchvision", "pytorch-metric-learning", "optuna", "mlflow", "numpy", "faiss-cpu")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def describe_environment() -> dict[str, Any]:
+    """Python, packages, machine and commit. The commit comes from `SLDML_COMMIT` where there is no repository."""
+    commit, dirty = _commit()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "commit": commit,
+        "dirty": dirty,
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(name: str) -> str | None:
+    """None where a package comes under another name (a person's own build of faiss)."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    if given := os.environ.get("SLDML_COMMIT"):
+        return given, None
+    if not (_ROOT / ".git").exists():
+        return None, None
+    try:
+        head = _git("rev-parse", "HEAD")
+        return head, bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(_ROOT), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()

@@ -1,0 +1,99 @@
+"""What a search stands on before its first trial: its folder, what is known of it, its recordings and their split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import filelock
+
+from sldml.commands.progress import ProgressPrinter
+from sldml.commands.request import Request, folder_lock_path, was_begun
+from sldml.embedding.embed import require_one_input_shape
+from sldml.embedding.images import check_representation
+from sldml.errors import InputError
+from sldml.journal import History, read_history
+from sldml.prepared.prepared_set import PreparedSet, prepare
+from sldml.protocols.folds import fold_developments
+from sldml.protocols.make_split import make_split
+from sldml.protocols.split import Split
+from sldml.recordings.sources import describe
+
+_MOST_REFUSED_SHOWN = 20
+
+
+@contextmanager
+def folder_lock(request: Request) -> Iterator[None]:
+    """Hold the search's folder, so that two drivers never work on one search."""
+    lock = filelock.FileLock(folder_lock_path(request.folder))
+    try:
+        request.storage.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise InputError(f"search {request.name} is being worked on by another process") from error
+    except OSError as error:
+        raise InputError(
+            f"cannot write results to {request.storage} ({error.strerror}): choose another folder by --storage"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def earlier_history(request: Request) -> History:
+    """What the journal has of this search: nothing, unless it is resumed."""
+    if not request.resume:
+        if was_begun(request.folder):
+            raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
+        return History()
+    return read_history(request.folder / "journal.jsonl")
+
+
+def require_same_data(history: History, prepared: PreparedSet, split: Split) -> None:
+    """Make sure that a search goes on with the recordings, and the split of them, that it was begun with.
+
+    Raises:
+        InputError: they are others.
+    """
+    known = history.search.get("prepared", {}).get("hash", prepared.hash)
+    if known != prepared.hash:
+        raise InputError(
+            f"the recordings are not those that search {history.search['name']} was begun with (prepared set {known}, "
+            f"now {prepared.hash}): start a new one under another --name"
+        )
+    if history.search.get("split", {}).get("hash", split.hash) != split.hash:
+        raise InputError(
+            f"the protocol splits the recordings otherwise than when search {history.search['name']} was begun (was a "
+            "list of exemplars changed?): start a new one under another --name"
+        )
+
+
+def prepared_data(request: Request, printer: ProgressPrinter) -> tuple[PreparedSet, Split]:
+    """The prepared set and its split; everything that a person should know about them is said."""
+    config = request.space.default_config()
+    printer.say(f"search {request.name}: {describe(config.data)}")
+    prepared = prepare(
+        config.data,
+        request.data,
+        request.cache,
+        strict=request.strict,
+        progress=printer.counting("recordings read"),
+    )
+    refused = prepared.meta["refused"]
+    for entry in refused[:_MOST_REFUSED_SHOWN]:
+        printer.say(f"left out: {entry['file']}: {entry['reason']}")
+    if len(refused) > _MOST_REFUSED_SHOWN:
+        printer.say(f"left out: {len(refused) - _MOST_REFUSED_SHOWN} more, see {prepared.folder / 'meta.json'}")
+    printer.say(f"{prepared.meta['num_recordings']} recordings, {len(refused)} left out as broken ({prepared.folder})")
+    split = make_split(config.protocol, prepared.catalog)
+    for representation in request.space.representations():
+        check_representation(representation, prepared.layout)
+    require_one_input_shape(split, request.space.encoders(), config.representation, prepared.layout)
+    comparison = request.comparison
+    if comparison is not None:
+        fold_developments(split.development, comparison.num_folds)  # refuses what would fail in every trial
+    for note in (*prepared.meta["notes"], *split.notes, *(comparison.notes if comparison is not None else ())):
+        printer.say(f"note: {note}")
+    printer.say(split.in_words())
+    return prepared, split

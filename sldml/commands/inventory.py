@@ -1,0 +1,61 @@
+"""What a prepared set holds, in lines for a person."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+import pandas as pd
+
+from sldml.config.data import DataConfig
+from sldml.prepared.prepared_set import PreparedSet
+from sldml.recordings.sources import describe
+
+_MOST_REFUSED_SHOWN = 20
+_WIDTH = 110
+_UNBROKEN = "\N{NO-BREAK SPACE}"
+"""Keeps a name and its count on one line."""
+
+
+def inventory_lines(prepared: PreparedSet, config: DataConfig) -> list[str]:
+    """Counts per class and subject, lengths, files left out with their reasons, notes, and the folder."""
+    catalog, meta, layout = prepared.catalog, prepared.meta, prepared.layout
+    lengths, seconds = catalog["length"], catalog["length"] / catalog["rate_hz"]
+    body = f"{layout.num_bodies} x {layout.skeleton.name}" if layout.skeleton else "no body"
+    if layout.picture_rows > 0:  # without a rate, and nobody knows of whom
+        lines = [
+            f"{describe(config)}: {meta['num_recordings']} pictures of {lengths.max()} x {layout.picture_rows} px",
+            *_counted("roles", catalog["role"]),
+            *_counted("classes", catalog["label"]),
+        ]
+    else:
+        lines = [
+            f"{describe(config)}: {meta['num_recordings']} recordings, {meta['num_frames']} frames of "
+            f"{layout.num_rows} rows ({body}, {len(layout.sensors)} sensors)",
+            f"length: {lengths.min()} to {lengths.max()} frames, median {lengths.median():g}; {seconds.min():.1f} to "
+            f"{seconds.max():.1f} s, {seconds.sum() / 60:.0f} min in all",
+            *_counted("classes", catalog["label"]),
+            *_counted("subjects", catalog["subject"]),
+        ]
+    refused = meta["refused"]
+    lines.append(f"left out as broken: {len(refused)}")
+    lines += [f"  {entry['file']}: {entry['reason']}" for entry in refused[:_MOST_REFUSED_SHOWN]]
+    if len(refused) > _MOST_REFUSED_SHOWN:
+        lines.append(f"  {len(refused) - _MOST_REFUSED_SHOWN} more, see {prepared.folder / 'meta.json'}")
+    lines += [f"note: {note}" for note in meta["notes"]]
+    return [*lines, f"prepared set: {prepared.folder}"]
+
+
+def _counted(what: str, values: pd.Series) -> list[str]:
+    """How many recordings each of them has; once where all have the same."""
+    counts = values.value_counts()
+    names = sorted(counts.index, key=_natural)
+    each = f", {counts.iloc[0]} recordings each" if counts.nunique() == 1 else ""
+    listed = ", ".join(name if each else f"{name}{_UNBROKEN}{counts[name]}" for name in names)
+    folded = textwrap.wrap(f"{len(names)} {what}{each}: {listed}", _WIDTH, subsequent_indent="  ")
+    return [line.replace(_UNBROKEN, " ") for line in folded]
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """a2 before a10."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]

@@ -1,0 +1,166 @@
+"""What a person asks for, before anything heavy is imported: bad input is told within a second or two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sldml.config.data import SyntheticData
+from sldml.config.space import SearchSpace
+from sldml.errors import InputError
+from sldml.journal import History, read_history
+from sldml.recordings.sources import find_source
+from sldml.search.compared_spaces import Comparison
+
+_MOST_TO_BEGIN_WITH = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for; None means that the project chooses."""
+
+    space: SearchSpace
+    name: str
+    storage: Path
+    """Folder of all searches, absolute; on a cluster, one that all nodes see."""
+    cache: Path
+    """Folder of prepared sets."""
+    data: Path | None = None
+    resume: bool = False
+    strict: bool = False
+    tracking_uri: str | None = None
+    address: str | None = None
+    concurrent: int | None = None
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+    time_budget_s: float | None = None
+    final: bool = True
+    command: str = ""
+    first: Sequence[Mapping[str, Any]] = ()
+    """Configurations that the search begins with, by dotted path."""
+    overrides: Sequence[str] = ()
+    """What was set over the space's file, kept for `--resume`."""
+    summary: Path | None = None
+    """Where the outcome is written as JSON."""
+    comparison: Comparison | None = None
+    """What is compared in the space, instead of searching it for one model."""
+    register: str | None = None
+    """Under which name the model that ships goes into MLflow's registry."""
+
+    @property
+    def folder(self) -> Path:
+        """The search's own folder."""
+        return self.storage / self.name
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials in all: as many as the space says, for each choice of a comparison."""
+        return self.space.search.trials * (1 if self.comparison is None else len(self.comparison.choices))
+
+
+@dataclass(frozen=True)
+class EarlierSettings:
+    """What a search was begun with, for those who go on with it."""
+
+    space_name: str
+    space_text: str
+    overrides: list[str]
+    num_trials: int
+    """For each choice of a comparison."""
+    data: Path | None
+    compare: dict[str, Any] | None
+    """What is compared (`Comparison.to_record`)."""
+
+
+def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[dict[str, Any]]:
+    """The parameters of the best trials of an earlier search, the best first.
+
+    Raises:
+        InputError: there is no such search, or no trial of it has a value.
+    """
+    history = _history_of(folder)
+    trials = [trial for trial in history.trials.values() if trial.value is not None and trial.state != "diverged"]
+    if not trials:
+        raise InputError(f"--warm-start {folder.name}: no trial of that search has come to a value")
+    return [trial.params for trial in sorted(trials, key=lambda t: -float(t.value or 0.0))[:count]]
+
+
+def first_configurations(space: SearchSpace, earlier: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a search begins with: the best of an earlier search, then what the space's file knows to be good.
+
+    Of each, what this space searches; a configuration that it has not (another value is fixed, or out of range) is
+    left out, and one that is there already, too.
+    """
+    found: list[dict[str, Any]] = []
+    for params in (*earlier, *space.known_good):
+        kept = space.begins_with(params)
+        if kept is not None and kept not in found:
+            found.append(kept)
+    return found
+
+
+def earlier_settings(folder: Path) -> EarlierSettings:
+    """Read them from the journal of a search.
+
+    Raises:
+        InputError: there is no such search.
+    """
+    history = _history_of(folder)
+    if not history.attempts:
+        raise InputError(_stopped_too_early(folder))
+    last, space = history.attempts[-1], history.search["space"]
+    data = history.search["data"]
+    return EarlierSettings(
+        space["name"],
+        space["text"],
+        list(last["overrides"]),
+        last["settings"]["trials"],
+        None if data is None else Path(data),
+        history.search.get("compare"),
+    )
+
+
+def _history_of(folder: Path) -> History:
+    path = folder / "journal.jsonl"
+    if not path.is_file():
+        if folder_lock_path(folder).exists():
+            raise InputError(_stopped_too_early(folder))
+        names = sorted(p.parent.name for p in folder.parent.glob("*/journal.jsonl"))
+        known = f"there are {', '.join(names)}" if names else "there is none yet"
+        raise InputError(f"no search {folder.name} in {folder.parent}: {known}")
+    return read_history(path)
+
+
+def was_begun(folder: Path) -> bool:
+    """Whether a search in this folder has come as far as its first attempt; what is before that is lost with it."""
+    path = folder / "journal.jsonl"
+    return path.exists() and bool(read_history(path).attempts)
+
+
+def folder_lock_path(folder: Path) -> Path:
+    """The file that the driver of a search locks. It stays when the driver has ended, or was killed."""
+    return folder.parent / f".{folder.name}.lock"
+
+
+def _stopped_too_early(folder: Path) -> str:
+    return (
+        f"no search {folder.name} in {folder.parent} has begun: it was stopped while its recordings were prepared, or "
+        "its folder was removed; give the command that started it again"
+    )
+
+
+def check_request(request: Request) -> str:
+    """Check what can be checked without a cluster and without writing; say in a few words what data there is.
+
+    Raises:
+        InputError: there are no raw files, or there is a search of this name already.
+    """
+    if not request.resume and was_begun(request.folder):
+        raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
+    config = request.space.default_config().data
+    if isinstance(config, SyntheticData):
+        return "made when the search begins"
+    source = find_source(config, request.data)
+    return f"{len(source.files)} files in {source.folder}"

@@ -1,0 +1,131 @@
+"""From recordings to embeddings: the whole way of one batch, and of all recordings of a subset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sldml.config.encoder import EncoderConfig, Takes
+from sldml.config.matcher import Alignment
+from sldml.config.representation import AugmentConfig, NormalizeConfig, RepresentationConfig
+from sldml.embedding.augment import augment
+from sldml.embedding.encoders import Encoder
+from sldml.embedding.images import drawn_rows, image_shape, represent, to_input
+from sldml.embedding.normalize import normalize
+from sldml.embedding.picture_augment import augment_pictures
+from sldml.errors import InputError
+from sldml.prepared.batches import Signals
+from sldml.protocols.split import Split, Subset
+from sldml.recordings import Layout
+
+_BATCH = 256
+
+
+def encoder_input(
+    signals: Tensor,
+    normalization: NormalizeConfig,
+    representation: RepresentationConfig,
+    layout: Layout,
+    augmentation: AugmentConfig | None = None,
+    generator: torch.Generator | None = None,
+    *,
+    takes: Takes = "images",
+) -> Tensor:
+    """Signals [B, T, rows, 3] → normalise → augment → represent → what the encoder takes, images [B, 3, H, W].
+
+    The image itself is augmented last (`augmentation.picture`), at the size that the encoder sees. An encoder that
+    takes signals gets them augmented, [B, T, drawn rows, 3]: of the representation, only which rows are drawn and how
+    many steps there are concern it.
+    """
+    signals = normalize(signals, normalization, layout)
+    if augmentation is not None:
+        signals = augment(signals, augmentation, layout, generator)
+    if takes == "signals":
+        return signals[:, :, drawn_rows(representation, layout)]
+    if augmentation is None or not augmentation.picture.is_on:
+        return represent(signals, representation, layout, as_input=True)
+    images = represent(signals, representation, layout)
+    return to_input(augment_pictures(images, augmentation.picture, generator))
+
+
+def input_shape(encoder: EncoderConfig, representation: RepresentationConfig, layout: Layout) -> tuple[int, int, int]:
+    """The shape of one recording as `encoder_input` makes it: (3, H, W) of an image, (T, rows, 3) of signals.
+
+    Raises:
+        InputError: these rows cannot be shown so, or the encoder takes signals and the recordings are pictures.
+    """
+    if encoder.takes == "images":
+        return image_shape(representation, layout)
+    if layout.picture_rows:
+        raise InputError(
+            f"encoder.name {encoder.name} reads signals, but the recordings are imported pictures: choose an encoder "
+            "of images, for example encoder.name=small_cnn"
+        )
+    return representation.steps, len(drawn_rows(representation, layout)), 3
+
+
+@torch.inference_mode()
+def embed(
+    encoder: Encoder,
+    signals: Signals,
+    subset: Subset,
+    normalization: NormalizeConfig,
+    representation: RepresentationConfig,
+    layout: Layout,
+    *,
+    frames: Alignment | None = None,
+) -> Tensor:
+    """Embed all recordings of a subset, encoder in evaluation mode: float32 [N, dim] on the signals' device.
+
+    Of their rows, which `layout` describes, the encoder sees those that the subset names. With `frames`, what comes
+    out are the features along time that an alignment compares, [N, steps, dim].
+    """
+    layout = layout.part(subset.rows)
+    was_training = encoder.training
+    encoder.eval()
+    offsets, lengths = torch.tensor(subset.offsets), torch.tensor(subset.lengths)
+    parts = []
+    for piece in torch.arange(len(subset)).split(_BATCH):
+        batch = signals.gather(offsets[piece], lengths[piece], representation.steps)
+        taken = layout.take_rows(batch, subset.rows)
+        inputs = encoder_input(taken, normalization, representation, layout, takes=encoder.takes)
+        if frames is None:
+            parts.append(encoder(inputs).float())
+        else:
+            parts.append(encoder.frames(inputs, steps=frames.steps, row_groups=frames.row_groups))
+    encoder.train(was_training)
+    return torch.cat(parts)
+
+
+def require_one_input_shape(
+    split: Split, encoders: Sequence[EncoderConfig], representation: RepresentationConfig, layout: Layout
+) -> None:
+    """Check that each encoder can see the recordings of training and those of the sealed test.
+
+    Raises:
+        InputError: they are of different rows, and the recordings lack them, or images or signals differ in size.
+    """
+    sides = split.development.train.rows, split.sealed.exemplars.rows
+    if sides == ("all", "all"):
+        return
+    try:
+        parts = [layout.part(rows) for rows in sides]
+    except ValueError as error:
+        raise InputError(
+            f"{split.description}: {error}; choose data that holds both sides (UTD-MHAD: data.modality=fused)"
+        ) from error
+    for encoder in encoders:
+        first, second = (input_shape(encoder, representation, part) for part in parts)
+        if first != second and encoder.takes == "signals":
+            raise InputError(
+                f"{split.description}: encoder.name {encoder.name} would read {first[1]} rows in training and "
+                f"{second[1]} in the test; choose an encoder of images, for example encoder.name=small_cnn, and set "
+                "representation.image_px"
+            )
+        if first != second:
+            raise InputError(
+                f"{split.description}: images are {first[1]} x {first[2]} pixels in training and {second[1]} x "
+                f"{second[2]} in the test; set representation.image_px, so that an encoder sees both at one size"
+            )

@@ -1,0 +1,132 @@
+"""From a configuration to the images that it means: which representation, how large, and what it needs."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sldml.config.representation import RepresentationConfig
+from sldml.embedding.images.curves import signal_curves
+from sldml.embedding.images.motion import magnitude, orientation
+from sldml.embedding.images.resize import resize
+from sldml.embedding.images.rows import drawn_rows, present_rows, take_rows, walked_rows
+from sldml.embedding.images.swap_axes import reindexed, swap_axes
+from sldml.embedding.images.tsrji import reference_joints, tsrji, tsrji_rows
+from sldml.embedding.picture_augment import picture
+from sldml.errors import InputError
+from sldml.recordings import Layout
+
+
+def represent(signals: Tensor, config: RepresentationConfig, layout: Layout, *, as_input: bool = False) -> Tensor:
+    """Turn signals into images.
+
+    Sensors are rows like joints: `swap_axes`, `reindexed` and `signals` show them below the bodies; where rows
+    follow a walk of the skeleton (`magnitude`, `orientation`, `tsrji`), they stand once, below the last body. A
+    body that is absent in a step (all zeros) shows as zeros do; `signals` leaves it out, and in the images of
+    motion it is still.
+
+    Args:
+        signals: float [B, config.steps, rows, 3], normalised; not modified.
+        config: which representation, and the size of its images.
+        layout: what the rows are.
+        as_input: bring the pixels to what an encoder takes, as `to_input` does.
+
+    Returns:
+        float [B, 3, H, W] from 0 to 255, not rounded, as `image_shape` says; resized bilinearly (with
+        antialiasing) where `config.image_px` is set.
+
+    Raises:
+        ValueError: `signals` does not have `config.steps` frames and the layout's rows.
+        InputError: these rows cannot be shown so (see `check_representation`).
+    """
+    if signals.dim() != 4 or signals.shape[1:] != (config.steps, layout.num_rows, 3):
+        raise ValueError(
+            f"signals must be [recordings, {config.steps} steps, {layout.num_rows} rows, 3], not {list(signals.shape)}"
+        )
+    check_representation(config, layout)
+    images, side = _images(signals, config, layout), config.image_px
+    if side is not None and side * side < images.shape[2] * images.shape[3]:
+        images = resize(images, side)
+    if as_input:  # where images are small: resizing takes means, so that the order does not matter
+        own = config.name != "image" and images.is_contiguous()  # pictures are a view of the signals
+        images = _to_input(images if own else images.clone())
+    return images if side is None else resize(images, side)
+
+
+def _images(signals: Tensor, config: RepresentationConfig, layout: Layout) -> Tensor:
+    rows = drawn_rows(config, layout)
+    drawn = take_rows(signals, rows, dim=2)
+    match config.name:
+        case "swap_axes":
+            return swap_axes(drawn, config.chosen)
+        case "reindexed":
+            return reindexed(drawn, config.chosen)
+        case "tsrji":
+            return tsrji(drawn, config, layout)
+        case "signals":
+            return signal_curves(drawn, take_rows(present_rows(signals, layout), rows, dim=2), config.chosen)
+        case "magnitude" | "orientation":
+            motion = magnitude if config.name == "magnitude" else orientation
+            present = take_rows(present_rows(signals, layout), rows, dim=2)
+            return motion(drawn, present, config.chosen, walked_rows(config, layout))
+        case "image":
+            return picture(signals)
+
+
+def image_shape(config: RepresentationConfig, layout: Layout) -> tuple[int, int, int]:
+    """Channels, height and width (3, H, W) of the images that `represent` makes.
+
+    Raises:
+        InputError: these rows cannot be shown so (see `check_representation`).
+    """
+    check_representation(config, layout)
+    if config.image_px is not None:
+        return 3, config.image_px, config.image_px
+    match config.name:
+        case "swap_axes" | "reindexed":
+            return 3, len(drawn_rows(config, layout)), config.steps
+        case "tsrji":
+            return 3, len(tsrji_rows(config, layout)), config.steps
+        case "signals":
+            return 3, config.chosen.height_px, config.chosen.width_px
+        case "magnitude":
+            return 3, len(walked_rows(config, layout)), config.chosen.columns
+        case "orientation":
+            num_distances = len(config.chosen.distances)
+            return 3, num_distances * len(walked_rows(config, layout)), config.chosen.columns
+        case "image":
+            return 3, layout.picture_rows, config.steps
+
+
+def check_representation(config: RepresentationConfig, layout: Layout) -> None:
+    """Make sure that rows like these can be shown so.
+
+    Raises:
+        InputError: imported pictures are to be shown by anything but `image`, or in another width than their own;
+            signals by `image`; or `tsrji` has no reference joint. What to do instead is told.
+    """
+    if layout.picture_rows > 0 and config.name != "image":
+        raise InputError(
+            f"representation.name {config.name} shows signals, but these recordings are imported pictures: set "
+            f"representation.name=image and representation.steps={layout.picture_rows}"
+        )
+    if layout.picture_rows == 0 and config.name == "image":
+        raise InputError(
+            "representation.name image shows imported pictures (data.dataset image_folder), but these recordings are "
+            "signals: choose another one, such as swap_axes"
+        )
+    if config.name == "image" and config.steps != layout.picture_rows:
+        raise InputError(
+            f"representation.steps {config.steps}: imported pictures have {layout.picture_rows} columns, and their "
+            f"columns are the steps: set representation.steps={layout.picture_rows} (representation.image_px resizes)"
+        )
+    if config.name == "tsrji":
+        reference_joints(config.chosen, layout)
+
+
+def to_input(images: Tensor) -> Tensor:
+    """Bring pixels from 0…255 to -2…2, about what an encoder with ImageNet weights was trained on."""
+    return _to_input(images.clone())
+
+
+def _to_input(images: Tensor) -> Tensor:
+    return images.sub_(127.5).mul_(4 / 255)

@@ -1,0 +1,145 @@
+"""Prepared sets: all frames of all recordings end to end in one memory-mapped array, and a catalogue.
+
+A prepared set is a folder of four files:
+
+- `signals.npy`: [all frames, rows, 3], every recording's signals as they were recorded: float32, or bytes for the
+  pixels of imported pictures (`Layout.dtype`);
+- `held.npy`: int32 [all frames], how many frames to step to the nearest frame of the same recording in which
+  anything was recorded (backwards where there is one); 0 almost everywhere. Batches look past dropped frames by it;
+- `catalog.parquet`: one row a recording: name, label, subject, offset, length, rate_hz, and what the source knows;
+- `meta.json`: source, layout of the rows, counts, refused files with their reasons, hash of the contents.
+
+It is written beside its place and renamed under a lock, so a half-written one is never found; who is killed while
+writing goes on from where it was (`sldml.prepared.writing`). It is found again by a key made of the source's settings, its
+files' names, sizes and times, and the format of these four files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sldml.prepared.whole_folder import FILES, continuing
+from sldml.config.data import DataConfig, ManifestData, SyntheticData
+from sldml.config.recording_format import RecordingFormat
+from sldml.errors import InputError
+from sldml.prepared.writing import FORMAT, Progress, write_set
+from sldml.recordings.reading import held_steps, read_or_refuse
+from sldml.recordings import Layout
+from sldml.recordings.sources import find_source, make_source, synthetic_key
+
+__all__ = [
+    "FILES",
+    "PreparedSet",
+    "Progress",
+    "as_prepared",
+    "held_steps",
+    "open_prepared",
+    "prepare",
+    "prepared_key",
+    "read_or_refuse",
+]
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """A prepared set on this machine's disk."""
+
+    folder: Path
+    catalog: pd.DataFrame
+    meta: dict[str, Any]
+
+    @property
+    def layout(self) -> Layout:
+        """What the rows mean."""
+        return Layout.from_json(self.meta["layout"])
+
+    @property
+    def hash(self) -> str:
+        """Hash of layout, signals and catalogue: the same wherever the same recordings were prepared."""
+        return str(self.meta["hash"])
+
+
+def open_prepared(folder: Path) -> PreparedSet:
+    """Open a finished prepared set.
+
+    Raises:
+        InputError: a file of it is missing or was written by another version.
+    """
+    absent = [name for name in FILES if not (folder / name).is_file()]
+    if absent:
+        raise InputError(f"{folder} is no prepared set: {', '.join(absent)} is missing")
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    if meta.get("format") != FORMAT:
+        raise InputError(f"{folder} has format {meta.get('format')}, not {FORMAT}: delete it and prepare again")
+    return PreparedSet(folder, pd.read_parquet(folder / "catalog.parquet"), meta)
+
+
+def prepare(
+    config: DataConfig,
+    data_folder: Path | None,
+    cache: Path,
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+    num_workers: int | None = None,
+) -> PreparedSet:
+    """Find the prepared set of `config` in `cache`, or make it from the raw files.
+
+    An attempt that was killed or interrupted is gone on with: no file that it had done is read again.
+
+    Args:
+        config: The `data` part of a configuration.
+        data_folder: Where raw datasets lie; not needed for made recordings.
+        cache: Folder of prepared sets; made where it does not exist.
+        strict: Make a broken file fatal instead of listing and leaving it out.
+        progress: Told how far it is: (files done, files in all).
+        num_workers: Processes that read; None takes as many as there are cores.
+
+    Raises:
+        InputError: no raw data, an unwritable or full cache, no readable recording, or (strict) a broken one.
+    """
+    if isinstance(config, SyntheticData):
+        source, source_key = None, synthetic_key(config)
+    else:
+        source = find_source(config, data_folder)
+        source_key = source.key()
+    key = prepared_key(source_key)
+    folder = cache / f"{config.dataset}-{key[:16]}"
+    with continuing(folder) as scratch:
+        if scratch is not None:
+            if source is None:
+                assert isinstance(config, SyntheticData)
+                source = make_source(config, scratch.aside / "raw")
+            try:
+                write_set(source, key, scratch, num_workers or os.cpu_count() or 1, progress)
+            except (InputError, OSError, MemoryError):
+                raise  # the machine's or a person's: what was read stays
+            except Exception:
+                scratch.discard()  # a fault of the program: it may have read the other files wrongly, too
+                raise
+    prepared = open_prepared(folder)
+    if strict and prepared.meta["refused"]:
+        first = prepared.meta["refused"][0]
+        raise InputError(
+            f"{len(prepared.meta['refused'])} broken recordings (--strict): {first['file']}: {first['reason']}"
+        )
+    return prepared
+
+
+def as_prepared(config: DataConfig, prepared: PreparedSet) -> DataConfig:
+    """`config` with everything that says how a raw file is read, also what the YAML beside a manifest said."""
+    if not isinstance(config, ManifestData):
+        return config
+    return config.model_copy(update={"format": RecordingFormat.model_validate(prepared.meta["settings"]["format"])})
+
+
+def prepared_key(source_key: str) -> str:
+    """The key of a source's prepared set: with the format, so that what another version wrote is not found."""
+    return hashlib.blake2b(f"{FORMAT} {source_key}".encode(), digest_size=16).hexdigest()

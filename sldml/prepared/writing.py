@@ -1,0 +1,315 @@
+"""Writing a prepared set so that whoever is killed goes on from where it was, to the same bytes.
+
+Frames are appended to the set's arrays. About twice a second they are made safe on the disk, and then one line is
+appended to a file of notes: how many files are done, and what they came to. Whoever goes on believes the notes as
+far as they are whole, cuts off what was appended after the last of them, and reads the files that come next. The
+catalogue is made of the notes at the end, so that it is the same whether they were written in one go or in twenty,
+and so that no list of recordings grows in memory meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sldml.prepared.whole_folder import Scratch, told_where
+from sldml.errors import InputError
+from sldml.recordings.reading import Entry, Job, Reader, read_all
+from sldml.recordings import RecordingError
+from sldml.recordings.sources import RawSource
+
+FORMAT = 2
+"""Of what is written here. A set of another format is another set: it is not found."""
+Progress = Callable[[int, int], None]
+"""Called with (files done, files in all)."""
+
+_NOTE_EVERY_S = 0.5
+
+
+def write_set(source: RawSource, key: str, scratch: Scratch, num_workers: int, progress: Progress | None) -> None:
+    """Read the source's files into `scratch.whole`, going on from what lies there.
+
+    Args:
+        source: The files and how to read them.
+        key: Of the prepared set. What lies in `scratch` under another key is not gone on from.
+        scratch: Where the set is made. It stays when anything goes wrong that another attempt may get past.
+        num_workers: Processes that read.
+        progress: Told the files done and the files in all, from the first that is not done yet.
+
+    Raises:
+        InputError: no file can be read, recordings appear twice, or the disk is full.
+    """
+    place = scratch.folder.parent
+    with told_where(place):
+        notes = Notes(scratch.aside / "notes.jsonl", {"format": FORMAT, "key": key})
+        signals = GrowingArray(scratch.whole / "signals.npy", source.layout.dtype, (source.layout.num_rows, 3))
+        held = GrowingArray(scratch.whole / "held.npy", "<i4", ())
+    with closing(notes), closing(signals), closing(held):
+        with told_where(place):
+            notes.go_on(num_frames=min(signals.num_there(), held.num_there()))
+            signals.cut(notes.num_frames)
+            held.cut(notes.num_frames)
+        _read(source, notes, signals, held, num_workers, progress, place)
+        if notes.num_frames == 0:
+            first = next(notes.refused(), {"file": str(source.folder), "reason": "holds no recording"})
+            scratch.discard()
+            raise InputError(
+                f"{source.folder}: none of {len(source.files)} files can be read; {first['file']}: {first['reason']}"
+            )
+        catalog = _catalog(notes)
+        if twice := list(catalog["name"][catalog["name"].duplicated()]):
+            scratch.discard()
+            raise InputError(
+                f"{source.folder}: {len(twice)} recordings appear twice (in several sub-folders?), first {twice[0]}"
+            )
+        meta = {
+            "format": FORMAT,
+            "key": key,
+            "hash": _content_hash(source, notes),
+            "dataset": source.dataset,
+            "settings": {k: v for k, v in source.settings.items() if k != "missing"},
+            # Made recordings come from nowhere.
+            "folder": None if source.folder.is_relative_to(scratch.folder) else str(source.folder),
+            "layout": source.layout.to_json(),
+            "num_recordings": len(catalog),
+            "num_frames": notes.num_frames,
+            "refused": list(notes.refused()),
+            "notes": list(source.notes),
+        }
+        with told_where(place):
+            catalog.to_parquet(scratch.whole / "catalog.parquet")
+            (scratch.whole / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def _read(
+    source: RawSource,
+    notes: Notes,
+    signals: GrowingArray,
+    held: GrowingArray,
+    num_workers: int,
+    progress: Progress | None,
+    place: Path,
+) -> None:
+    """Read the files that are not done yet."""
+    first, num_files = notes.num_files, len(source.files)
+    if progress is not None and first:
+        progress(first, num_files)
+    files = source.files[first:]
+    jobs: list[Job] = list(zip(files, source.facts[first:], strict=True) if source.facts else zip(files, strict=True))
+    noted = time.monotonic()
+    with closing(read_all(Reader(source.read, source.layout), jobs, num_workers)) as results:
+        for done, result in enumerate(results, start=first + 1):
+            with told_where(place):
+                if isinstance(result, RecordingError):
+                    file = str(source.files[done - 1].relative_to(source.folder))
+                    notes.refuse({"file": file, "reason": result.reason})
+                else:
+                    signals.append(result.values)
+                    held.append(result.held)
+                    notes.take(result)
+                if done == num_files or time.monotonic() - noted > _NOTE_EVERY_S:
+                    signals.sync()
+                    held.sync()
+                    notes.write()
+                    noted = time.monotonic()
+            if progress is not None:
+                progress(done, num_files)
+
+
+def _catalog(notes: Notes) -> pd.DataFrame:
+    """One row a recording. Columns are compact while they grow: there may be a hundred thousand rows."""
+    names: list[str] = []
+    labels: list[str] = []
+    subjects: list[str] = []
+    lengths, rates_hz = array("q"), array("d")
+    details: dict[str, list[int | str | None]] = {}
+    for row in notes.recordings():
+        for column in details.keys() | row["details"].keys():
+            # A recording that lacks what others have has nothing there.
+            values = details.setdefault(column, [None] * len(names))
+            value = row["details"].get(column)
+            values.append(sys.intern(value) if isinstance(value, str) else value)
+        names.append(row["name"])
+        labels.append(sys.intern(row["label"]))
+        subjects.append(sys.intern(row["subject"]))
+        lengths.append(row["length"])
+        rates_hz.append(row["rate_hz"])
+    size = np.array(lengths, np.int64)
+    columns: dict[str, Any] = {
+        "name": names,
+        "label": labels,
+        "subject": subjects,
+        "offset": np.cumsum(size) - size,
+        "length": size,
+        "rate_hz": np.array(rates_hz, np.float64),
+    }
+    for column in sorted(details):
+        columns[column] = _detail_column(details[column])
+    return pd.DataFrame(columns)
+
+
+def _detail_column(values: list[int | str | None]) -> Any:
+    """int64 where all are whole numbers, Int64 where some are missing, text where any is text."""
+    if any(isinstance(value, str) for value in values):
+        return [None if value is None else str(value) for value in values]
+    return pd.array(values, dtype="Int64") if None in values else np.array(values, np.int64)
+
+
+def _content_hash(source: RawSource, notes: Notes) -> str:
+    """Of layout, catalogue and signals: the same wherever and in however many attempts they were prepared."""
+    digest = hashlib.blake2b(json.dumps(source.layout.to_json()).encode(), digest_size=16)
+    for row in notes.recordings():
+        digest.update(json.dumps(row, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+class GrowingArray:
+    """A `.npy` file that is appended to along its first axis, and cut."""
+
+    def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]) -> None:
+        """`shape`: without the first axis. What lies at `path` stays until it is cut."""
+        self._dtype, self._shape = dtype, shape
+        self._header_bytes = len(self._header(0))
+        self._bytes_each = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
+        self._num = 0
+        # Unbuffered: what could not be written to a full disk must not be tried again by closing the file.
+        self._file = path.open("r+b" if path.exists() else "x+b", buffering=0)
+
+    def num_there(self) -> int:
+        """How many entries the file has room for; whether they were ever made safe it cannot say."""
+        return max(0, os.fstat(self._file.fileno()).st_size - self._header_bytes) // self._bytes_each
+
+    def cut(self, num: int) -> None:
+        """Keep the first `num` entries."""
+        self._num = num
+        self._file.truncate(self._header_bytes + num * self._bytes_each)
+        self._write_header()
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Append `values`, whose first axis is the array's."""
+        self._write(np.ascontiguousarray(values, self._dtype).reshape(-1).view(np.uint8).data)
+        self._num += len(values)
+
+    def sync(self) -> None:
+        """Return when everything is on the disk, with a header that says how much it is."""
+        self._write_header()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file as it is."""
+        self._file.close()
+
+    def _write(self, left: bytes | memoryview) -> None:
+        while left:
+            left = left[self._file.write(left) :]
+
+    def _write_header(self) -> None:
+        self._file.seek(0)
+        self._write(self._header(self._num))
+        self._file.seek(0, os.SEEK_END)
+
+    def _header(self, num: int) -> bytes:
+        """NumPy keeps room in the header for the first axis to grow: it is as long for any number."""
+        header = io.BytesIO()
+        shape = (num, *self._shape)
+        np.lib.format.write_array_header_1_0(header, {"descr": self._dtype, "fortran_order": False, "shape": shape})
+        return header.getvalue()
+
+
+class Notes:
+    """What has been read and lies safely on the disk: a heading, then one line of JSON for each stretch of files."""
+
+    def __init__(self, path: Path, heading: dict[str, Any]) -> None:
+        """`heading`: notes under another one are not gone on from."""
+        self._path, self._heading = path, heading
+        self._file = path.open("r+b" if path.exists() else "x+b", buffering=0)
+        self.num_files = 0
+        """Files that are done."""
+        self.num_frames = 0
+        """Frames that they came to."""
+        self._taken: list[dict[str, Any]] = []
+        self._refused: list[dict[str, str]] = []
+
+    def go_on(self, num_frames: int) -> None:
+        """Believe what was noted as far as it is whole and tells of no more frames than `num_frames`; cut the rest."""
+        end = 0
+        for note, num_bytes in self._whole_lines():
+            if end == 0:
+                if note != self._heading:
+                    break
+            elif note["num_frames"] > num_frames:
+                break
+            else:
+                self.num_files, self.num_frames = note["num_files"], note["num_frames"]
+            end += num_bytes
+        self._file.truncate(end)
+        self._file.seek(0, os.SEEK_END)
+        if end == 0:
+            self._append(self._heading)
+
+    def take(self, entry: Entry) -> None:
+        """The next file came to a recording."""
+        self._taken.append(entry.facts)
+
+    def refuse(self, reason: dict[str, str]) -> None:
+        """The next file came to nothing: `file` and `reason`."""
+        self._refused.append(reason)
+
+    def write(self) -> None:
+        """Note what was taken and refused since the last time. Its frames must be on the disk."""
+        num_files = self.num_files + len(self._taken) + len(self._refused)
+        num_frames = self.num_frames + sum(row["length"] for row in self._taken)
+        self._append(
+            {"num_files": num_files, "num_frames": num_frames, "recordings": self._taken, "refused": self._refused}
+        )
+        self.num_files, self.num_frames = num_files, num_frames
+        self._taken, self._refused = [], []
+
+    def recordings(self) -> Iterator[dict[str, Any]]:
+        """All that were noted, in order."""
+        for note in self._noted():
+            yield from note["recordings"]
+
+    def refused(self) -> Iterator[dict[str, str]]:
+        """All that were noted, in order."""
+        for note in self._noted():
+            yield from note["refused"]
+
+    def close(self) -> None:
+        """Close the file as it is."""
+        self._file.close()
+
+    def _noted(self) -> Iterator[dict[str, Any]]:
+        for note, _ in islice(self._whole_lines(), 1, None):
+            yield note
+
+    def _whole_lines(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """What each says and its bytes, up to the first that a kill or a failing machine left torn."""
+        with self._path.open("rb") as lines:
+            for line in lines:
+                try:
+                    note = json.loads(line)
+                except ValueError:
+                    return
+                if not line.endswith(b"\n"):
+                    return
+                yield note, len(line)
+
+    def _append(self, note: dict[str, Any]) -> None:
+        left = memoryview(json.dumps(note, separators=(",", ":")).encode() + b"\n")
+        while left:
+            left = left[self._file.write(left) :]

@@ -1,0 +1,1 @@
+"""Protocols: which recordings train, validate, are exemplars and queries; class folds."""

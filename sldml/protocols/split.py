@@ -1,0 +1,152 @@
+"""Recordings by class: what trains, what validates, and the sealed test that no trial receives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sldml.recordings import Rows
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some recordings of a prepared set. Arrays are parallel: entry i is one recording."""
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    """[N] index into `classes`."""
+    offsets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    names: tuple[str, ...]
+    subjects: tuple[str, ...]
+    rows: Rows = "all"
+    """Which of the recordings' rows belong to it: whoever takes its signals takes these alone."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def of(cls, catalog: pd.DataFrame, classes: Sequence[str], rows: Rows = "all") -> Subset:
+        """The recordings of `catalog` whose label is one of `classes`, in the catalogue's order."""
+        code = {label: index for index, label in enumerate(classes)}
+        chosen = catalog[catalog["label"].isin(code)]
+        return cls(
+            tuple(classes),
+            chosen["label"].map(code).to_numpy(np.int64),
+            chosen["offset"].to_numpy(np.int64),
+            chosen["length"].to_numpy(np.int64),
+            tuple(chosen["name"]),
+            tuple(chosen["subject"]),
+            rows,
+        )
+
+    def take(self, index: NDArray[np.int64]) -> Subset:
+        """The recordings at these positions, with the same classes."""
+        return Subset(
+            self.classes,
+            self.labels[index],
+            self.offsets[index],
+            self.lengths[index],
+            tuple(self.names[i] for i in index),
+            tuple(self.subjects[i] for i in index),
+            self.rows,
+        )
+
+    def sample(self, count: int, seed: int = 0) -> Subset:
+        """At most `count` recordings, drawn evenly from the classes; all of them where there are no more."""
+        if len(self) <= count:
+            return self
+        order = np.random.default_rng(seed).permutation(len(self))
+        rank = pd.Series(self.labels[order]).groupby(self.labels[order]).cumcount().to_numpy()
+        return self.take(np.sort(order[np.argsort(rank, kind="stable")[:count]]))
+
+
+def union(first: Subset, second: Subset) -> Subset:
+    """Both subsets' recordings over both subsets' classes; a class of both stays one.
+
+    Raises:
+        ValueError: they are not of the same rows.
+    """
+    if first.rows != second.rows:
+        raise ValueError(f"recordings of {first.rows} rows and of {second.rows} rows do not go together")
+    classes = first.classes + tuple(c for c in second.classes if c not in first.classes)
+    code = np.array([classes.index(c) for c in second.classes], dtype=np.int64)
+    return Subset(
+        classes,
+        np.concatenate([first.labels, code[second.labels]]),
+        np.concatenate([first.offsets, second.offsets]),
+        np.concatenate([first.lengths, second.lengths]),
+        first.names + second.names,
+        first.subjects + second.subjects,
+        first.rows,
+    )
+
+
+@dataclass(frozen=True)
+class Development:
+    """What a trial receives: the recordings to train on and those to validate on."""
+
+    train: Subset
+    validation: Subset
+    measure: Literal["one_shot_accuracy", "map_at_r"]
+    """How validation is scored: one-shot accuracy on held-out classes, or (where no class could be held out)
+    retrieval of the training classes by held-out subjects."""
+
+    def merged(self) -> Subset:
+        """All of it, for the final models."""
+        return union(self.train, self.validation)
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """The sealed test: one exemplar per novel class, and the queries. `exemplars.labels` is 0, 1, 2 …"""
+
+    exemplars: Subset
+    queries: Subset
+
+
+@dataclass(frozen=True)
+class Split:
+    """Development and sealed test of one protocol, and what a person should know about it."""
+
+    development: Development
+    sealed: Sealed
+    description: str
+    notes: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """Of which recordings train, validate, are exemplars and queries, and of their classes and rows."""
+        sides = (self.development.train, self.development.validation, self.sealed.exemplars, self.sealed.queries)
+        content = [(s.classes, s.labels.tolist(), s.names, s.rows) for s in sides]
+        return hashlib.blake2b(repr(content).encode(), digest_size=8).hexdigest()
+
+    def in_words(self) -> str:
+        """In one line, for a person."""
+        train, validation = self.development.train, self.development.validation
+        return (
+            f"{self.description}; trains on {len(train)} recordings of {len(train.classes)} classes, validates on "
+            f"{len(validation)} of {len(validation.classes)}, {len(self.sealed.queries)} sealed queries"
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """What a search's journal keeps of it. Of novel recordings there are counts only."""
+        train, validation = self.development.train, self.development.validation
+        return {
+            "description": self.description,
+            "notes": list(self.notes),
+            "hash": self.hash,
+            "train_classes": list(train.classes),
+            "validation_classes": list(validation.classes),
+            "num_train": len(train),
+            "num_validation": len(validation),
+            "num_novel_classes": len(self.sealed.exemplars.classes),
+            "num_novel": len(self.sealed.queries),
+            "measure": self.development.measure,
+        }

@@ -1,0 +1,227 @@
+"""What no training reaches: nearest exemplar by raw distance, by dynamic time warping, by an untrained encoder.
+
+An untrained encoder's embeddings are matched, and its features along time by dynamic time warping. Each way is tried
+with every declared normalisation (encoder, representation), and the one that validation likes best stands for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sldml.config.encoder import EncoderConfig
+from sldml.config.matcher import MatcherConfig
+from sldml.config.representation import NormalizeConfig, RepresentationConfig
+from sldml.config.training import EvaluationConfig
+from sldml.embedding.embed import input_shape
+from sldml.embedding.encoders import Encoder, build_encoder
+from sldml.prepared.batches import Signals
+from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
+from sldml.protocols.split import Development, Sealed
+from sldml.recognition.matching import Matching
+from sldml.recognition.one_shot import exemplar_draws, map_at_r_distances, score_distances
+from sldml.recordings import Layout
+
+UNTRAINED_SEEDS = (0, 1, 2)
+"""An untrained encoder is scored with so many initialisations; the first is the one that can be shipped."""
+
+BaselineName = Literal["raw_1nn", "dtw_1nn", "untrained", "untrained_dtw"]
+BASELINES: tuple[BaselineName, ...] = ("raw_1nn", "dtw_1nn", "untrained", "untrained_dtw")
+BaselineResults = dict[str, dict[str, Any]]
+"""Per baseline: `val`, `val_std`, `val_right_per_class` and `val_queries_per_class` (over class folds instead of these
+`val_folds`, one a fold), `test` (None before the sealed test), `normalize`, `encoder`, `representation`, `seconds`, and
+`candidates`, the same of everything that was tried."""
+Candidate = tuple[NormalizeConfig, EncoderConfig | None, RepresentationConfig | None]
+"""One way to match without training; those of raw signals have neither encoder nor representation."""
+
+
+class BaselineScorer:
+    """Scores the training-free ways on one prepared set: validation first, and once the sealed test."""
+
+    def __init__(
+        self,
+        signals: Signals,
+        layout: Layout,
+        *,
+        normalizations: Sequence[NormalizeConfig],
+        encoders: Sequence[EncoderConfig],
+        representations: Sequence[RepresentationConfig],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """`normalizations`, `encoders` and `representations`: what the search space declares; each is a candidate.
+        `progress`: called with (candidates scored, of how many in all; on several folds each counts as often)."""
+        self._signals, self._layout = signals, layout
+        self._normalizations = list(normalizations)
+        # An ensemble that was not trained is a wider network that was not trained, at several times the cost.
+        self._encoders = [encoder.model_copy(update={"members": 1}) for encoder in encoders]
+        self._representations = list(representations)
+        self._progress = progress
+        self._num_scored = self._num_to_score = 0
+
+    def validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
+        """Score every candidate as trials are scored: on the same classes, with the same exemplar draws.
+
+        Where trials train a model for each class fold (`evaluation.num_folds`), it is the mean over those folds.
+        """
+        self._begin(evaluation.num_folds)
+        if evaluation.num_folds == 1:
+            return self._validate(development, evaluation)
+        folds = [self._validate(fold, evaluation) for fold in fold_developments(development, evaluation.num_folds)]
+        results: BaselineResults = {}
+        for name in BASELINES:
+            candidates = [_over_folds(parts) for parts in zip(*(f[name]["candidates"] for f in folds), strict=True)]
+            seconds = sum(fold[name]["seconds"] for fold in folds)
+            best = max(candidates, key=_value)
+            results[name] = {**best, "seconds": seconds, "candidates": candidates}
+        return results
+
+    def _validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
+        """The same on one set of validation classes."""
+        subset = development.validation.sample(MOST_TO_SCORE)
+        draws = exemplar_draws(subset.labels, evaluation.num_draws, evaluation.seed)
+
+        one_shot = development.measure != "map_at_r"
+        queries = (np.bincount(subset.labels) - 1).tolist() if one_shot else []
+
+        def score(distances: Tensor) -> tuple[float, float, NDArray[np.float64]]:
+            if not one_shot:
+                return map_at_r_distances(distances, subset.labels), 0.0, np.zeros(0)
+            result = score_distances(distances, subset.labels, draws)
+            return result.mean, result.std, result.right
+
+        results: BaselineResults = {}
+        for name in BASELINES:
+            started = time.perf_counter()
+            candidates: list[dict[str, Any]] = []
+            for candidate in self._candidates(name):
+                ways = self._ways(name, candidate)
+                scores = [score(way.between(self._signals, subset, subset)) for way in ways]
+                mean, std, right = (np.mean(parts, axis=0) for parts in zip(*scores, strict=True))
+                candidates.append(
+                    {
+                        **_dump(candidate),
+                        "val": float(mean),
+                        "val_std": float(std),
+                        "val_right_per_class": right.round(4).tolist(),
+                        "val_queries_per_class": queries,
+                        "test": None,
+                    }
+                )
+                self._scored()
+            best = max(candidates, key=_value)
+            results[name] = {**best, "seconds": time.perf_counter() - started, "candidates": candidates}
+        return results
+
+    def validate_folds(self, folds: Sequence[Development], evaluation: EvaluationConfig) -> list[dict[str, Any]]:
+        """Score every candidate on the validation classes of each fold, as `validate` does on one set of them.
+
+        Returns:
+            For each candidate `baseline`, `normalize`, `encoder`, `representation` and `accuracies`, one a fold.
+        """
+        self._begin(len(folds))
+        results = [self._validate(fold, evaluation) for fold in folds]
+        return [
+            {
+                "baseline": name,
+                "normalize": candidate["normalize"],
+                "encoder": candidate["encoder"],
+                "representation": candidate["representation"],
+                "accuracies": [result[name]["candidates"][place]["val"] for result in results],
+            }
+            for name in BASELINES
+            for place, candidate in enumerate(results[0][name]["candidates"])
+        ]
+
+    def test(self, sealed: Sealed, results: BaselineResults) -> BaselineResults:
+        """Add the accuracy on the sealed test to `results`; what stands for each stays as validation chose it."""
+        self._begin(1)
+        tested: BaselineResults = {}
+        for name in BASELINES:
+            candidates: list[dict[str, Any]] = [dict(c) for c in results[name]["candidates"]]
+            for candidate, described in zip(candidates, self._candidates(name), strict=True):
+                accuracies = []
+                for way in self._ways(name, described):
+                    distances = way.between(self._signals, sealed.exemplars, sealed.queries)
+                    predicted = sealed.exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
+                    accuracies.append((predicted == sealed.queries.labels).mean())
+                candidate["test"] = float(np.mean(accuracies))
+                self._scored()
+            best = max(candidates, key=_value)
+            tested[name] = {**results[name], **best, "candidates": candidates}
+        return tested
+
+    def _begin(self, num_times: int) -> None:
+        """All candidates are to be scored so many times."""
+        self._num_scored, self._num_to_score = 0, num_times * sum(len(self._candidates(name)) for name in BASELINES)
+
+    def _scored(self) -> None:
+        self._num_scored += 1
+        if self._progress is not None:
+            self._progress(self._num_scored, self._num_to_score)
+
+    def _candidates(self, name: BaselineName) -> list[Candidate]:
+        if not name.startswith("untrained"):
+            return [(normalization, None, None) for normalization in self._normalizations]
+        return [
+            (normalization, encoder, representation)
+            for normalization in self._normalizations
+            for encoder in self._encoders
+            # Of a representation, an encoder of signals sees the number of steps at most.
+            for representation in self._representations[: 1 if encoder.takes == "signals" else None]
+        ]
+
+    def _ways(self, name: BaselineName, candidate: Candidate) -> list[Matching]:
+        """The one way to match, or one for each initialisation of an encoder."""
+        seeds = (0,) if candidate[1] is None else UNTRAINED_SEEDS
+        return [training_free(name, candidate, self._layout, seed) for seed in seeds]
+
+
+def training_free(name: str, candidate: Candidate, layout: Layout, seed: int = UNTRAINED_SEEDS[0]) -> Matching:
+    """How a baseline matches recordings whose rows `layout` describes, an encoder's weights being those of a seed."""
+    normalization, encoder, representation = candidate
+    if encoder is None:
+        return Matching("dtw_1nn" if name == "dtw_1nn" else "raw_1nn", layout, normalization)
+    assert representation is not None
+    network = initialised(encoder, input_shape(encoder, representation, layout), seed)
+    matcher = MatcherConfig(name="alignment" if name == "untrained_dtw" else "embedding")
+    return Matching("encoder", layout, normalization, representation, network, matcher)
+
+
+def described(candidate: Mapping[str, Any]) -> Candidate:
+    """A candidate of the journal: its `normalize`, `encoder` and `representation`."""
+    encoder, representation = candidate["encoder"], candidate.get("representation")
+    return (
+        NormalizeConfig.model_validate(candidate["normalize"]),
+        None if encoder is None else EncoderConfig.model_validate(encoder),
+        None if representation is None else RepresentationConfig.model_validate(representation),
+    )
+
+
+def initialised(config: EncoderConfig, shape: tuple[int, int, int], seed: int) -> Encoder:
+    """An encoder with the weights that a training of this seed would start from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_encoder(config, shape)
+
+
+def _over_folds(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One candidate's scores on each fold, put together."""
+    accuracies = [float(part["val"]) for part in parts]
+    spread = float(np.mean([part["val_std"] for part in parts]))
+    described = {key: parts[0][key] for key in ("normalize", "encoder", "representation")}
+    return {**described, "val": float(np.mean(accuracies)), "val_std": spread, "val_folds": accuracies, "test": None}
+
+
+def _dump(candidate: Candidate) -> dict[str, Any]:
+    parts = zip(("normalize", "encoder", "representation"), candidate, strict=True)
+    return {name: None if part is None else part.model_dump(exclude_none=True) for name, part in parts}
+
+
+def _value(candidate: dict[str, Any]) -> float:
+    return float(candidate["val"])

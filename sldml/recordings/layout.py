@@ -1,0 +1,112 @@
+"""What the rows of a source mean: bodies first, then sensors; or the rows of a picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from sldml.recordings.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rows = Literal["all", "bodies", "sensors"]
+"""Which rows of recordings are meant."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The rows of a source's recordings: `num_bodies` times the skeleton's joints, then one row a sensor.
+
+    A source of imported pictures has neither bodies nor sensors: its rows are the picture's, its frames are the
+    picture's columns, and the three values are red, green and blue, whole numbers from 0 to 255.
+
+    Raises ValueError where skeleton, bodies, sensors and picture do not go together.
+    """
+
+    skeleton: Skeleton | None
+    """None where there is no body."""
+    num_bodies: int
+    sensors: Mapping[str, float] = field(default_factory=dict)
+    """A sensor's row name and its full scale, in its own unit: dividing by it gives values in [-1, 1]."""
+    picture_rows: int = 0
+    """The height of imported pictures, in pixels; 0 where recordings are signals."""
+
+    def __post_init__(self) -> None:
+        if self.num_bodies < 0 or (self.skeleton is None) != (self.num_bodies == 0):
+            raise ValueError(
+                "num_bodies must be 0 without a skeleton and positive with one, "
+                f"but they are {self.num_bodies} and {None if self.skeleton is None else self.skeleton.name}"
+            )
+        for sensor, full_scale in self.sensors.items():
+            if not 0 < full_scale < float("inf"):
+                raise ValueError(f"a sensor's full scale must be positive, but {sensor} has {full_scale}")
+        if self.picture_rows < 0 or (self.picture_rows > 0 and (self.skeleton is not None or self.sensors)):
+            raise ValueError(
+                "picture_rows must be 0 with a skeleton or a sensor and not negative without, "
+                f"but it is {self.picture_rows}"
+            )
+        if self.num_rows == 0:
+            raise ValueError("a layout needs a skeleton, a sensor or a picture, but it has none")
+
+    @property
+    def body_rows(self) -> int:
+        """How many rows, from the first on, belong to bodies."""
+        return 0 if self.skeleton is None else self.num_bodies * self.skeleton.num_joints
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows a recording has."""
+        return self.body_rows + len(self.sensors) + self.picture_rows
+
+    @property
+    def dtype(self) -> Literal["<f4", "|u1"]:
+        """What a prepared set stores values as: float32, or bytes for the pixels of pictures."""
+        return "|u1" if self.picture_rows > 0 else "<f4"
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """Joint names (``body2.`` … before those of a second body), sensor names; or ``pixel_row0`` … from the top."""
+        joints = () if self.skeleton is None else self.skeleton.joint_names
+        pixels = (f"pixel_row{row}" for row in range(self.picture_rows))
+        bodies = [("" if body == 0 else f"body{body + 1}.") for body in range(self.num_bodies)]
+        return (*(body + joint for body in bodies for joint in joints), *self.sensors, *pixels)
+
+    def part(self, rows: Rows) -> "Layout":
+        """The layout of these rows alone. Raises ValueError where there are none of them."""
+        if rows == "all":
+            return self
+        if not (self.skeleton is not None if rows == "bodies" else self.sensors):
+            raise ValueError(f"there are no {rows} among the {self.num_rows} rows of this layout")
+        return Layout(self.skeleton, self.num_bodies) if rows == "bodies" else Layout(None, 0, self.sensors)
+
+    def take_rows(self, signals: "Tensor", rows: Rows) -> "Tensor":
+        """Of signals [B, T, rows, 3] the rows that `part` describes, without copying.
+
+        Bodies are counted from the first row and sensors from the last one, so that a part takes its own rows from
+        whole recordings, too.
+        """
+        if rows == "all":
+            return signals
+        if rows == "bodies":
+            return signals[:, :, : self.body_rows]
+        return signals[:, :, signals.shape[2] - len(self.sensors) :]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for `from_json`."""
+        skeleton = None if self.skeleton is None else self.skeleton.to_json()
+        return {
+            "skeleton": skeleton,
+            "num_bodies": self.num_bodies,
+            "sensors": dict(self.sensors),
+            "picture_rows": self.picture_rows,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Layout":
+        """From what `to_json` gave (before there were pictures, too). Raises ValueError for unknown or missing keys."""
+        values = {"picture_rows": 0, **values}
+        if set(values) != {"skeleton", "num_bodies", "sensors", "picture_rows"}:
+            raise ValueError(f"a layout has skeleton, num_bodies, sensors and picture_rows, but found {sorted(values)}")
+        sensors = {str(name): float(scale) for name, scale in values["sensors"].items()}
+        skeleton = None if values["skeleton"] is None else Skeleton.from_json(values["skeleton"])
+        return cls(skeleton, int(values["num_bodies"]), sensors, int(values["picture_rows"]))

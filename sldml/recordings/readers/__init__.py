@@ -1,0 +1,1 @@
+"""Readers: one module for each source, each with `find(folder)` and `read(path)`."""

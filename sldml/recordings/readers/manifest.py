@@ -1,0 +1,236 @@
+"""A person's own dataset: a table of its files, and what their numbers are.
+
+The table (CSV or Parquet) has the columns `path`, `label`, `subject`, may have `rate_hz`, and whatever else it has
+goes to the catalogue. A `RecordingFormat` says how the numbers lie; README.md, "Any other dataset, without code".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydantic
+
+from sldml.config.parts import first_fault
+from sldml.config.recording_format import RecordingFormat
+from sldml.config.yaml_lines import load_yaml
+from sldml.errors import InputError
+from sldml.recordings.readers.declared import Row
+from sldml.recordings.readers.files import read_bytes
+from sldml.recordings.recording import RecordingError
+
+_NEEDED = ("path", "label", "subject")
+_OWN_TO_THE_CATALOGUE = ("name", "offset", "length")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest's recordings, in its order; `files` and `rows` are parallel."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    """Each of them is `folder` and a relative path."""
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    """What a person should know: columns that were left out."""
+
+
+# ----------------------------------------------------------------------------------------------------- the table
+
+
+def find(manifest: Path, *, allow_outside: bool = False) -> Manifest:
+    """Read a manifest. Its paths are relative to its own folder, or absolute.
+
+    Raises InputError, one line that names manifest and line: it is missing or no table, lacks a column, or has a
+    row without path, label or subject, with a rate that is none, with a path that leads out of the folder (by
+    `..`, absolutely, or by a symbolic link) while `allow_outside` is False, or that is there twice. Whether the
+    files are there is not looked at: a missing one is refused when it is read, like any broken one.
+    """
+    lines = _parquet_rows(manifest) if manifest.suffix.lower() in (".parquet", ".pq") else _csv_rows(manifest)
+    header = next(lines)[1]
+    _check_header(manifest, header)
+    table: list[tuple[int, dict[str, str]]] = []
+    for number, cells in lines:
+        if len(cells) != len(header):
+            raise InputError(
+                f"{_at(manifest, number)}: {len(cells)} cells, but the header names {len(header)} columns; put a cell "
+                "with the delimiter in it into quotes"
+            )
+        table.append((number, dict(zip(header, cells, strict=True))))
+    if not table:
+        raise InputError(f"{manifest}: names no recording; write one line for each file below the header")
+    further = [c for c in header if c not in (*_NEEDED, "rate_hz", *_OWN_TO_THE_CATALOGUE)]
+    integers = [column for column in further if all(_is_integer(row[column]) for _, row in table)]
+    inside = _Inside(manifest, allow_outside)
+    files, rows = [], []
+    lines_of: dict[str, int] = {}
+    for number, row in table:
+        for column in _NEEDED:
+            if not row[column]:
+                raise InputError(f"{_at(manifest, number)}: the {column} is empty; each recording needs one")
+        files.append(inside.locate(row["path"], number))
+        name = _name(files[-1].relative_to(manifest.parent))
+        if name in lines_of:
+            raise InputError(
+                f"{_at(manifest, number)}: the recording {name} is on line {lines_of[name]} already (a recording is "
+                "named by its path without the ending, once)"
+            )
+        lines_of[name] = number
+        details = {column: int(row[column]) if column in integers else row[column] for column in further}
+        rows.append(Row(name, row["label"], row["subject"], _rate(manifest, number, row), details))
+    left_out = [column for column in header if column in _OWN_TO_THE_CATALOGUE]
+    note = f"{manifest.name}: column {', '.join(left_out)} left out: the catalogue has its own"
+    return Manifest(manifest.parent, tuple(files), tuple(rows), (note,) if left_out else ())
+
+
+def _csv_rows(manifest: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of the header and of every row; commas, semicolons or tabs, as the header has them."""
+    try:
+        text = read_bytes(manifest).decode("utf-8-sig")
+    except RecordingError as error:
+        raise InputError(f"{manifest}: {error.reason}; it is a CSV or Parquet table of path, label, subject") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{_at(manifest, line)}: is not UTF-8; save it as UTF-8") from None
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=lambda mark: (first.count(mark), mark == ","))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    number = 1
+    try:
+        found = False
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                found = True
+                yield number, stripped
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{_at(manifest, reader.line_num)}: {error}") from None
+    if not found:
+        raise InputError(f"{manifest}: is empty; it needs a header with the columns {', '.join(_NEEDED)}")
+
+
+def _parquet_rows(manifest: Path) -> Iterator[tuple[int, list[str]]]:
+    """(row, cells), rows counted like the lines of a CSV file: the header is 1."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(pyarrow.BufferReader(read_bytes(manifest)))
+        columns = [column.to_pylist() for column in table.columns]
+    except RecordingError as error:
+        raise InputError(f"{manifest}: {error.reason}; it is a CSV or Parquet table of path, label, subject") from None
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{manifest}: is no Parquet table ({reason})") from None
+    yield 1, [str(name).strip() for name in table.column_names]
+    for number, cells in enumerate(zip(*columns, strict=True), start=2):
+        yield number, ["" if cell is None else str(cell).strip() for cell in cells]
+
+
+def _check_header(manifest: Path, header: Sequence[str]) -> None:
+    absent = [column for column in _NEEDED if column not in header]
+    if absent:
+        raise InputError(
+            f"{_at(manifest, 1)}: there is no column {', '.join(absent)}; the header names path, label, subject and "
+            f"what else there is, but it is: {', '.join(header)}"
+        )
+    double = [column for column in header if header.count(column) > 1]
+    if double or "" in header:
+        what = f"the column {double[0]} is there twice" if double and double[0] else "a column has no name"
+        raise InputError(f"{_at(manifest, 1)}: {what}; give each column a name of its own")
+
+
+class _Inside:
+    """Where a manifest's paths lead."""
+
+    def __init__(self, manifest: Path, allow_outside: bool) -> None:
+        self._manifest, self._allow_outside = manifest, allow_outside
+        self._folder = manifest.parent
+        self._real_folder = Path(os.path.realpath(self._folder))
+        self._real_parents: dict[Path, str] = {}
+
+    def locate(self, text: str, number: int) -> Path:
+        """`folder` and the relative path to a file."""
+        if "\0" in text:
+            raise InputError(f"{_at(self._manifest, number)}: {text!r} is no path")
+        real = self._real(self._folder / text)
+        if real == self._real_folder:
+            raise InputError(f"{_at(self._manifest, number)}: {text} is the folder, not a file in it")
+        if real.is_relative_to(self._real_folder):
+            own = os.path.normpath(text) if not Path(text).is_absolute() else real.relative_to(self._real_folder)
+            # `a/../b` is `b` only where no link is on the way; what is looked up must be what was checked.
+            same = self._real(self._folder / own) == real and not str(own).startswith("..")
+            return self._folder / (own if same else real.relative_to(self._real_folder))
+        if not self._allow_outside:
+            raise InputError(
+                f"{_at(self._manifest, number)}: {text} leads out of {self._folder}; put the file there, or set "
+                "data.allow_outside: true"
+            )
+        return self._folder / os.path.relpath(real, self._real_folder)
+
+    def _real(self, path: Path) -> Path:
+        """Like `realpath`, at the price of one look at each file of a folder that is known already."""
+        if path.parent not in self._real_parents:
+            self._real_parents[path.parent] = os.path.realpath(path.parent)
+        candidate = Path(self._real_parents[path.parent]) / path.name
+        # Path.is_symlink would raise for a name that is too long.
+        is_link = os.path.islink(candidate)  # noqa: PTH114
+        return Path(os.path.realpath(candidate)) if path.name == ".." or is_link else candidate
+
+
+def _name(path: Path) -> str:
+    """A path without its ending; `walk.01` has none."""
+    return (path if path.suffix[1:].isdigit() else path.with_suffix("")).as_posix()
+
+
+def _is_integer(cell: str) -> bool:
+    return cell.removeprefix("-").isdecimal() and cell.isascii() and len(cell) < 18
+
+
+def _rate(manifest: Path, number: int, row: dict[str, str]) -> float | None:
+    cell = row.get("rate_hz", "")
+    if not cell:
+        return None
+    try:
+        rate_hz = float(cell)
+    except ValueError:
+        rate_hz = float("nan")
+    if not 0 < rate_hz < float("inf"):
+        raise InputError(f"{_at(manifest, number)}: rate_hz must be a positive number, but it is {cell!r}")
+    return rate_hz
+
+
+def _at(manifest: Path, number: int) -> str:
+    return f"{manifest}, line {number}"
+
+
+# ---------------------------------------------------------------------------------------------------- the format
+
+
+def format_beside(manifest: Path) -> RecordingFormat:
+    """The format in the YAML file beside a manifest, which has its name: `manifest.csv`, `manifest.yaml`.
+
+    Raises InputError naming file and line: it is not there, no YAML, or has a key or value that is wrong.
+    """
+    path = next((p for ending in (".yaml", ".yml") if (p := manifest.with_suffix(ending)).is_file()), None)
+    if path is None:
+        raise InputError(
+            f"{manifest.with_suffix('.yaml')}: there is no such file, nor data.format; one of them must say what the "
+            "numbers are (README.md, Any other dataset, without code)"
+        )
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except (RecordingError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'reason', error)}") from None
+    document = load_yaml(text, str(path))
+    try:
+        return RecordingFormat.model_validate(document.value)
+    except pydantic.ValidationError as error:
+        key, message = first_fault(error)
+        where = document.where(*key.split(".")) if key else str(path)
+        raise InputError(f"{where}: {key + ': ' if key else ''}{message}") from None

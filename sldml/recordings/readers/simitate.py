@@ -1,0 +1,175 @@
+"""Simitate: the demonstrator's hand followed by motion capture, in CSV files out of ROS.
+
+R. Memmesheimer, I. Kramer, V. Seib, D. Paulus, *Simitate: A Hybrid Imitation Learning Benchmark*, IROS 2019
+(arXiv 1905.06002). The files are what ``rostopic echo -p /tf`` writes: a line is one message of one or several
+transforms, of which those from ``world`` to ``hand`` are read; the folders are
+``<category>/<class>/<person>/<sequence>/``, as in https://github.com/airglow/simitate_dataset_pytorch.
+"""
+
+import os
+import re
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sldml.recordings.layout import Layout
+from sldml.recordings.readers.files import read_bytes
+from sldml.recordings.recording import Recording, RecordingError
+from sldml.recordings.skeletons import HAND
+
+LAYOUT = Layout(skeleton=HAND, num_bodies=1)
+CATEGORIES = ("basic_motions", "motions", "sequential", "complex")
+
+# One transform, as ROS defines geometry_msgs/TransformStamped. A line holds the time and then transforms end to
+# end; the header is made of the first message, so that later lines may hold more of them or fewer.
+_FIELDS = (
+    "header.seq", "header.stamp", "header.frame_id", "child_frame_id",
+    "transform.translation.x", "transform.translation.y", "transform.translation.z",
+    "transform.rotation.x", "transform.rotation.y", "transform.rotation.z", "transform.rotation.w",
+)  # fmt: skip
+_STAMP, _FRAME, _CHILD, _PLACE = 1, 2, 3, slice(4, 7)
+# The estimates that the authors' own baseline leaves beside a recording.
+_ESTIMATES = "openpose.csv"
+# A capture system gives some tens to hundreds of poses a second. Beyond these bounds the stamps are garbled.
+_SLOWEST_HZ, _FASTEST_HZ = 1.0, 10_000.0
+
+
+def find(folder: str | os.PathLike[str]) -> list[Path]:
+    """All ``*.csv`` files in `folder` that lie somewhere below a category's folder, sorted.
+
+    What lies there at another depth than it should is among them, so that `read` says what is wrong with it.
+    Raises RecordingError if `folder` is no folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RecordingError(folder, "is not a folder")
+    found = (path for path in folder.rglob("*.csv") if path.name != _ESTIMATES)
+    return sorted(path for path in found if not set(CATEGORIES).isdisjoint(path.relative_to(folder).parts[:-1]))
+
+
+def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
+    """One recording: the hand's place [poses, 1, 3] in metres in the capture system's own frame.
+
+    Label, subject and sequence are the names of the folders; `details` has the number at the end of the
+    sequence's name, if there is one. Poses go by their stamps; of several with the same stamp the first is
+    kept. `rate_hz` is the number of poses over the time that they span: they are captured at 120 Hz but stamped
+    by a slower reader which takes two of them at once now and then, so that the usual distance of two stamps
+    (10.2 ms in the published examples) would say 98 Hz. With `any_name` a file may lie anywhere; of one that does not
+    lie in the dataset's folders, label and subject are empty.
+
+    Raises RecordingError, and nothing else, for a file that is missing, misplaced, cut, garbled or without the
+    hand.
+    """
+    path = Path(path)
+    label, subject, sequence = ("", "", "") if any_name and not _is_in_place(path) else _folders(path)
+    stamps, places = _parse(path)
+    stamps, first = np.unique(stamps, return_index=True)
+    if len(stamps) < 2:
+        raise RecordingError(path, f"a recording needs at least 2 poses of the hand, but this one has {len(stamps)}")
+    rate_hz = (len(stamps) - 1) * 1e9 / int(stamps[-1] - stamps[0])
+    if not _SLOWEST_HZ <= rate_hz <= _FASTEST_HZ:
+        raise RecordingError(
+            path, f"stamps must be {_SLOWEST_HZ:g} to {_FASTEST_HZ:g} a second, but they are {rate_hz:.3g}"
+        )
+    number = re.search(r"\d{1,9}$", sequence, re.ASCII)
+    return Recording(
+        values=places[first].astype(np.float32)[:, None],
+        rate_hz=rate_hz,
+        row_names=LAYOUT.row_names,
+        name=f"{label}/{subject}/{sequence}/{path.stem}" if label else path.stem,
+        label=label,
+        subject=subject,
+        details={"sequence": int(number[0])} if number else {},
+    )
+
+
+def _is_in_place(path: Path) -> bool:
+    names = path.absolute().parts[-5:-1]
+    return len(names) == 4 and names[0] in CATEGORIES
+
+
+def _folders(path: Path) -> tuple[str, ...]:
+    """The names of class, person and sequence."""
+    names = path.absolute().parts[-5:-1]
+    if not _is_in_place(path):
+        raise RecordingError(
+            path,
+            "must lie in <category>/<class>/<person>/<sequence>/ with a category of "
+            f"{', '.join(CATEGORIES)}, but lies in {_shown('/'.join(names), 80)}",
+        )
+    for name in (*names, path.stem):
+        if not name.isprintable():
+            raise RecordingError(path, f"names must be readable text, but one is {_shown(name, 40)}")
+    return names[1:]
+
+
+def _parse(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Stamps [poses] in nanoseconds and places [poses, 3] of the hand, in the order of the file."""
+    data = read_bytes(path)
+    if not data.isascii() or b"\x00" in data:
+        raise RecordingError(path, "is not a text file")
+    lines = data.decode("ascii").splitlines()
+    if not any(lines):
+        raise RecordingError(path, "is empty")
+    _check_header(path, lines[0])
+    width = len(_FIELDS)
+    stamps: list[str] = []
+    places: list[list[str]] = []
+    for number, line in enumerate(lines[1:], start=2):
+        commas = line.count(",")
+        if commas % width or (line and not commas):
+            raise RecordingError(
+                path, f"line {number}: must be a time and {width} fields a transform, but there are {commas} commas"
+            )
+        if "hand" not in line:
+            continue
+        fields = line.split(",")
+        for start in range(1, len(fields), width):
+            transform = fields[start : start + width]
+            # tf's first version begins names with a slash, and some of these messages still do.
+            if transform[_FRAME].removeprefix("/") == "world" and transform[_CHILD].removeprefix("/") == "hand":
+                stamps.append(transform[_STAMP])
+                places.append(transform[_PLACE])
+    if not stamps:
+        raise RecordingError(path, "holds no transform from world to hand")
+    return _stamps(path, stamps), _places(path, places)
+
+
+def _check_header(path: Path, header: str) -> None:
+    names = header.split(",")
+    blocks = range((len(names) - 1) // len(_FIELDS))
+    expected = ["%time", *(f"field.transforms{block}.{field}" for block in blocks for field in _FIELDS)]
+    if names != expected or not blocks:
+        raise RecordingError(
+            path, f"must begin with the header of rostopic echo -p /tf, but begins with {_shown(header, 40)}"
+        )
+
+
+def _stamps(path: Path, texts: list[str]) -> NDArray[np.int64]:
+    for text in texts:
+        # Nanoseconds since 1970 have 19 digits until 2286; int() would also take "+1" and "1_0".
+        if not text.isdigit() or len(text) > 19 or int(text) >= 2**63:
+            raise RecordingError(path, f"a stamp must be a whole number of nanoseconds, but it is {_shown(text)}")
+    return np.array(list(map(int, texts)), dtype=np.int64)
+
+
+def _places(path: Path, texts: list[list[str]]) -> NDArray[np.float64]:
+    flat = list(chain.from_iterable(texts))
+    for text in flat:
+        if "_" in text:  # Python would read 1_0 as ten
+            raise RecordingError(path, f"a coordinate is no number: {_shown(text)}")
+    try:
+        places = np.array(list(map(float, flat))).reshape(-1, 3)
+    except ValueError as error:
+        raise RecordingError(path, f"a coordinate is no number: {str(error)[:80]}") from None
+    # Metres: what is beyond any room is a garbled file, and what is not finite is none either.
+    bad = ~(np.abs(places) < 1e6).all(axis=1)
+    if bad.any():
+        raise RecordingError(path, f"pose {int(bad.argmax())} of the hand must be finite, but it is not")
+    return places
+
+
+def _shown(text: str, most: int = 24) -> str:
+    return repr(text) if len(text) <= most else f"{text[:most]!r}…"

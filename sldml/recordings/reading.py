@@ -1,0 +1,231 @@
+"""Reading many files in their order, by all cores where that is worth it, a bounded number of recordings ahead.
+
+Light to import: worker processes start with this module and the reader's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sldml.errors import InputError
+from sldml.recordings import Layout, Recording, RecordingError
+
+Job = tuple[Any, ...]
+"""What `read` is called with: a file's path, and what a table says of it where there is one."""
+
+COLUMNS = {"name", "label", "subject", "offset", "length", "rate_hz"}
+"""What the catalogue tells of every recording, whatever its source."""
+
+_MOST_AHEAD = 256
+"""So many recordings are held at most that were read and not taken yet, however many cores there are."""
+_MOST_BYTES_AHEAD = 512 * 2**20
+"""And so many bytes of raw files, where single ones are huge."""
+_MOST_FILES_PER_TASK = 16
+_TRIED_S = 0.2
+"""So long this process reads alone, to learn what a file takes."""
+_WORTH_PROCESSES_S = 2.0
+"""Where what is left takes one process no longer, it has read it before others have got going."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A recording as a prepared set stores it."""
+
+    values: NDArray[Any]
+    """[frames, rows, 3] in the layout's dtype."""
+    held: NDArray[np.int32]
+    """[frames], see `held_steps`."""
+    facts: dict[str, Any]
+    """Its line in the catalogue less the offset, and the digest of its values: plain values alone."""
+
+
+Results = Generator[Entry | RecordingError, None, None]
+"""What files came to, in their order. Close it where it is not taken to its end."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads a file and brings what it holds into the form that is stored; can be pickled."""
+
+    read: Callable[..., Recording]
+    layout: Layout
+
+    def __call__(self, job: Job) -> Entry | RecordingError:
+        """The recording in a file, or why it is none."""
+        result = read_or_refuse(self.read, *job)
+        if isinstance(result, RecordingError):
+            return result
+        try:
+            return _entry(result, self.layout)
+        except RecordingError as error:
+            return RecordingError(job[0], error.reason)
+
+
+def read_or_refuse(read: Callable[..., Recording], path: Path, *fact: Any) -> Recording | RecordingError:
+    """The recording in a file, or why it is none."""
+    try:
+        return read(path, *fact)
+    except RecordingError as error:
+        return error
+
+
+def held_steps(values: NDArray[np.float32]) -> NDArray[np.int32]:
+    """For each frame [frames, rows, 3] → [frames]: steps to the frame that stands in where nothing was recorded.
+
+    A frame that is all zeros is one in which nobody was seen. The last frame before it stands in, or the first
+    after it at the recording's beginning. 0 for every other frame.
+    """
+    present = values.reshape(len(values), -1).any(axis=1)
+    index = np.arange(len(values))
+    if present.all() or not present.any():
+        return np.zeros(len(values), dtype=np.int32)
+    last = np.maximum.accumulate(np.where(present, index, -1))
+    stand_in = np.where(last < 0, int(present.argmax()), last)
+    return (stand_in - index).astype(np.int32)
+
+
+def read_all(reader: Reader, jobs: Sequence[Job], num_workers: int) -> Results:
+    """Read all files, in order, never more than `_MOST_AHEAD` ahead of who takes them.
+
+    This process begins alone. As soon as the time that its files took says that what is left is worth the start
+    of worker processes, these read the rest: a fixed number of files would be wrong for small files or for large
+    ones.
+
+    Raises:
+        InputError: a worker process was ended from outside, or could not start.
+    """
+    spent = 0.0
+    for done, job in enumerate(jobs):
+        # The first file may bring imports and compilation with it: it says nothing about the others.
+        left_s = spent / max(1, done - 1) * (len(jobs) - done)
+        if num_workers > 1 and spent >= _TRIED_S and left_s >= _WORTH_PROCESSES_S:
+            yield from _read_in_processes(reader, jobs[done:], num_workers)
+            return
+        started = time.perf_counter()
+        result = reader(job)
+        spent += time.perf_counter() - started if done else 0.0
+        yield result
+
+
+def _entry(recording: Recording, layout: Layout) -> Entry:
+    values = np.ascontiguousarray(recording.values, dtype=layout.dtype)
+    if values.shape[1] != layout.num_rows:
+        raise RecordingError(recording.name, f"has {values.shape[1]} rows in place of {layout.num_rows}")
+    if taken := COLUMNS & recording.details.keys():
+        raise RecordingError(recording.name, f"{min(taken)} is a column of its own and can be no detail")
+    facts = {
+        "name": recording.name,
+        "label": recording.label,
+        "subject": recording.subject,
+        "length": len(values),
+        "rate_hz": float(recording.rate_hz),
+        "details": {k: v if isinstance(v, str) else int(v) for k, v in recording.details.items()},
+        "digest": hashlib.blake2b(values.data, digest_size=16).hexdigest(),
+    }
+    try:
+        json.dumps(facts, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RecordingError(recording.name, "the name of the file or of a folder is not UTF-8") from None
+    # A black column of a picture is a part of it, not a moment in which nothing was recorded.
+    held = np.zeros(len(values), np.int32) if layout.picture_rows else held_steps(values)
+    return Entry(values, held, facts)
+
+
+# ------------------------------------------------------------------------------------------------------ processes
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    num_files: int
+    num_bytes: int
+    results: Future[list[Entry | RecordingError]]
+
+
+def _read_in_processes(reader: Reader, jobs: Sequence[Job], num_workers: int) -> Results:
+    # Spawned, not forked: the caller may hold threads and locks (torch, Ray) that a fork would copy half-way.
+    context = multiprocessing.get_context("spawn")
+    # Four tasks for each worker keep it busy while the first in order is waited for.
+    files_per_task = max(1, min(_MOST_FILES_PER_TASK, _MOST_AHEAD // (4 * num_workers)))
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as pool:
+        ahead: deque[_Ahead] = deque()
+        try:
+            for first in range(0, len(jobs), files_per_task):
+                task = jobs[first : first + files_per_task]
+                num_bytes = sum(_num_bytes(job[0]) for job in task)
+                while ahead and not (
+                    sum(other.num_files for other in ahead) + len(task) <= _MOST_AHEAD
+                    and sum(other.num_bytes for other in ahead) + num_bytes <= _MOST_BYTES_AHEAD
+                ):
+                    yield from _taken(ahead)
+                with _no_interrupts_for_children():
+                    ahead.append(_Ahead(len(task), num_bytes, pool.submit(_read_task, reader, task)))
+            while ahead:
+                yield from _taken(ahead)
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a process that reads recordings was ended from outside (out of memory?) or could not start: repeat "
+                "the command to go on from where it was"
+            ) from error
+        finally:
+            for other in ahead:
+                other.results.cancel()
+
+
+def _taken(ahead: deque[_Ahead]) -> Results:
+    """The results of the first task, each let go of as it is taken; the task counts as ahead until it is empty."""
+    results = ahead[0].results.result()
+    results.reverse()
+    while results:
+        yield results.pop()
+    ahead.popleft()
+
+
+def _read_task(reader: Reader, jobs: Sequence[Job]) -> list[Entry | RecordingError]:
+    return [reader(job) for job in jobs]
+
+
+def _num_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # reading it will say why
+        return 0
+
+
+@contextmanager
+def _no_interrupts_for_children() -> Iterator[None]:
+    """What is started in here never sees Ctrl-C, which a terminal sends to all: this process alone ends in order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """A worker waits for tasks on a pipe whose other end it holds itself: it would outlive a killed parent."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

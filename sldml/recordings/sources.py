@@ -1,0 +1,257 @@
+"""From the `data` part of a configuration to the raw files that it means."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sldml.config.data import (
+    DataConfig,
+    ImageFolderData,
+    ManifestData,
+    Ntu120Data,
+    SimitateData,
+    SyntheticData,
+    UtdMhadData,
+)
+from sldml.errors import InputError
+from sldml.recordings import Layout, Recording
+from sldml.recordings.readers import (
+    declared as declared_files,
+)
+from sldml.recordings.readers import (
+    image_folder,
+    manifest,
+    ntu,
+    simitate,
+    utd_mhad,
+)
+from sldml.recordings.synthetic import dataset as synthetic
+
+_NTU_ORIGIN = "NTU RGB+D 120 skeletons, to be requested from rose1.ntu.edu.sg/dataset/actionRecognition"
+_UTD_ORIGIN = "UTD-MHAD, from personal.utdallas.edu/~kehtar/UTD-MHAD.html"
+_SIMITATE_ORIGIN = "Simitate, from agas.uni-koblenz.de/simitate"
+_IMAGES_ORIGIN = "published images, {train,test,samples,val,val_samples}/<class>/*.png; data.folder says where they lie"
+_SYNTHETIC_FORMAT = 1
+"""Raised whenever the generator's recordings change, so that sets made by an older one are not found."""
+
+
+@dataclass(frozen=True)
+class RawSource:
+    """Raw files and how to read them."""
+
+    dataset: str
+    settings: dict[str, Any]
+    """What besides the files decides what is read, for the key of the prepared set."""
+    folder: Path
+    files: tuple[Path, ...]
+    layout: Layout
+    read: Callable[..., Recording]
+    """Reads one file, given its path; can be pickled. Raises RecordingError."""
+    notes: tuple[str, ...] = ()
+    """What a person should know: which official list was applied, or that it was not there."""
+    facts: tuple[Any, ...] | None = None
+    """What a table says of each file, parallel to `files`: `read`'s second argument where there is one."""
+
+    def key(self) -> str:
+        """The same for the same files (relative path, size, time of change) read in the same way."""
+        facts = self.facts or (None,) * len(self.files)
+        files = [(str(f.relative_to(self.folder)), *_size_and_time(f)) for f in self.files]
+        return _digest([self.dataset, self.settings, files, facts])
+
+
+def synthetic_key(config: SyntheticData) -> str:
+    """The key of a made dataset, which has no files until they are made."""
+    return _digest(["synthetic", _SYNTHETIC_FORMAT, config.model_dump()])
+
+
+def find_source(config: DataConfig, data_folder: Path | None) -> RawSource:
+    """Find the raw files of a recorded dataset below the data folder.
+
+    Raises:
+        InputError: there is no data folder, no folder of the dataset in it, or no file of it in there.
+    """
+    match config:
+        case Ntu120Data():
+            folder = _dataset_folder(data_folder, "ntu", _NTU_ORIGIN, lambda f: next(f.glob("*.skeleton"), None))
+            return _ntu_source(folder)
+        case UtdMhadData(modality=modality):
+            folder = _dataset_folder(data_folder, "utd_mhad", _UTD_ORIGIN, lambda f: utd_mhad.find(f, modality) or None)
+            files = utd_mhad.find(folder, modality)
+            _require_files(files, folder, "a*_s*_t*.mat", _UTD_ORIGIN)
+            return RawSource(
+                "utd_mhad",
+                {"modality": modality},
+                folder,
+                tuple(files),
+                utd_mhad.layout(modality),
+                functools.partial(utd_mhad.read, modality=modality),
+            )
+        case SimitateData():
+            folder = _dataset_folder(data_folder, "simitate", _SIMITATE_ORIGIN, lambda f: simitate.find(f) or None)
+            files = simitate.find(folder)
+            _require_files(files, folder, "<category>/<class>/<person>/<sequence>/*.csv", _SIMITATE_ORIGIN)
+            return RawSource("simitate", {}, folder, tuple(files), simitate.LAYOUT, simitate.read)
+        case ImageFolderData(folder=name, image_px=image_px):
+            folder = _dataset_folder(data_folder, name, _IMAGES_ORIGIN, image_folder.find)
+            return _images_source(folder, image_px)
+        case ManifestData():
+            return _manifest_source(config, data_folder)
+        case _:
+            raise ValueError(f"{config.dataset} has no raw files to be found")
+
+
+def make_source(config: SyntheticData, folder: Path) -> RawSource:
+    """The made recordings as a source: each becomes a `.skeleton` file in `folder` while it is read."""
+    made = _synthetic_source(config)
+    planned = synthetic.plan(made)
+    return RawSource(
+        "synthetic",
+        config.model_dump(),
+        folder,
+        tuple(folder / f"{name}.skeleton" for name, _, _ in planned),
+        ntu.LAYOUT,
+        functools.partial(synthetic.make_and_read, made),
+        facts=tuple((action, index) for _, action, index in planned),
+    )
+
+
+def write_synthetic(config: SyntheticData, out: Path, progress: Callable[[int, int], None] | None = None) -> int:
+    """Write the made recordings where a person can find them, `<out>/ntu/*.skeleton`: all of them or none.
+
+    Returns:
+        How many files there are.
+
+    Raises:
+        InputError: `out` holds something already, or cannot be written.
+    """
+    made = _synthetic_source(config)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise InputError(f"--out {out}: is not empty; give a new folder")
+        scratch = Path(tempfile.mkdtemp(prefix=".ntu-", dir=out))
+        try:
+            num_files = len(synthetic.generate(made, scratch, progress))
+            scratch.chmod(0o755)
+            scratch.rename(out / "ntu")
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror}); give another folder") from error
+    return num_files
+
+
+def _synthetic_source(config: SyntheticData) -> synthetic.SyntheticSource:
+    return synthetic.SyntheticSource(
+        seed=config.seed, num_auxiliary=config.num_auxiliary, recordings_per_class=config.recordings_per_class
+    )
+
+
+def describe(config: DataConfig) -> str:
+    """A few words for a person: the dataset and what of it."""
+    match config:
+        case Ntu120Data():
+            return "NTU RGB+D 120"
+        case UtdMhadData(modality=modality):
+            return f"UTD-MHAD ({modality})"
+        case SimitateData():
+            return "Simitate (hand)"
+        case ImageFolderData(folder=name, image_px=image_px):
+            return f"pictures of {name} ({image_px} px)"
+        case ManifestData(folder=name, manifest=table):
+            return f"recordings of {Path(name) / table}"
+        case SyntheticData(seed=seed):
+            return f"made recordings (generator seed {seed})"
+        case _:
+            return config.dataset
+
+
+def _ntu_source(folder: Path) -> RawSource:
+    files = ntu.find(folder)
+    _require_files(files, folder, "S*C*P*R*A*.skeleton", _NTU_ORIGIN)
+    missing = ntu.missing_list(folder)
+    if missing is None:
+        note = (
+            "the official list of recordings with missing skeletons does not lie beside the data: nothing was left "
+            "out by it (the official protocol wants NTU_RGBD120_samples_with_missing_skeletons.txt in "
+            f"{folder})"
+        )
+    else:
+        kept = [file for file in files if file.stem not in missing]
+        note = f"{len(files) - len(kept)} recordings left out by the official list of missing skeletons"
+        files = kept
+    settings = {"missing": sorted(missing) if missing else None}
+    return RawSource("ntu120", settings, folder, tuple(files), ntu.LAYOUT, ntu.read, (note,))
+
+
+def _images_source(folder: Path, image_px: int) -> RawSource:
+    files = image_folder.find(folder)
+    _require_files(files, folder, "<role>/<class>/*.png", _IMAGES_ORIGIN)
+    return RawSource(
+        "image_folder",
+        {"image_px": image_px},
+        folder,
+        tuple(files),
+        image_folder.layout(image_px),
+        functools.partial(image_folder.read, image_px=image_px),
+    )
+
+
+def _manifest_source(config: ManifestData, data_folder: Path | None) -> RawSource:
+    if Path(config.folder).is_absolute():
+        data_folder = Path(config.folder)
+    origin = f"your recordings and {config.manifest}, which lists them; data.folder says where they lie"
+    folder = _dataset_folder(data_folder, config.folder, origin, lambda f: (f / config.manifest).is_file())
+    table = folder / config.manifest
+    if not table.is_file():
+        raise InputError(f"{table}: there is no such file ({origin})")
+    declared = config.format or manifest.format_beside(table)
+    found = manifest.find(table, allow_outside=config.allow_outside)
+    settings = {"reader": declared_files.READER_FORMAT, "format": declared.model_dump(mode="json")}
+    read = functools.partial(declared_files.read, declared=declared)
+    rows = declared_files.layout_of(declared)
+    return RawSource("manifest", settings, found.folder, found.files, rows, read, found.notes, found.rows)
+
+
+def _dataset_folder(data_folder: Path | None, name: str, origin: str, is_raw: Callable[[Path], object]) -> Path:
+    """`<data folder>/<name>`, or the data folder itself where the raw files lie directly in it."""
+    if data_folder is None:
+        raise InputError(
+            f"no data folder: looked for --data and DATASET_FOLDER, neither is given; it should hold {name}/ "
+            f"({origin}). To try without data: --space demo"
+        )
+    folder = data_folder / name
+    if folder.is_dir():
+        return folder
+    if data_folder.is_dir() and is_raw(data_folder):
+        return data_folder
+    state = f"there is no {name}/ in it" if data_folder.is_dir() else "it does not exist"
+    raise InputError(
+        f"data folder {data_folder}: {state}; it should hold {name}/ ({origin}). To try without data: --space demo"
+    )
+
+
+def _require_files(files: list[Path], folder: Path, pattern: str, origin: str) -> None:
+    if not files:
+        raise InputError(f"{folder}: no file {pattern} in it ({origin}). To try without data: --space demo")
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """In bytes and nanoseconds; a file that is not there (a table may name one) has neither."""
+    try:
+        state = file.stat()
+    except (OSError, ValueError):
+        return -1, -1
+    return state.st_size, state.st_mtime_ns
+
+
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()

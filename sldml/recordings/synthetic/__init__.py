@@ -1,0 +1,1 @@
+"""Synthetic recordings of an articulated body, in the format of NTU RGB+D."""

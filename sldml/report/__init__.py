@@ -1,0 +1,1 @@
+"""Reports: the journal of a search as statistics, tables, figures and `report.html`."""

@@ -1,0 +1,306 @@
+"""The table of a fair comparison: what each choice reached, and which differences are more than chance. Pure functions.
+
+Each choice is stood for by its best trial over the same class folds, trained again with the same seeds. Two things may
+make its sealed test differ from the default's by chance: the luck of a training, which the differences over seeds show,
+and which classes happen to be novel, which the differences over classes show. A choice is called better or worse only
+where both exclude zero (of the tests over seeds, Holm's correction for as many as are made); all other differences are
+within the noise. The order of rows is that of the choices: nothing is chosen by the test.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+from sldml.journal import History, TrialRecord
+from sldml.recognition.one_shot import mean_ci95, paired_ci95, per_class_accuracy
+from sldml.report.noise import trial_score
+
+Row = dict[str, Any]
+SIGNIFICANT = 0.05
+HEADER = (
+    "choice",
+    "trials",
+    "best trial",
+    "validation",
+    "val. difference",
+    "sealed test",
+    "test difference",
+    "p (Holm)",
+    "over classes",
+    "verdict",
+)
+LEGEND = (
+    ("trials", "how many ended, each of them after all its epochs; those that failed or diverged in brackets"),
+    ("best trial", "the one with the best validation, whose configuration is trained again with several seeds"),
+    ("validation", "its mean over the class folds with the 95 % interval (Student's t), at its best epoch; the best of "
+                   "several trials and epochs is flattered by it"),
+    ("val. difference", "to the default, paired over the same folds, with the 95 % interval"),
+    ("sealed test", "the mean over the seeds with the 95 % interval; of ways without training the one value they have"),
+    ("test difference", "to the default, paired over the same seeds, with the 95 % interval"),
+    ("p (Holm)", "of the paired t-test over the seeds (two-sided), with Holm's correction for all comparisons"),
+    ("over classes", "the mean of the differences by novel class (each the mean over seeds) with the 95 % interval: "
+                     "what other classes would change"),
+    ("verdict", "better or worse where p is below .05 and the interval over classes excludes zero on the same side; "
+                "else within the noise"),
+)  # fmt: skip
+_NONE = "–"
+
+
+def choice_trials(history: History) -> dict[str, list[TrialRecord]]:
+    """The trials of each compared choice, in the order of the choices and of their names."""
+    trials: dict[str, list[TrialRecord]] = {choice: [] for choice in history.search["compare"]["choices"]}
+    for record in history.trials.values():
+        trials[str(history.choice_of(record.config))].append(record)
+    return trials
+
+
+def num_missing(history: History, num_trials: int) -> int:
+    """How many trials have not ended yet, of `num_trials` for each choice."""
+    ended = [sum(r.state != "running" for r in records) for records in choice_trials(history).values()]
+    return sum(max(0, num_trials - count) for count in ended)
+
+
+def only_winners(history: History) -> History:
+    """The history with no other trials than the best one of each choice by validation."""
+    best: dict[str | None, TrialRecord] = {}
+    for record in history.ranked():
+        best.setdefault(history.choice_of(record.config), record)
+    return dataclasses.replace(history, trials={record.trial_id: record for record in best.values()})
+
+
+def comparison_of(history: History) -> dict[str, Any] | None:
+    """What a search compared (`axis`, `choices`, `against`, `num_folds`), and its `rows` as far as they go."""
+    compare = history.search.get("compare")
+    if compare is None:
+        return None
+    rows = (history.test or {}).get("comparison")
+    return {**compare, "tested": rows is not None, "rows": comparison_rows(history, []) if rows is None else rows}
+
+
+def comparison_rows(history: History, finals: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """One row for each choice, and one for each way without training.
+
+    Args:
+        history: Trials and baselines.
+        finals: Of `sldml.search.final.sealed_test`, for the winners; empty before the test.
+
+    Returns:
+        For each `name`, `kind` (choice, training_free), `trials` (`ended` and `lost`), `trial_id` of the winner, `val`
+        and `test` (`mean`, `ci95`, `values`; `seeds` in `test`), `val_difference` and `class_difference` (`mean`,
+        `ci95`), `test_difference` (the same, `p`, `p_holm`), `verdict` and `error`: why there is nothing. What does
+        not apply is None, as are all differences of the default.
+    """
+    against = history.search["compare"]["against"]
+    winners = {history.choice_of(r.config): r for r in only_winners(history).trials.values()}
+    tested = {final["trial_id"]: final for final in finals}
+    rows = [
+        _choice_row(history, choice, trials, winners.get(choice), tested)
+        for choice, trials in choice_trials(history).items()
+    ]
+    default = next(row for row in rows if row["name"] == against)
+    found = {row["name"]: tested.get(row["trial_id"]) for row in rows}
+    for row in rows:
+        if row is default:
+            row["verdict"] = "default"
+            continue
+        if row["val"] and default["val"]:
+            row["val_difference"] = _difference(row["val"]["values"], default["val"]["values"])
+        own, other = found[row["name"]], found[against]
+        if own is not None and other is not None:
+            row |= _test_differences(own, other)
+    compared = [row for row in rows if row["test_difference"] and row["test_difference"]["p"] is not None]
+    for row, adjusted in zip(compared, holm([row["test_difference"]["p"] for row in compared]), strict=True):
+        row["test_difference"]["p_holm"] = adjusted
+    for row in rows:
+        if row["test_difference"]:
+            row["verdict"] = _verdict(row["test_difference"], row["class_difference"])
+    return [*rows, *_baseline_rows(history)]
+
+
+def paired_p(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Two-sided p of the paired t-test that the mean difference is zero; None for a single pair.
+
+    Where all differences are the same, p is its limit: 1 if they are zero, else 0.
+    """
+    differences = np.subtract(first, second)
+    if len(differences) < 2:
+        return None
+    if np.allclose(differences, differences[0], rtol=0.0, atol=1e-12):
+        return 1.0 if abs(float(differences[0])) < 1e-12 else 0.0
+    return float(scipy.stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p values corrected for their number: the k-th smallest of m times m − k + 1, never below a smaller one's (Holm,
+    *A simple sequentially rejective multiple test procedure*, 1979)."""
+    adjusted = [0.0] * len(values)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def _choice_row(
+    history: History,
+    choice: str,
+    trials: Sequence[TrialRecord],
+    winner: TrialRecord | None,
+    tested: Mapping[str, Mapping[str, Any]],
+) -> Row:
+    ended = [record for record in trials if record.state != "running"]
+    lost = [record for record in ended if record.state in ("failed", "diverged")]
+    row = _row(choice, "choice") | {"trials": {"ended": len(ended), "lost": len(lost)}}
+    score = None if winner is None else trial_score(winner)
+    if winner is None or score is None:
+        row["error"] = "no trial has a value yet"
+        if lost:
+            row["error"] = f"{len(lost)} of {len(ended)} trials failed or diverged: {lost[-1].error or lost[-1].state}"
+        return row
+    row["trial_id"] = winner.trial_id
+    if score.folds:
+        row["val"] = _mean(score.folds)
+    final = tested.get(winner.trial_id)
+    if final is not None:
+        row["test"] = _mean(final["test_accuracy"]["values"]) | {"seeds": list(final["seeds"])}
+    elif tested:
+        own = [f for f in history.finals.values() if f.trial_id == winner.trial_id and f.state != "completed"]
+        reason = own[-1].error or own[-1].state if own else "there is none"
+        row["error"] = f"no final training of {winner.trial_id} was completed: {reason}"
+    return row
+
+
+def _test_differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> Row:
+    """Over the seeds that both were trained with, and over the novel classes."""
+    seeds = [seed for seed in own["seeds"] if seed in other["seeds"]]
+    if not seeds:
+        return {}
+    accuracies, by_class = [], []
+    for final in (own, other):
+        places = [final["seeds"].index(seed) for seed in seeds]
+        accuracies.append([final["test_accuracy"]["values"][place] for place in places])
+        by_class.append(_by_class([final["confusions"][place]["matrix"] for place in places]))
+    known = np.isfinite(by_class[0]) & np.isfinite(by_class[1])
+    p = paired_p(*accuracies)
+    return {
+        "test_difference": {**_difference(*accuracies), "p": p, "p_holm": None},
+        "class_difference": _difference(by_class[0][known].tolist(), by_class[1][known].tolist()),
+    }
+
+
+def _by_class(matrices: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.float64]:
+    """The accuracy on each class, the mean over seeds [C], from confusion matrices [C, C]; NaN without queries."""
+    mean: NDArray[np.float64] = np.mean([per_class_accuracy(np.array(matrix)) for matrix in matrices], axis=0)
+    return mean
+
+
+def _verdict(over_seeds: Mapping[str, Any], over_classes: Mapping[str, Any]) -> str:
+    low, high = over_classes["ci95"]
+    if over_seeds["p_holm"] is not None and over_seeds["p_holm"] < SIGNIFICANT:
+        if over_seeds["mean"] > 0 and low > 0:
+            return "better"
+        if over_seeds["mean"] < 0 and high < 0:
+            return "worse"
+    return "within the noise"
+
+
+def _baseline_rows(history: History) -> list[Row]:
+    return [
+        _row(name, "training_free")
+        | {"val": _mean(result["val_folds"]) if result.get("val_folds") else None}
+        | {"test": {"mean": result["test"], "ci95": None, "values": [], "seeds": []}}
+        for name, result in history.baselines.items()
+        if result["test"] is not None
+    ]
+
+
+def _row(name: str, kind: str) -> Row:
+    empty = ("trials", "trial_id", "val", "val_difference", "test", "test_difference", "class_difference")
+    return {"name": name, "kind": kind, **dict.fromkeys(empty), "verdict": None, "error": None}
+
+
+def _mean(values: Sequence[float]) -> dict[str, Any]:
+    mean, interval = mean_ci95(values)
+    return {"mean": mean, "ci95": list(interval), "values": list(values)}
+
+
+def _difference(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
+    mean, interval = paired_ci95(first, second)
+    return {"mean": mean, "ci95": list(interval)}
+
+
+# -------------------------------------------------------------------------------------------------- for a person
+
+
+def cells(row: Row) -> list[str]:
+    """A row in words, one for each column of `HEADER`."""
+    trials, over_seeds = row["trials"], row["test_difference"]
+    p = None if over_seeds is None else over_seeds["p_holm"]
+    lost = f" ({trials['lost']} lost)" if trials and trials["lost"] else ""
+    return [
+        row["name"],
+        f"{trials['ended']}{lost}" if trials else _NONE,
+        row["trial_id"] or _NONE,
+        _number(row["val"]),
+        _number(row["val_difference"], "+"),
+        _number(row["test"]),
+        _number(over_seeds, "+"),
+        _NONE if p is None else "<.001" if p < 0.0005 else f"{p:.3f}".removeprefix("0"),
+        _number(row["class_difference"], "+"),
+        row["error"] or row["verdict"] or _NONE,
+    ]
+
+
+def text_lines(comparison: Mapping[str, Any]) -> list[str]:
+    """The table for a terminal, its columns aligned."""
+    table = [list(HEADER), *(cells(row) for row in comparison["rows"])]
+    widths = [max(len(line[column]) for line in table) for column in range(len(HEADER))]
+    lines = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) for line in table]
+    return [in_words(comparison), *(line.rstrip() for line in lines)]
+
+
+def in_words(comparison: Mapping[str, Any]) -> str:
+    """What is compared, in a line."""
+    seeds = max((len(row["test"]["seeds"]) for row in comparison["rows"] if row["test"]), default=0)
+    end = f"then {seeds} seeds each" if comparison["tested"] else "the sealed test has not been opened"
+    return (
+        f"comparison of {len(comparison['choices'])} choices of {comparison['axis']} (default "
+        f"{comparison['against']}): {comparison['num_folds']} class folds, {end}; 95 % intervals in brackets"
+    )
+
+
+def markdown(comparison: Mapping[str, Any], search: Mapping[str, Any]) -> str:
+    """`comparison.md`: the table, what its columns mean, and what was run (`search`: the journal's first event)."""
+    commit = search["environment"].get("commit")
+    origin = [
+        f"- search `{search['name']}` of the space `{search['space']['name']}`, {search['split']['description']}",
+        f"- `{search['command']}`",
+        *([f"- commit {commit}{' with changes' if search['environment'].get('dirty') else ''}"] if commit else []),
+    ]
+    table = [_line(HEADER), _line(["---"] * len(HEADER)), *(_line(cells(row)) for row in comparison["rows"])]
+    sentence = in_words(comparison)
+    parts = [
+        [f"# Comparison of {comparison['axis']}"],
+        [f"{sentence[0].upper()}{sentence[1:]}."],
+        table,
+        [f"- **{name}**: {meaning}" for name, meaning in LEGEND],
+        origin,
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _line(words: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(word.replace("|", "\\|").split()) for word in words) + " |"
+
+
+def _number(value: Mapping[str, Any] | None, sign: str = "") -> str:
+    if value is None:
+        return _NONE
+    mean = f"{value['mean']:{sign}.3f}"
+    return mean if value["ci95"] is None else f"{mean} [{value['ci95'][0]:{sign}.3f}, {value['ci95'][1]:{sign}.3f}]"

@@ -1,0 +1,212 @@
+"""Which parameters mattered and how: importance, a map of two choices, and slices."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from sldml.journal import History, TrialRecord
+from sldml.report.figures.look import (
+    STATE_COLORS,
+    STATE_SYMBOLS,
+    Figure,
+    lay_out,
+    marker,
+    measure_name,
+    percent,
+    plain,
+    shorten,
+)
+from sldml.report.figures.sampled import (
+    Axis,
+    is_choice,
+    jitter,
+    log_parameters,
+    log_ticks,
+    ordered,
+    short,
+    valued,
+    written,
+)
+from sldml.report.importance import Importance
+
+MAX_SLICES = 9
+_SLICES_BESIDE_EACH_OTHER = 3
+_FIRST_CHOICES = ("loss.name", "miner.name")
+
+
+def parameter_importance(importance: Importance) -> Figure:
+    """Each parameter's share as a bar, the largest on top."""
+    names = list(importance.shares)
+    figure = go.Figure(
+        go.Bar(
+            x=[round(importance.shares[n], 4) for n in names], y=[plain(n) for n in names], orientation="h",
+            marker={"color": STATE_COLORS["completed"]}, texttemplate="%{x:.0%}", textposition="outside",
+            cliponaxis=False, hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        )
+    )  # fmt: skip
+    lay_out(figure, x_title="share of the importance", y_title="", height=110 + 26 * len(names))
+    top = max(importance.shares.values(), default=1.0)
+    figure.update_xaxes(tickformat=".0%", range=[0, 1.12 * top])
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    first = ", ".join(f"{n} {percent(importance.shares[n])}" for n in names[:3])
+    return Figure("importance", figure, f"Importance of {len(names)} parameters; first: {first}.", importance.method)
+
+
+def choice_map(history: History, importance: Importance) -> Figure | None:
+    """Best and median validation for each pair of two choices, loss x miner where the space has both.
+
+    Otherwise it is the two choices that mattered most; a space with a single one has one column.
+    """
+    trials = valued(history)
+    choices = [name for name in ordered(trials, importance) if is_choice(trials, name)]
+    choices.sort(key=lambda name: _FIRST_CHOICES.index(name) if name in _FIRST_CHOICES else len(_FIRST_CHOICES))
+    if not choices:
+        return None
+    down, across = choices[0], choices[1] if len(choices) > 1 else None
+    cells: dict[tuple[str, str], list[TrialRecord]] = {}
+    for trial in trials:
+        cells.setdefault((_choice(trial, down), _choice(trial, across) if across else ""), []).append(trial)
+    rows, columns = (_sorted_choices({key[side] for key in cells}) for side in (0, 1))
+    table = [[_Cell.of(cells.get((row, column), [])) for column in columns] for row in rows]
+    figure = go.Figure(
+        go.Heatmap(
+            z=[[cell.best for cell in line] for line in table], colorscale="Blues", xgap=2, ygap=2, hoverongaps=False,
+            x=list(range(len(columns))), y=list(range(len(rows))),
+            text=[[cell.text for cell in line] for line in table], texttemplate="%{text}",
+            customdata=[
+                [f"{plain(row)}{' × ' + plain(column) if across else ''}<br>{cell.hover}" for column, cell in each]
+                for row, each in ((row, zip(columns, line, strict=True)) for row, line in zip(rows, table, strict=True))
+            ],
+            hovertemplate="%{customdata}<extra></extra>",
+            colorbar={"tickformat": ".0%", "title": {"text": "best", "side": "right"}, "thickness": 12},
+        )
+    )  # fmt: skip
+    lay_out(figure, x_title=plain(across or ""), y_title=plain(down), height=130 + 54 * len(rows))
+    figure.update_xaxes(
+        tickvals=list(range(len(columns))), ticktext=[plain(shorten(c)) for c in columns], showgrid=False
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[plain(shorten(r)) for r in rows],
+        showgrid=False,
+        autorange="reversed",
+    )
+    best = max(trials, key=lambda trial: trial.value or 0.0)
+    where = _choice(best, down) + (f" with {_choice(best, across)}" if across else "")
+    what = f"{down} and {across}" if across else down
+    alt = f"{measure_name(history).capitalize()} by {what}: the best, {percent(best.value)}, has {where}."
+    caption = (
+        f"Best and median {measure_name(history)} of the trials with {'both choices' if across else 'a choice'}, and "
+        "how many there are. A trial that was stopped early counts with the best that it had reached, so a low median "
+        "may only say that ASHA stopped many. White pairs were not tried, or do not exist."
+    )
+    return Figure("choice_map", figure, alt, caption)
+
+
+def slices(history: History, importance: Importance) -> Figure | None:
+    """Validation against each of the parameters that mattered most: a mark a trial, choices as strips."""
+    trials = valued(history)
+    names = ordered(trials, importance)[:MAX_SLICES]
+    if not names:
+        return None
+    log = log_parameters(history, trials, names)
+    num_columns = min(_SLICES_BESIDE_EACH_OTHER, len(names))
+    num_rows = math.ceil(len(names) / num_columns)
+    height = 90 + 240 * num_rows
+    figure = make_subplots(
+        num_rows, num_columns, shared_yaxes="all", subplot_titles=[plain(name) for name in names],
+        horizontal_spacing=0.04, vertical_spacing=95 / height if num_rows > 1 else 0.0,
+    )  # fmt: skip
+    lay_out(figure, x_title="", y_title="", y_percent=True, height=height)
+    figure.update_annotations(font_size=12.5)
+    seen: set[str] = set()
+    for number, name in enumerate(names):
+        place = {"row": number // num_columns + 1, "col": number % num_columns + 1}
+        having = [trial for trial in trials if name in trial.params]
+        axis = Axis.of(name, having, log=name in log)
+        for state in STATE_SYMBOLS:
+            shown = [(trial, k) for k, trial in enumerate(having) if trial.state == state]
+            if not shown:
+                continue
+            figure.add_scatter(
+                x=[_slice_place(axis, trial, k) for trial, k in shown],
+                y=[round(trial.value or 0.0, 4) for trial, _ in shown],
+                text=[plain(f"{trial.trial_id}, {state}: {written(trial.params[name])}") for trial, _ in shown],
+                mode="markers", name=state, legendgroup=state, showlegend=state not in seen,
+                marker=marker(state, 6), hovertemplate="%{text}<br>%{y:.1%}<extra></extra>", **place,
+            )  # fmt: skip
+            seen.add(state)
+        if axis.options:
+            ticks = [plain(short(option)) for option in axis.options]
+            figure.update_xaxes(
+                tickvals=list(range(len(ticks))),
+                ticktext=ticks,
+                range=[-0.6, len(ticks) - 0.4],
+                showgrid=False,
+                **place,
+            )
+        elif axis.log:
+            ticks_at = log_ticks(axis.low, axis.high)
+            figure.update_xaxes(type="log", tickvals=ticks_at, ticktext=[f"{tick:g}" for tick in ticks_at], **place)
+    figure.update_xaxes(tickfont={"size": 11})
+    figure.update_yaxes(tickfont={"size": 11})
+    figure.update_yaxes(title={"text": measure_name(history)}, col=1)
+    figure.update_layout(legend={"y": 1 + 30 / height}, margin={"t": 56})
+    alt = f"{measure_name(history).capitalize()} of {len(trials)} trials against {len(names)} parameters: "
+    order = "The most important first. " if importance.shares else ""
+    caption = (
+        f"{order}A mark per trial that has the parameter, at the best value that it reached; axes are logarithmic "
+        "where it was sampled so."
+    )
+    return Figure("slices", figure, f"{alt}{', '.join(names)}.", caption)
+
+
+# ----------------------------------------------------------------------------------------------------- parts
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What is known of the trials with one pair of choices."""
+
+    best: float | None
+    text: str
+    hover: str
+
+    @classmethod
+    def of(cls, trials: Sequence[TrialRecord]) -> _Cell:
+        if not trials:
+            return cls(None, "", "")
+        values = [trial.value or 0.0 for trial in trials]
+        best, middle = max(values), median(values)
+        states = ", ".join(f"{count} {state}" for state, count in Counter(t.state for t in trials).most_common())
+        count = f"{len(trials)} trial{'s' if len(trials) > 1 else ''}"
+        return cls(
+            round(best, 4),
+            f"<b>{percent(best)}</b> · median {percent(middle)}<br>{count}",
+            f"best {percent(best)}, median {percent(middle)}<br>{states}",
+        )
+
+
+def _choice(trial: TrialRecord, name: str) -> str:
+    return written(trial.params[name]) if name in trial.params else _NOT_APPLICABLE
+
+
+_NOT_APPLICABLE = "(does not apply)"
+
+
+def _sorted_choices(found: set[str]) -> list[str]:
+    return sorted(found, key=lambda choice: (choice == _NOT_APPLICABLE, choice))
+
+
+def _slice_place(axis: Axis, trial: TrialRecord, number: int) -> float:
+    value = trial.params[axis.name]
+    if axis.options:
+        return round(axis.options.index(written(value)) + 0.3 * jitter(trial.trial_id), 3)
+    return float(f"{value:.5g}")

@@ -1,0 +1,130 @@
+"""What pictures of sampled parameters share: which trials and parameters are shown, and how an axis is laid out."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sldml.config.space_file import override, parse_space
+from sldml.errors import InputError
+from sldml.journal import History, TrialRecord
+from sldml.report.importance import LOG_RATIO, Importance
+
+_FEW_NUMBERS = 4
+"""So few whole numbers are shown like choices."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values that a parameter had: its choices, or its range."""
+
+    name: str
+    options: tuple[str, ...]
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+
+    @classmethod
+    def of(cls, name: str, trials: Sequence[TrialRecord], *, log: bool) -> Axis:
+        """The axis of a parameter that all of these trials have."""
+        values = [trial.params[name] for trial in trials]
+        if not all(is_number(value) for value in values):
+            return cls(name, tuple(sorted({written(value) for value in values})))
+        if all(isinstance(value, int) for value in values) and len(set(values)) <= _FEW_NUMBERS:
+            return cls(name, tuple(str(value) for value in sorted(set(values))))
+        return cls(name, (), min(values), max(values), log and min(values) > 0)
+
+    def share(self, value: Any, aside: float = 0.0) -> float:
+        """Where on the axis from 0 to 1 a value lies; `aside` (-1 to 1) tells lines of one choice apart."""
+        if self.options:
+            count = len(self.options)
+            return (self.options.index(written(value)) + 0.5 + 0.28 * aside) / count
+        low, high, given = (math.log(x) if self.log else float(x) for x in (self.low, self.high, value))
+        return (given - low) / (high - low) if high > low else 0.5
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places and texts: every choice, or a few numbers from end to end."""
+        if self.options:
+            return [(self.share(option), option) for option in self.options]
+        if self.high == self.low:
+            return [(0.5, written(self.low))]
+        found = []
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+            if self.log:
+                value = self.low * (self.high / self.low) ** share
+            else:
+                value = self.low + share * (self.high - self.low)
+            found.append((share, f"{value:.3g}" if value >= 100 else f"{value:.2g}"))
+        return found
+
+
+def valued(history: History) -> list[TrialRecord]:
+    """Trials whose value says something; those that diverged or failed report the worst one."""
+    return [t for t in history.trials.values() if t.value and t.state not in ("diverged", "failed")]
+
+
+def ordered(trials: Sequence[TrialRecord], importance: Importance) -> list[str]:
+    """Parameters that had several values: by importance; those of which none is known after them, choices first."""
+    seen: dict[str, set[str]] = {}
+    for trial in trials:
+        for name, value in trial.params.items():
+            seen.setdefault(name, set()).add(written(value))
+    varied = [name for name, values in seen.items() if len(values) > 1]
+    return sorted(varied, key=lambda name: (-importance.shares.get(name, 0.0), not is_choice(trials, name), name))
+
+
+def is_choice(trials: Sequence[TrialRecord], name: str) -> bool:
+    """Whether a parameter is sampled from words, not numbers."""
+    return any(name in trial.params and not is_number(trial.params[name]) for trial in trials)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value lies on a scale."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def jitter(text: str) -> float:
+    """From -1 to 1, always the same for the same text."""
+    return zlib.crc32(text.encode()) / 2**31 - 1
+
+
+def log_parameters(history: History, trials: Sequence[TrialRecord], names: Sequence[str]) -> set[str]:
+    """Which parameters were sampled in their logarithm, by the space; by their range where it cannot be read."""
+    space = history.search.get("space") or {}
+    last: Mapping[str, Any] = history.attempts[-1] if history.attempts else {}
+    settings = last.get("overrides") or history.search.get("overrides") or []
+    try:
+        leaves = override(parse_space(space.get("text") or "", str(space.get("name")), "space"), settings).leaves()
+        return {leaf.path for leaf in leaves if getattr(leaf.distribution, "log", False)}
+    except InputError:  # another version's space, or none
+        pass
+    found = set()
+    for name in names:
+        values = [trial.params[name] for trial in trials if name in trial.params]
+        if all(is_number(value) and value > 0 for value in values) and max(values) / min(values) > LOG_RATIO:
+            found.add(name)
+    return found
+
+
+def written(value: Any) -> str:
+    """A value as text, numbers with three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def short(label: str) -> str:
+    """A label that fits beside a tick of a small picture."""
+    return label if len(label) <= 17 else f"{label[:16]}…"
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten) from `low` to `high`, at most about six."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        found = [float(f"{factor}e{exponent}") for exponent in exponents for factor in factors]
+        inside = [tick for tick in found if low <= tick <= high]
+        if len(inside) <= 6:
+            break
+    return inside or [low, high]

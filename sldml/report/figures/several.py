@@ -1,0 +1,127 @@
+"""Several searches in one picture: how they went, and what more auxiliary classes bring."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from sldml.journal import History
+from sldml.report.figures.look import (
+    BASELINE_DASHES,
+    BASELINE_NAMES,
+    Figure,
+    lay_out,
+    measure_name,
+    percent,
+    plain,
+)
+from sldml.report.search_time import end_of, search_clock
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#8C7B00")
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+@dataclass(frozen=True)
+class SealedPoint:
+    """What a search reached on its sealed test, with so many auxiliary classes."""
+
+    search: str
+    dataset: str
+    group: str
+    """Dataset and protocol: what must be the same to be one line."""
+    num_auxiliary: int
+    mean: float
+    ci95: tuple[float, float] | None
+    baselines: dict[str, float]
+    """By key, on the same test."""
+
+
+def best_so_far(searches: Sequence[tuple[str, History]]) -> Figure | None:
+    """The best validation value of each search by its own time."""
+    figure = go.Figure()
+    reached = []
+    for place, (name, history) in enumerate(searches):
+        clock = search_clock(history)
+        trials = [t for t in history.trials.values() if t.value and t.state not in ("diverged", "failed")]
+        x, y, best = [], [], -math.inf
+        for trial in sorted(trials, key=end_of):
+            best = max(best, trial.value or 0.0)
+            x.append(round(clock(end_of(trial)), 3))
+            y.append(round(best, 4))
+        if not x:
+            continue
+        figure.add_scatter(
+            x=x, y=y, mode="lines+markers", name=plain(name), marker={"size": 5},
+            line={
+                "color": COLORS[place % len(COLORS)], "width": 2, "shape": "hv",
+                "dash": DASHES[place // len(COLORS) % len(DASHES)],
+            },
+            hovertemplate=f"{plain(name)}<br>%{{y:.1%}} after %{{x:.1f}} min<extra></extra>",
+        )  # fmt: skip
+        reached.append(f"{name} {percent(best)} after {x[-1]:.1f} minutes")
+    if not reached:
+        return None
+    measures = {measure_name(history) for _, history in searches}
+    measure = measures.pop() if len(measures) == 1 else "validation"
+    lay_out(figure, x_title="minutes of search", y_title=f"best {measure} so far", y_percent=True)
+    figure.update_layout(showlegend=True)
+    caption = (
+        "A mark where a trial ended; time without pauses between calls, baselines before the first trial included."
+    )
+    return Figure("best_so_far", figure, f"Best {measure} so far: {'; '.join(reached)}.", caption)
+
+
+def accuracy_by_auxiliary(points: Sequence[SealedPoint]) -> Figure | None:
+    """The sealed test against the number of auxiliary classes, a line for each dataset and protocol, with baselines.
+
+    Drawn are those of which there are searches with different numbers.
+    """
+    by_group: dict[str, list[SealedPoint]] = {}
+    for point in points:
+        by_group.setdefault(point.group, []).append(point)
+    groups = [group for group, own in by_group.items() if len({point.num_auxiliary for point in own}) > 1]
+    if not groups:
+        return None
+    points = [point for point in points if point.group in groups]
+    datasets = [by_group[group][0].dataset for group in groups]
+    figure = go.Figure()
+    said = []
+    for place, group in enumerate(groups):
+        own = sorted((p for p in points if p.group == group), key=lambda p: (p.num_auxiliary, p.search))
+        color = COLORS[place % len(COLORS)]
+        told = datasets[place] if datasets.count(datasets[place]) == 1 else group
+        label = "" if len(groups) == 1 else f", {plain(told)}"
+        for key, dash in BASELINE_DASHES.items():
+            having = [point for point in own if key in point.baselines]
+            if having:
+                figure.add_scatter(
+                    x=[p.num_auxiliary for p in having], y=[round(p.baselines[key], 4) for p in having],
+                    mode="lines+markers", name=f"{BASELINE_NAMES[key]}{label}", marker={"size": 5, "symbol": "diamond"},
+                    line={"color": "#5B4A00" if len(groups) == 1 else color, "width": 1.2, "dash": dash},
+                    text=[plain(p.search) for p in having],
+                    hovertemplate=f"{BASELINE_NAMES[key]}, %{{text}}<br>%{{y:.1%}}<extra></extra>",
+                )  # fmt: skip
+        figure.add_scatter(
+            x=[p.num_auxiliary for p in own], y=[round(p.mean, 4) for p in own], mode="lines+markers",
+            name=f"best configuration{label}", text=[plain(p.search) for p in own],
+            line={"color": color, "width": 2.5}, marker={"size": 9},
+            error_y={
+                "type": "data", "symmetric": False, "thickness": 1.3, "color": color,
+                "array": [round(p.ci95[1] - p.mean, 4) if p.ci95 else 0.0 for p in own],
+                "arrayminus": [round(p.mean - p.ci95[0], 4) if p.ci95 else 0.0 for p in own],
+            },
+            hovertemplate="%{text}, %{x} auxiliary classes<br>%{y:.1%}<extra></extra>",
+        )  # fmt: skip
+        said += [f"{p.num_auxiliary} classes {percent(p.mean)} ({p.search})" for p in own]
+    lay_out(figure, x_title="auxiliary classes", y_title="sealed test accuracy", y_percent=True, height=460)
+    figure.update_xaxes(tickvals=sorted({point.num_auxiliary for point in points}))
+    figure.update_layout(showlegend=True)
+    caption = (
+        "The mean over the final seeds of the best configuration by validation, with its 95 % interval; thin lines "
+        "need no training. Where the complement of the auxiliary classes is tested, more of them also make the test "
+        "easier: the thin lines show by how much."
+    )
+    return Figure("by_auxiliary", figure, f"Sealed test by number of auxiliary classes: {'; '.join(said)}.", caption)

@@ -1,0 +1,51 @@
+"""Pages that need nothing else to be read: a template, and figures that the page draws itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from sldml.report.figures import Figure, percent
+from sldml.report.leaderboard import number, points
+
+
+def render_page(template: str, figures: Mapping[str, Figure], **values: Any) -> str:
+    """A page as text. Of the figures, those appear for which the template has a place."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,  # names of classes and searches come from outside
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "number": number, "points": points}
+    return environment.get_template(template).render(
+        figures=figures,
+        figure_data={name: json.loads(figure.figure.to_json()) for name, figure in figures.items()},
+        plotly_js=get_plotlyjs(),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **values,
+    )
+
+
+def write_page(page: str, path: Path) -> Path:
+    """Write a page to `path`, whole or not at all, and return `path`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

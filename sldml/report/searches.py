@@ -1,0 +1,226 @@
+"""Several searches beside one another: where they lie, a row for each, and what keeps them from being compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sldml.config.dotted import flatten
+from sldml.errors import InputError
+from sldml.journal import History, read_history
+from sldml.report.figures import BASELINE_NAMES
+from sldml.report.leaderboard import interval_of
+from sldml.report.search_time import wall_minutes
+from sldml.report.words import best_baseline, describe
+
+JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class FoundSearch:
+    """A search and its folder."""
+
+    name: str
+    folder: Path
+    history: History
+
+
+@dataclass(frozen=True)
+class SearchRow:
+    """What a table says of a search; accuracies are fractions, None where there is nothing (yet)."""
+
+    name: str
+    dataset: str
+    protocol: str
+    num_auxiliary: int | None
+    trials: str
+    winner: str | None
+    """The best trial by validation."""
+    configuration: str
+    validation: float | None
+    test: float | None
+    ci95: tuple[float, float] | None
+    num_seeds: int
+    best_baseline: tuple[str, float] | None
+    """On the sealed test, by its name for a person."""
+    ships: str | None
+    minutes: float
+
+
+def find_search(given: str, storage: Path) -> FoundSearch:
+    """The search of a name in `storage`, or in a folder.
+
+    Raises:
+        InputError: there is none, or it has not begun; the names that there are are told.
+    """
+    folders = [storage / given, Path(given).expanduser().absolute()]
+    folder = next((folder for folder in folders if (folder / JOURNAL).is_file()), None)
+    if folder is None:
+        names = sorted(path.parent.name for path in storage.glob(f"*/{JOURNAL}"))
+        known = f"there are {', '.join(names)}" if names else "there is none yet"
+        raise InputError(
+            f"no search {given} in {storage}, and no folder {given} of one: {known} (other places: --storage)"
+        )
+    history = read_history(folder / JOURNAL)
+    if not history.search:
+        raise InputError(f"{folder / JOURNAL}: the search has not begun; give the command that started it again")
+    return FoundSearch(str(history.search.get("name") or folder.name), folder, history)
+
+
+def find_searches(given: Sequence[str], storage: Path) -> list[FoundSearch]:
+    """`find_search` of each; searches of one name in several places are told apart by their folders.
+
+    Raises:
+        InputError: one is not there, or is given twice.
+    """
+    found = [find_search(name, storage) for name in given]
+    for place, search in enumerate(found):
+        if any(search.folder.resolve() == other.folder.resolve() for other in found[:place]):
+            raise InputError(f"search {given[place]} is given twice: name each search once")
+    names = [search.name for search in found]
+    return [s if names.count(s.name) == 1 else FoundSearch(str(s.folder), s.folder, s.history) for s in found]
+
+
+def row_of(search: FoundSearch) -> SearchRow:
+    """A search in the table."""
+    history = search.history
+    ranked, test = history.ranked(), history.test or {}
+    finals = test.get("finals") or []
+    accuracy = finals[0]["test_accuracy"] if finals else {}
+    winner = history.trials.get(finals[0]["trial_id"]) if finals else (ranked[0] if ranked else None)
+    shipped = test.get("shipped") or {}
+    counts = history.counts()
+    ended = ", ".join(f"{counts[s]} {s}" for s in ("completed", "pruned", "diverged", "failed", "running") if counts[s])
+    return SearchRow(
+        search.name,
+        _dataset(history),
+        (history.search.get("split") or {}).get("description") or "",
+        num_auxiliary(history),
+        f"{len(history.trials)} ({ended})" if ended else "0",
+        winner.trial_id if winner else None,
+        describe(winner.params) if winner else "",
+        winner.value if winner else None,
+        accuracy.get("mean"),
+        interval_of(accuracy) if accuracy else None,
+        len(accuracy.get("values") or []),
+        best_baseline(history, "test"),
+        shipped.get("trial_id") or BASELINE_NAMES.get(shipped.get("baseline", ""), shipped.get("baseline")),
+        wall_minutes(history),
+    )
+
+
+def num_auxiliary(history: History) -> int | None:
+    """How many auxiliary classes the final models were trained on: those that train and those that validate."""
+    split = history.search.get("split") or {}
+    classes = {*(split.get("train_classes") or []), *(split.get("validation_classes") or [])}
+    return len(classes) or None
+
+
+def warnings_of(searches: Sequence[FoundSearch]) -> list[str]:
+    """What makes numbers of these searches incomparable, a sentence each."""
+    checks: list[tuple[str, Callable[[History], str | None], str]] = [
+        ("prepared sets", _prepared, "they have not seen the same recordings"),
+        ("protocols", _protocol, "their tests ask for different things"),
+        ("novel classes", _novel, "a test with other or more classes is another test, easier or harder"),
+        ("numbers of sealed queries", _queries, "their tests are not the same"),
+        ("measures of validation", lambda h: (h.search.get("split") or {}).get("measure"), "compare the tests alone"),
+        ("commits", _commit, "the code may have changed what a number means"),
+    ]
+    found = []
+    for what, value_of, why in checks:
+        groups: dict[str, list[str]] = {}
+        for search in searches:
+            value = value_of(search.history)
+            if value is not None:
+                groups.setdefault(value, []).append(search.name)
+        if len(groups) > 1:
+            each = "; ".join(f"{', '.join(names)}: {value}" for value, names in groups.items())
+            found.append(f"Other {what}, so {why} ({each}).")
+    dirty = [s.name for s in searches if (s.history.search.get("environment") or {}).get("dirty")]
+    if dirty:
+        found.append(
+            f"Uncommitted changes were in the tree of {', '.join(dirty)}: the commit does not say all of the code."
+        )
+    return found
+
+
+def notes_of(searches: Sequence[FoundSearch]) -> list[str]:
+    """What a reader should know beside the warnings."""
+    notes = []
+    untested = [search.name for search in searches if not (search.history.test or {}).get("finals")]
+    if untested:
+        notes.append(
+            f"The sealed test has not run in {', '.join(untested)}: validation alone says nothing of new classes."
+        )
+    judged = {
+        (tuple((s.history.search.get("split") or {}).get("validation_classes") or ()), _num_folds(s.history))
+        for s in searches
+    }
+    if len(judged) > 1:
+        notes.append(
+            "Validation values belong to other classes or folds in each search: they rank configurations within a "
+            "search and compare nothing between two."
+        )
+    return notes
+
+
+def group_of(history: History) -> str:
+    """Searches of one group differ in the number of auxiliary classes, and not in dataset or protocol."""
+    return f"{_dataset(history)}, {_protocol(history) or 'one protocol'}"
+
+
+def _config(history: History) -> dict[str, Any]:
+    return next((trial.config for trial in history.trials.values()), {})
+
+
+def _dataset(history: History) -> str:
+    return str(
+        (history.search.get("prepared") or {}).get("source") or _config(history).get("data", {}).get("dataset") or ""
+    )
+
+
+def _prepared(history: History) -> str | None:
+    hashed = (history.search.get("prepared") or {}).get("hash")
+    return None if hashed is None else str(hashed)[:12]
+
+
+def _protocol(history: History) -> str | None:
+    """The protocol's own settings, whatever the number of auxiliary classes."""
+    settings = dict(flatten(_config(history).get("protocol", {})))
+    if not settings:
+        return None
+    name = settings.pop("name", "")
+    told = sorted((k, v) for k, v in settings.items() if k != "num_auxiliary" and v not in (None, {}))
+    return f"{name} {', '.join(f'{k} {v}' for k, v in told)}".strip()
+
+
+def _novel(history: History) -> str | None:
+    """The novel classes; before the sealed test only their number is known."""
+    labels = ((history.test or {}).get("confusion") or {}).get("labels")
+    if labels:
+        shown = f"{labels[0]} … {labels[-1]}" if len(labels) > 2 else ", ".join(map(str, labels))
+        # Two lists may begin and end alike.
+        return f"{len(labels)} ({shown}; list {_digest([str(label) for label in labels])})"
+    return None
+
+
+def _queries(history: History) -> str | None:
+    number = (history.search.get("split") or {}).get("num_novel")
+    return None if number is None else str(number)
+
+
+def _commit(history: History) -> str | None:
+    commit = (history.search.get("environment") or {}).get("commit")
+    return None if commit is None else str(commit)[:12]
+
+
+def _num_folds(history: History) -> int | None:
+    found: int | None = _config(history).get("evaluation", {}).get("num_folds")
+    return found
+
+
+def _digest(labels: Sequence[str]) -> str:
+    return hashlib.blake2b("\n".join(sorted(labels)).encode(), digest_size=3).hexdigest()

@@ -1,0 +1,75 @@
+"""The page that compares several searches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sldml.report.figures import BASELINE_NAMES
+from sldml.report.figures.several import SealedPoint, accuracy_by_auxiliary, best_so_far
+from sldml.report.page import render_page, write_page
+from sldml.report.report import in_minutes
+from sldml.report.searches import FoundSearch, group_of, notes_of, num_auxiliary, row_of, warnings_of
+
+
+def write_comparison(searches: Sequence[FoundSearch], path: Path) -> Path:
+    """Write the page to `path`, whole or not at all, and return `path`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    return write_page(render_comparison(searches), path)
+
+
+def render_comparison(searches: Sequence[FoundSearch]) -> str:
+    """The page as text: a row for each search, in the order given."""
+    points = [point for search in searches if (point := sealed_point(search)) is not None]
+    drawn = (best_so_far([(search.name, search.history) for search in searches]), accuracy_by_auxiliary(points))
+    rows = [row_of(search) for search in searches]
+    return render_page(
+        "searches.html.jinja",
+        {figure.name: figure for figure in drawn if figure is not None},
+        rows=[(row, in_minutes(row.minutes)) for row in rows],
+        sentence=_sentence(points),
+        warnings=warnings_of(searches),
+        notes=notes_of(searches),
+        environments=[(search.name, _environment(search)) for search in searches],
+        one_number=len({row.num_auxiliary for row in rows}) == 1,
+    )
+
+
+def sealed_point(search: FoundSearch) -> SealedPoint | None:
+    """What a search reached on its sealed test; None where it has not run."""
+    history, row, number = search.history, row_of(search), num_auxiliary(search.history)
+    if row.test is None or number is None:
+        return None
+    baselines = {
+        key: float(history.baselines[key]["test"])
+        for key in BASELINE_NAMES
+        if (history.baselines.get(key) or {}).get("test") is not None
+    }
+    return SealedPoint(search.name, row.dataset, group_of(history), number, row.test, row.ci95, baselines)
+
+
+def _sentence(points: Sequence[SealedPoint]) -> str:
+    if not points:
+        return "No sealed test has run yet, so nothing can be said of new classes."
+    above = [p for p in points if p.ci95 and p.baselines and p.ci95[0] > max(p.baselines.values())]
+    names = f": {', '.join(p.search for p in above)}" if above else ""
+    return (
+        f"In {len(above)} of {len(points)} searches with a sealed test the best configuration is above every baseline "
+        f"by more than its 95 % interval over seeds{names}."
+    )
+
+
+def _environment(search: FoundSearch) -> str:
+    environment = search.history.search.get("environment") or {}
+    commit = environment.get("commit")
+    parts = [
+        f"commit {commit}{', with uncommitted changes' if environment.get('dirty') else ''}" if commit else None,
+        environment.get("host"),
+        environment.get("device"),
+        search.history.search.get("command"),
+        str(search.folder),
+    ]
+    return " · ".join(str(part) for part in parts if part)

@@ -1,0 +1,199 @@
+"""What a report shows of the model that ships: a map of the sealed test, and its worst confusions as pictures.
+
+Both come from the model's own distances, so that they serve any way of matching, training-free ones too. What is made
+here goes into the journal and is therefore small: at most `MAX_POINTS` points and `MAX_PAIRS` times three pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from sldml.config.representation import RepresentationConfig
+from sldml.embedding.images import represent
+from sldml.embedding.normalize import normalize
+from sldml.prepared.batches import Signals
+from sldml.protocols.split import Sealed, Subset, union
+from sldml.recognition.matching import Matching
+
+MAX_POINTS = 1_000
+MAX_PAIRS = 6
+_PERPLEXITY = 30.0
+_MOST_BYTES = 8_000
+"""Of one picture; a larger one is shown smaller."""
+_SIDES_PX = (256, 192, 128, 96, 64, 48)
+
+
+def exhibits(
+    matching: Matching, sealed: Sealed, signals: Signals, distances: NDArray[np.float32], predicted: NDArray[np.int64]
+) -> dict[str, Any]:
+    """`embedding_map` and `confused` of the journal's event `test`.
+
+    Args:
+        matching: Of the model that ships.
+        sealed: Exemplars and queries.
+        signals: The prepared set's frames.
+        distances: [E, Q] of each exemplar to each query.
+        predicted: [Q] the class that each query was named, an index into the exemplars' classes.
+    """
+    return {
+        "embedding_map": embedding_map(matching, sealed, signals, predicted),
+        "confused": confused_pairs(matching, sealed, signals, distances, predicted),
+    }
+
+
+def embedding_map(matching: Matching, sealed: Sealed, signals: Signals, predicted: NDArray[np.int64]) -> dict[str, Any]:
+    """The sealed test on a plane: recordings that the model takes for alike lie close together.
+
+    Returns:
+        `method` in words, and `points`: the exemplars, then queries (evenly of all classes where not all have room),
+        each with `name`, `label`, `x`, `y`, `exemplar` and, of a query, `named`: what it was taken for.
+    """
+    exemplars, queries = sealed.exemplars, sealed.queries
+    named = dict(zip(queries.names, predicted, strict=True))
+    shown = queries.sample(max(0, MAX_POINTS - len(exemplars)))
+    both = union(exemplars, shown)
+    places = on_a_plane(matching.between(signals, both, both).cpu().numpy())
+    classes = exemplars.classes
+    points = []
+    for i, name in enumerate(both.names):
+        is_exemplar = i < len(exemplars)
+        points.append(
+            {
+                "name": name,
+                "label": both.classes[both.labels[i]],
+                "x": round(float(places[i, 0]), 2),
+                "y": round(float(places[i, 1]), 2),
+                "exemplar": is_exemplar,
+                "named": None if is_exemplar else classes[named[name]],
+            }
+        )
+    method = "t-SNE (van der Maaten and Hinton, 2008) of the model's own distances"
+    if len(shown) < len(queries):
+        method += f"; {len(shown)} of {len(queries)} queries, evenly from all classes"
+    return {"method": method, "points": points}
+
+
+def on_a_plane(distances: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Places [N, 2] of t-SNE for distances [N, N], always the same for the same distances.
+
+    It begins with the first two axes of classical scaling (Torgerson, 1952), which need no random numbers and bring
+    the lie of whole classes with them. Fewer than four points stay where these axes put them.
+    """
+    table = np.maximum(np.nan_to_num(distances.astype(np.float64)), 0.0)
+    table = (table + table.T) / 2
+    np.fill_diagonal(table, 0.0)
+    squares = table**2
+    centred = -0.5 * (squares - squares.mean(axis=0) - squares.mean(axis=1, keepdims=True) + squares.mean())
+    values, vectors = np.linalg.eigh(centred)
+    vectors = vectors[:, -2:][:, ::-1] * np.sqrt(np.maximum(values[-2:][::-1], 0.0))
+    # The sign of an eigenvector is arbitrary: its largest entry is made positive.
+    largest = np.abs(vectors).argmax(axis=0)
+    places = (vectors * np.where(vectors[largest, range(vectors.shape[1])] < 0, -1.0, 1.0)).astype(np.float32)
+    if len(table) < 4 or places.shape[1] < 2:
+        return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
+    start = places / max(float(places[:, 0].std()), 1e-12) * 1e-4
+    perplexity = min(_PERPLEXITY, (len(table) - 1) / 3)
+    # On a busy machine the threads of t-SNE wait for one another far longer than one alone takes.
+    with threadpool_limits(1):
+        found: NDArray[np.float32] = TSNE(
+            metric="precomputed", init=start, perplexity=perplexity, random_state=0
+        ).fit_transform(table)
+    return found
+
+
+def confused_pairs(
+    matching: Matching,
+    sealed: Sealed,
+    signals: Signals,
+    distances: NDArray[np.float32],
+    predicted: NDArray[np.int64],
+) -> list[dict[str, Any]]:
+    """The pairs of classes that are taken for one another most often, each with three pictures.
+
+    Shown are the misnamed query that lies nearest to the wrong exemplar, the exemplar of its true class, and that of
+    the class it was named.
+
+    Returns:
+        The worst first: `true`, `named`, `count` of `total` queries of the true class, and `images` (`what`, `png`).
+    """
+    classes, truth = sealed.exemplars.classes, sealed.queries.labels
+    pairs = []
+    for true, named, count in worst_pairs(truth, predicted, len(classes)):
+        misnamed = np.flatnonzero((truth == true) & (predicted == named))
+        wrong = np.flatnonzero(sealed.exemplars.labels == named)
+        query = misnamed[distances[np.ix_(wrong, misnamed)].min(axis=0).argmin()]
+        right = int(np.flatnonzero(sealed.exemplars.labels == true)[0])
+        nearest = int(wrong[distances[wrong, query].argmin()])
+        shown = (
+            (sealed.queries.take(np.array([query])), f"query {sealed.queries.names[query]}"),
+            (sealed.exemplars.take(np.array([right])), f"exemplar of {classes[true]}"),
+            (sealed.exemplars.take(np.array([nearest])), f"exemplar of {classes[named]}"),
+        )
+        pairs.append(
+            {
+                "true": classes[true],
+                "named": classes[named],
+                "count": count,
+                "total": int((truth == true).sum()),
+                "images": [{"what": what, "png": png(picture(matching, signals, one))} for one, what in shown],
+            }
+        )
+    return pairs
+
+
+def worst_pairs(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int, most: int = MAX_PAIRS
+) -> list[tuple[int, int, int]]:
+    """(true class, named class, count) of the most frequent confusions; of equally many, in the classes' order."""
+    counts = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(counts, (truth, predicted), 1)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:most]
+    found = [(int(i) // num_classes, int(i) % num_classes, int(counts.flat[i])) for i in order]
+    return [pair for pair in found if pair[2] > 0]
+
+
+def picture(matching: Matching, signals: Signals, recording: Subset) -> NDArray[np.uint8]:
+    """What the model sees of one recording, uint8 [H, W, 3]; of ways without an encoder, rows × steps as colours."""
+    layout = matching.layout.part(recording.rows)
+    representation = matching.representation
+    if representation is None and layout.picture_rows:
+        representation = RepresentationConfig(name="image", steps=layout.picture_rows)
+    representation = representation or RepresentationConfig()
+    raw = signals.gather(torch.tensor(recording.offsets), torch.tensor(recording.lengths), representation.steps)
+    normalised = normalize(layout.take_rows(raw, recording.rows), matching.normalize, layout)
+    image = represent(normalised, representation, layout)[0].permute(1, 2, 0)
+    found: NDArray[np.uint8] = image.round().clamp(0, 255).byte().cpu().numpy()
+    return found
+
+
+def png(image: NDArray[np.uint8]) -> str:
+    """A picture [H, W, 3] as base64 of a PNG, enlarged for the eye, height and width each by a whole number.
+
+    It is as large as it may be with `_MOST_BYTES`.
+    """
+    for side in _SIDES_PX:
+        content = _png_bytes(image, side)
+        if len(content) <= _MOST_BYTES:
+            break
+    return base64.b64encode(content).decode("ascii")
+
+
+def _png_bytes(image: NDArray[np.uint8], side_px: int) -> bytes:
+    """Height and width near `side_px` each; of few colours, which the eye does not miss."""
+    height, width = image.shape[:2]
+    small = Image.fromarray(image).resize((min(width, side_px), min(height, side_px)), Image.Resampling.BOX)
+    size = (small.width * max(1, side_px // small.width), small.height * max(1, side_px // small.height))
+    shown = small.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    shown.resize(size, Image.Resampling.NEAREST).save(file, format="PNG", optimize=True)
+    return file.getvalue()

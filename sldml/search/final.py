@@ -1,0 +1,179 @@
+"""The end of a search: which configurations are trained again, and the sealed test, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sldml.config.training import EvaluationConfig
+from sldml.config.trial import TrialConfig
+from sldml.embedding.embed import input_shape
+from sldml.embedding.encoders import build_encoder, without_download
+from sldml.journal import History
+from sldml.prepared.batches import Signals
+from sldml.protocols.split import Sealed, Subset
+from sldml.recognition.matching import Matching, signal_scale
+from sldml.recognition.one_shot import confusion, mean_ci95, per_class_accuracy
+from sldml.recordings import Layout
+
+
+class NothingToTrainError(RuntimeError):
+    """No trial of the search has a result to go on with."""
+
+
+def plan_finals(history: History, top_k: int, num_seeds: int) -> list[dict[str, Any]]:
+    """The best configurations by validation, each with several seeds, for the epochs at which it was best.
+
+    Returns:
+        In the order of validation: `trial_id`, `seed`, `config` (nested, with that seed) and `num_epochs`.
+
+    Raises:
+        NothingToTrainError: every trial failed or diverged.
+    """
+    ranked = history.ranked()[:top_k]
+    if not ranked:
+        raise NothingToTrainError("no trial has a result: all of them failed or diverged")
+    return [
+        {
+            "trial_id": record.trial_id,
+            "seed": seed,
+            "config": {**record.config, "seed": seed},
+            "num_epochs": record.best_epoch,
+        }
+        for record in ranked
+        for seed in range(1, num_seeds + 1)
+    ]
+
+
+def plan_folds(plan: Sequence[Mapping[str, Any]], num_folds: int, evaluation: EvaluationConfig) -> list[dict[str, Any]]:
+    """The configurations of `plan_finals`, to be scored on all class folds.
+
+    Each with its first final seed, which is the one that would ship and no trial was chosen for, for as many epochs as
+    its final models, and with the exemplar draws that training-free ways have (`evaluation`).
+
+    Returns:
+        In the order of `plan`: `trial_id`, `config` (nested), `num_epochs` and `num_folds`.
+    """
+    first = {final["trial_id"]: final for final in reversed(plan)}
+    shared = {"evaluation": {**evaluation.model_dump(), "num_folds": 1}}
+    return [
+        {
+            "trial_id": trial_id,
+            "config": {**first[trial_id]["config"], **shared},
+            "num_epochs": first[trial_id]["num_epochs"],
+            "num_folds": num_folds,
+        }
+        for trial_id in dict.fromkeys(final["trial_id"] for final in plan)
+    ]
+
+
+def was_tested(test: Mapping[str, Any], plan: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the sealed test was taken with exactly the models of `plan`."""
+    tested = [(final["trial_id"], seed, final["num_epochs"]) for final in test["finals"] for seed in final["seeds"]]
+    return tested == [(final["trial_id"], final["seed"], final["num_epochs"]) for final in plan]
+
+
+def trained_matching(
+    config: TrialConfig, weights: Mapping[str, Any], layout: Layout, raw_scale: float = 1.0
+) -> Matching:
+    """How a trained encoder matches recordings whose rows `layout` describes (`raw_scale`: `matching_scale`)."""
+    shape = input_shape(config.encoder, config.representation, layout)
+    encoder = build_encoder(without_download(config.encoder), shape)
+    encoder.load_state_dict(dict(weights))
+    return Matching("encoder", layout, config.normalize, config.representation, encoder, config.matcher, raw_scale)
+
+
+def matching_scale(config: TrialConfig, train: Subset, signals: Signals, layout: Layout) -> float:
+    """The unit of the DTW distance that a configuration's matcher adds, of what the model was trained on; 1 if none."""
+    if config.matcher.raw_weight == 0.0:
+        return 1.0
+    return signal_scale(signals, train, config.normalize, layout)
+
+
+def predict(matching: Matching, sealed: Sealed, signals: Signals) -> NDArray[np.int64]:
+    """The class of the nearest exemplar of each query [Q]."""
+    distances = matching.between(signals, sealed.exemplars, sealed.queries)
+    predicted: NDArray[np.int64] = sealed.exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
+    return predicted
+
+
+def sealed_test(
+    history: History,
+    sealed: Sealed,
+    train: Subset,
+    signals: Signals,
+    layout: Layout,
+    load_weights: Callable[[str, int], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Score every final model on the novel classes. The list keeps the order of validation.
+
+    Args:
+        history: Its trials and completed final trainings.
+        sealed: Exemplars and queries.
+        train: What the final models were trained on.
+        signals: The prepared set's frames.
+        layout: What its rows mean.
+        load_weights: From trial and seed to the trained encoder's state.
+
+    Returns:
+        The content of the journal's event `test`, less what is shipped.
+
+    Raises:
+        NothingToTrainError: no final training completed.
+    """
+    truth, num_classes = sealed.queries.labels, len(sealed.exemplars.classes)
+    test_layout = layout.part(sealed.exemplars.rows)
+    finals = []
+    for record in history.ranked():
+        done = [f for f in history.finals.values() if f.trial_id == record.trial_id and f.state == "completed"]
+        done.sort(key=lambda final: final.seed)  # the journal has them as they began, side by side
+        matrices = []
+        scale = matching_scale(TrialConfig.model_validate(record.config), train, signals, layout)
+        for final in done:
+            config = TrialConfig.model_validate(final.config)
+            matching = trained_matching(config, load_weights(final.trial_id, final.seed), test_layout, scale)
+            matrices.append(confusion(truth, predict(matching, sealed, signals), num_classes))
+        if not matrices:
+            continue
+        values = [float(matrix.trace() / matrix.sum()) for matrix in matrices]
+        mean, interval = mean_ci95(values)
+        finals.append(
+            {
+                "trial_id": record.trial_id,
+                "config": record.config,
+                "val_accuracy": record.value,
+                "num_epochs": record.best_epoch,
+                "seeds": [final.seed for final in done],
+                "test_accuracy": {"mean": mean, "ci95": list(interval), "values": values},
+                "confusions": [
+                    {"labels": list(sealed.exemplars.classes), "matrix": matrix.tolist()} for matrix in matrices
+                ],
+            }
+        )
+    if not finals:
+        raise NothingToTrainError("no final training completed")
+    return {
+        "num_queries": len(sealed.queries),
+        "num_classes": num_classes,
+        "num_exemplars": len(sealed.exemplars),
+        "finals": finals,
+    }
+
+
+def describe_predictions(predicted: NDArray[np.int64], sealed: Sealed) -> dict[str, Any]:
+    """Confusion and accuracy by class of predictions on the sealed test."""
+    classes = sealed.exemplars.classes
+    matrix = confusion(sealed.queries.labels, predicted, len(classes))
+    by_class = {
+        label: float(accuracy)
+        for label, accuracy in zip(classes, per_class_accuracy(matrix), strict=True)
+        if np.isfinite(accuracy)
+    }
+    return {
+        "accuracy": float(matrix.trace() / matrix.sum()),
+        "confusion": {"labels": list(classes), "matrix": matrix.tolist()},
+        "per_class": by_class,
+    }

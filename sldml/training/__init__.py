@@ -1,0 +1,1 @@
+"""Losses, miners, optimisers and the training loop; `trial.py` shows one configuration on one page."""

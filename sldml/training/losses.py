@@ -1,0 +1,272 @@
+"""Metric losses of pytorch-metric-learning, each with a distance given on purpose.
+
+The library's own defaults differ from loss to miner, so the distance is never left to them.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import torch
+from pytorch_metric_learning import losses
+from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, LpDistance, SNRDistance
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sldml.config.loss import Distance, LossConfig
+
+
+def build_loss(config: LossConfig, num_classes: int, embedding_dim: int) -> nn.Module:
+    """Build the loss: a module that takes (embeddings [N, dim], labels [N], mined indices or None) → scalar.
+
+    Embeddings need not be normalised: every loss does so itself (but `cross_entropy`, `sphereface`
+    and `large_margin_softmax`, in which an embedding's length is its sureness). Margins
+    that are distances are Euclidean distances of unit embeddings (0 to 2), and stay so where a loss compares by
+    cosines: they are converted. The margin of the triplet margin loss is a difference, in the units of what it
+    compares by. A batch without a pair to learn from gives zero, with zero gradients.
+
+    Args:
+        config: which loss, with which parameters. Its memory is not in it: see `with_memory`.
+        num_classes: how many classes train; labels are 0 to num_classes - 1 (for losses with weights).
+        embedding_dim: length of an embedding (for losses with weights).
+    """
+    if config.name in ("multi_similarity", "nt_xent", "sup_con", "nca", "circle", "intra_pair_variance", "n_pairs"):
+        return _over_pairs(config)
+    if config.has_weights and config.name != "margin":
+        return _with_weights(config, num_classes, embedding_dim)
+    distance, o = distance_of(config.compares_by), config.chosen
+    loss: nn.Module
+    match config.name:
+        case "contrastive":
+            margins = _margins(o.pos_margin, o.neg_margin, config.compares_by)
+            loss = losses.ContrastiveLoss(*margins, distance=distance)
+        case "lifted_structure":
+            pos, neg = _margins(o.pos_margin, o.neg_margin, config.compares_by)
+            loss = losses.LiftedStructureLoss(neg_margin=neg, pos_margin=pos, distance=distance)
+        case "generalized_lifted_structure":
+            pos, neg = _margins(o.pos_margin, o.neg_margin, config.compares_by)
+            loss = losses.GeneralizedLiftedStructureLoss(neg_margin=neg, pos_margin=pos, distance=distance)
+        case "tuplet_margin":
+            loss = TupletMarginLoss(margin=o.margin_deg, scale=o.scale, distance=distance)
+        case "ranked_list":
+            options = {"Tn": o.negative_temperature, "imbalance": o.imbalance, "alpha": o.alpha}
+            with warnings.catch_warnings():  # of temperatures beyond 5; the paper's own is 10
+                warnings.simplefilter("ignore")
+                loss = losses.RankedListLoss(margin=o.margin, distance=distance, **options)
+        case "dynamic_soft_margin":
+            loss = DynamicSoftMargin(num_bins=o.num_bins, momentum=o.momentum, distance=distance)
+        case "threshold_consistent_margin":
+            loss = losses.ThresholdConsistentMarginLoss(
+                lambda_minus=o.neg_weight, margin_plus=o.pos_margin, margin_minus=o.neg_margin, distance=distance
+            )
+        case "triplet_margin":
+            loss = losses.TripletMarginLoss(margin=o.margin, swap=o.swap, smooth_loss=o.smooth, distance=distance)
+        case "margin":
+            beta = _margins(o.beta, o.beta, config.compares_by)[0]
+            loss = losses.MarginLoss(o.margin, o.nu, beta, learn_beta=o.learn_beta, distance=distance)
+        case "angular":
+            loss = AngularLoss(alpha=o.angle_deg, distance=distance)
+        case "fast_ap":
+            loss = losses.FastAPLoss(num_bins=o.num_bins, distance=LpDistance(power=2))
+        case "smooth_ap":
+            loss = SmoothAp(o.temperature)
+        case "pnp":
+            loss = losses.PNPLoss(variant=o.variant, anneal=o.temperature, distance=distance)
+        case name:
+            raise ValueError(f"no loss is called {name!r}")
+    return loss
+
+
+def _over_pairs(config: LossConfig) -> nn.Module:
+    distance, o = distance_of(config.compares_by), config.chosen
+    loss: nn.Module
+    match config.name:
+        case "multi_similarity":
+            loss = losses.MultiSimilarityLoss(alpha=o.alpha, beta=o.beta, base=o.base, distance=distance)
+        case "nt_xent":
+            loss = losses.NTXentLoss(temperature=o.temperature, distance=distance)
+        case "sup_con":
+            loss = losses.SupConLoss(temperature=o.temperature, distance=distance)
+        case "nca":
+            # The paper's distance is squared.
+            squared = LpDistance(power=2) if config.compares_by == "l2" else distance
+            loss = NCALoss(softmax_scale=o.softmax_scale, distance=squared)
+        case "circle":
+            loss = losses.CircleLoss(m=o.relaxation, gamma=o.scale, distance=distance)
+        case "intra_pair_variance":
+            loss = losses.IntraPairVarianceLoss(pos_eps=o.pos_eps, neg_eps=o.neg_eps, distance=distance)
+        case _:
+            loss = losses.NPairsLoss(distance=distance)
+    return loss
+
+
+def _with_weights(config: LossConfig, num_classes: int, embedding_dim: int) -> nn.Module:
+    sizes = {"num_classes": num_classes, "embedding_size": embedding_dim}
+    distance, o = distance_of(config.compares_by), config.chosen
+    loss: nn.Module
+    match config.name:
+        case "proxy_anchor":
+            loss = losses.ProxyAnchorLoss(**sizes, margin=o.margin, alpha=o.alpha, distance=distance)
+        case "proxy_nca":
+            loss = losses.ProxyNCALoss(**sizes, softmax_scale=o.softmax_scale, distance=LpDistance(power=2))
+        case "soft_triple":
+            loss = losses.SoftTripleLoss(
+                **sizes,
+                centers_per_class=o.centers_per_class,
+                la=o.scale,
+                gamma=o.gamma,
+                margin=o.margin,
+                distance=distance,
+            )
+        case "arcface":
+            loss = losses.ArcFaceLoss(**sizes, margin=o.margin_deg, scale=o.scale, distance=distance)
+        case "cosface":
+            loss = losses.CosFaceLoss(**sizes, margin=o.margin, scale=o.scale, distance=distance)
+        case "sub_center_arcface":
+            loss = losses.SubCenterArcFaceLoss(
+                **sizes, margin=o.margin_deg, scale=o.scale, sub_centers=o.sub_centers, distance=distance
+            )
+        case "sphereface":
+            loss = losses.SphereFaceLoss(**sizes, margin=o.margin, scale=o.scale, distance=distance)
+        case "large_margin_softmax":
+            loss = losses.LargeMarginSoftmaxLoss(**sizes, margin=o.margin, scale=o.scale, distance=distance)
+        case "normalized_softmax":
+            loss = losses.NormalizedSoftmaxLoss(**sizes, temperature=o.temperature, distance=distance)
+        case _:
+            loss = CrossEntropy(num_classes, embedding_dim, o.label_smoothing)
+    return loss
+
+
+def distance_of(name: Distance) -> BaseDistance:
+    """Return a distance of normalised embeddings by its name."""
+    match name:
+        case "cosine":
+            return CosineSimilarity()
+        case "l2":
+            return LpDistance(normalize_embeddings=True, p=2, power=1)
+        case "l1":
+            return LpDistance(normalize_embeddings=True, p=1, power=1)
+        case "snr":
+            return SNRDistance()
+
+
+def as_cosine(distance: float) -> float:
+    """The cosine of two unit vectors whose Euclidean distance is given (0 to 2)."""
+    return 1.0 - distance**2 / 2
+
+
+def _margins(pos: float, neg: float, compares_by: Distance) -> tuple[float, float]:
+    return (as_cosine(pos), as_cosine(neg)) if compares_by == "cosine" else (pos, neg)
+
+
+class NCALoss(losses.NCALoss):  # type: ignore[misc]
+    """Zero, and not the mean of nothing, where no recording has another of its class."""
+
+    def compute_loss(self, *batch: Any) -> Any:
+        """As the library's."""
+        result = super().compute_loss(*batch)
+        found = result["loss"]["losses"]
+        return self.zero_losses() if isinstance(found, Tensor) and found.numel() == 0 else result
+
+
+class AngularLoss(losses.AngularLoss):  # type: ignore[misc]
+    """Over unit embeddings, as in its paper: the library's takes them as they come."""
+
+    def compute_loss(
+        self, embeddings: Tensor, labels: Tensor, indices_tuple: Any, ref_emb: Any, ref_labels: Any
+    ) -> Any:
+        """As the library's."""
+        unit = functional.normalize(embeddings, dim=1)
+        others = unit if ref_emb is embeddings else functional.normalize(ref_emb, dim=1)
+        return super().compute_loss(unit, labels, indices_tuple, others, ref_labels)
+
+
+class TupletMarginLoss(losses.TupletMarginLoss):  # type: ignore[misc]
+    """Kept away from cosines of exactly one, where the angle has no gradient (identical embeddings gave NaN)."""
+
+    def _compute_loss(self, pos_pairs: Tensor, neg_pairs: Tensor, indices_tuple: Any) -> Any:
+        edge = 1.0 - 1e-6
+        if isinstance(pos_pairs, Tensor):  # an empty list where there is none
+            pos_pairs = pos_pairs.clamp(-edge, edge)
+        return super()._compute_loss(pos_pairs, neg_pairs, indices_tuple)
+
+
+class DynamicSoftMargin(losses.DynamicSoftMarginLoss):  # type: ignore[misc]
+    """With its running histogram in the state, so that a resumed training goes on exactly."""
+
+    def get_extra_state(self) -> Tensor:
+        """The running histogram."""
+        histogram: Tensor = self.hist_
+        return histogram
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on from it."""
+        self.hist_ = state
+
+
+class SmoothAp(nn.Module):
+    """Smooth-AP (Brown et al., 2020, https://arxiv.org/abs/2007.12163): one less the mean average precision.
+
+    Comparisons of similarities are sigmoids. (The library's own takes the number of recordings of a class for the
+    number of classes, which only is right where both are the same.)
+    """
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, embeddings: Tensor, labels: Tensor, indices_tuple: Any = None) -> Tensor:
+        """Embeddings [N, dim], labels [N] → scalar; recordings alone of their class are left out."""
+        unit = functional.normalize(embeddings, dim=1)
+        similarity = unit @ unit.T
+        size = len(labels)
+        other = ~torch.eye(size, dtype=torch.bool, device=labels.device)
+        positive = (labels.unsqueeze(0) == labels.unsqueeze(1)) & other
+        # before[q, i, j]: how far j stands before i in the ranking of query q.
+        before = torch.sigmoid((similarity.unsqueeze(1) - similarity.unsqueeze(2)) / self.temperature)
+        before = before * (other.unsqueeze(1) & other.unsqueeze(0))
+        rank = 1 + before.sum(dim=2)
+        rank_among_positives = 1 + (before * positive.unsqueeze(1)).sum(dim=2)
+        precision = (rank_among_positives / rank * positive).sum(dim=1)
+        queries = positive.any(dim=1)
+        if not queries.any():
+            return embeddings.sum() * 0.0
+        return 1 - (precision[queries] / positive[queries].sum(dim=1)).mean()
+
+
+class CrossEntropy(nn.Module):
+    """A linear classifier over the embedding and its cross-entropy."""
+
+    def __init__(self, num_classes: int, embedding_dim: int, label_smoothing: float) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(embedding_dim, num_classes)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, embeddings: Tensor, labels: Tensor, indices_tuple: Any = None) -> Tensor:
+        """Embeddings [N, dim], labels [N] → scalar."""
+        logits = self.classifier(functional.relu(embeddings))
+        return functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+class Memory(losses.CrossBatchMemory):  # type: ignore[misc]
+    """Cross-batch memory (Wang et al., 2020), with how full it is in the state: a resumed training goes on exactly."""
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """How full the memory is."""
+        return {"queue_idx": self.queue_idx, "has_been_filled": self.has_been_filled}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.queue_idx, self.has_been_filled = state["queue_idx"], state["has_been_filled"]
+
+
+def with_memory(loss: nn.Module, config: LossConfig, embedding_dim: int, batch_size: int, miner: Any) -> nn.Module:
+    """Put the memory of `config.memory_size` embeddings around a loss; the miner then mines in it.
+
+    A batch has to fit into the memory: one that is smaller is made as large as a batch.
+    """
+    size = max(config.memory_size, batch_size)
+    # A multiple of the batch, so that no batch is split between the memory's end and its beginning.
+    return Memory(loss, embedding_dim, memory_size=math.ceil(size / batch_size) * batch_size, miner=miner)

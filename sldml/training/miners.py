@@ -1,0 +1,89 @@
+"""Miners: which pairs or triplets of a batch a loss over tuples sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from pytorch_metric_learning import miners
+from torch import Tensor
+
+from sldml.config.loss import OVER_PAIR_LISTS, LossConfig
+from sldml.config.miner import MinerConfig
+from sldml.training.losses import as_cosine, distance_of
+
+Miner = Callable[..., tuple[Tensor, ...]]
+"""(embeddings [N, dim], labels [N]) → triplets (anchors, positives, negatives) or pairs (anchors, positives,
+anchors, negatives), each a list of positions in the batch."""
+
+
+def build_miner(config: MinerConfig, loss: LossConfig) -> Miner | None:
+    """Build the miner to put before a loss, or None where the loss shall see all pairs.
+
+    The miner measures with the loss's own distance unless `config.distance` says otherwise, so `margin` and
+    `epsilon` are Euclidean distances before a loss that compares by L2 and cosines before one that compares by
+    cosines; the margins of `pair_margin` are Euclidean distances always. Losses over lists of pairs get
+    each pair of the mined triplets once.
+
+    Raises:
+        ValueError: the loss takes no tuples.
+    """
+    if config.name == "none":
+        return None
+    if not loss.takes_tuples:
+        raise ValueError(f"miner.name {config.name!r} needs a loss over tuples, not {loss.name!r}")
+    compares_by = config.compares_by(loss)
+    distance, o = distance_of(compares_by), config.chosen
+    miner: Miner
+    match config.name:
+        case "triplet_margin":
+            miner = miners.TripletMarginMiner(margin=o.margin, type_of_triplets=o.type_of_triplets, distance=distance)
+        case "multi_similarity":
+            miner = miners.MultiSimilarityMiner(epsilon=o.epsilon, distance=distance)
+        case "batch_hard":
+            miner = miners.BatchHardMiner(distance=distance)
+        case "batch_easy_hard":
+            miner = miners.BatchEasyHardMiner(pos_strategy=o.positives, neg_strategy=o.negatives, distance=distance)
+        case "pair_margin":
+            pos, neg = (as_cosine(m) if compares_by == "cosine" else m for m in (o.pos_margin, o.neg_margin))
+            miner = miners.PairMarginMiner(pos_margin=pos, neg_margin=neg, distance=distance)
+        case "hdc":
+            miner = miners.HDCMiner(filter_percentage=o.share, distance=distance)
+        case "angular":
+            miner = miners.AngularMiner(angle=o.angle_deg, distance=distance)
+        case "distance_weighted":
+            miner = miners.DistanceWeightedMiner(
+                cutoff=o.cutoff, nonzero_loss_cutoff=o.nonzero_loss_cutoff, distance=distance
+            )
+        case "uniform_histogram":
+            miner = miners.UniformHistogramMiner(
+                num_bins=o.num_bins, pos_per_bin=o.pairs_per_bin, neg_per_bin=o.pairs_per_bin, distance=distance
+            )
+    return UniquePairs(miner) if loss.name in OVER_PAIR_LISTS else miner
+
+
+class UniquePairs:
+    """A miner's triplets as pairs, each once.
+
+    A pair is part of as many triplets as it has counterparts. Repeated, it would count as often, and NT-Xent,
+    which compares every positive with every negative, would take memory with the square of the triplets.
+    """
+
+    def __init__(self, miner: Miner) -> None:
+        self.miner = miner
+
+    def __call__(
+        self, embeddings: Tensor, labels: Tensor, others: Tensor | None = None, other_labels: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Mine pairs (anchors, positives, anchors, negatives): positions in the batch, and among the others."""
+        mined = self.miner(embeddings, labels, others, other_labels)
+        if len(mined) == 4:
+            return mined
+        anchors, positives, negatives = mined
+        size = len(embeddings if others is None else others)
+        return *_unique_pairs(anchors, positives, size), *_unique_pairs(anchors, negatives, size)
+
+
+def _unique_pairs(first: Tensor, second: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    pairs = torch.unique(first * size + second)
+    return pairs // size, pairs % size

@@ -1,0 +1,42 @@
+"""What a network is trained for: a metric loss over mined tuples, and a classifier beside it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sldml.config.trial import TrialConfig
+from sldml.training.losses import build_loss, with_memory
+from sldml.training.miners import build_miner
+
+
+class Objective(nn.Module):
+    """The weighted sum of metric loss and classification loss of one network's embeddings.
+
+    Attributes:
+        head: The classifier; None where it has no weight.
+        loss: The metric loss, which may have weights of its own and a memory of past batches.
+        miner: Which tuples the loss sees; None for all, or where the memory mines.
+    """
+
+    def __init__(self, config: TrialConfig, num_classes: int, batch_size: int) -> None:
+        super().__init__()
+        dim = config.encoder.embedding_dim
+        head = nn.Sequential(nn.ReLU(), nn.Linear(dim, num_classes))  # drawn in any case: the loss's own come after
+        self.weight = config.head.weight
+        self.head = head if self.weight > 0 else None
+        self.loss = build_loss(config.loss, num_classes, dim)
+        self.miner = build_miner(config.miner, config.loss)
+        if config.loss.memory_size:
+            self.loss = with_memory(self.loss, config.loss, dim, batch_size, self.miner)
+            self.miner = None
+        self._cross_entropy = nn.CrossEntropyLoss(label_smoothing=config.head.label_smoothing)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Embeddings [B, dim] and their classes [B] → (total, metric, head) losses [3]."""
+        mined = self.miner(embeddings, labels) if self.miner is not None else None
+        metric = self.loss(embeddings, labels, mined)
+        if self.head is None:
+            return torch.stack([metric, metric, metric.new_zeros(())])
+        head = self._cross_entropy(self.head(embeddings), labels)
+        return torch.stack([(1.0 - self.weight) * metric + self.weight * head, metric, head])

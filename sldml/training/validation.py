@@ -1,0 +1,88 @@
+"""The score of a model in training: one-shot accuracy on validation classes, as the model would be used."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sldml.config.trial import TrialConfig
+from sldml.embedding.encoders import Encoder
+from sldml.prepared.batches import Signals
+from sldml.protocols.folds import MOST_TO_SCORE
+from sldml.protocols.split import Development
+from sldml.recognition.matching import Matching, signal_scale
+from sldml.recognition.one_shot import (
+    exemplar_draws,
+    map_at_r,
+    map_at_r_distances,
+    score_distances,
+    score_embeddings,
+)
+from sldml.recordings import Layout
+
+
+class Validator:
+    """Scores an encoder on the validation recordings of one development side, by the configuration's matcher.
+
+    Where not embeddings alone decide, all pairs are needed, and of more than `MOST_TO_SCORE` recordings a fixed sample
+    is scored.
+    """
+
+    def __init__(self, config: TrialConfig, development: Development, signals: Signals, layout: Layout) -> None:
+        self._config, self._signals, self._layout = config, signals, layout
+        self._plain, self._measure, self._train = config.matcher.is_plain, development.measure, development.train
+        whole = development.validation
+        self._subset = whole if self._plain else whole.sample(MOST_TO_SCORE)
+        self._draws = exemplar_draws(self._subset.labels, config.evaluation.num_draws, config.evaluation.seed)
+
+    def __call__(self, encoder: Encoder) -> dict[str, Any]:
+        """`val/accuracy` (the objective), `val/accuracy_std` over the exemplar draws, and `val/map_at_r`.
+
+        With one-shot accuracy as the objective, what it is made of, too: `val/right_per_class` of
+        `val/queries_per_class`, in the order of the classes.
+        """
+        labels = self._subset.labels
+        way = self._matching(encoder)
+        encoded = way.encoded(self._signals, self._subset)
+        if self._plain:
+            retrieval = map_at_r(encoded, labels)
+            distances = None
+        else:
+            distances = way.encoded_distances(encoded, encoded).cpu()
+            if self._added is not None:
+                distances = distances + self._added
+            retrieval = map_at_r_distances(distances, labels)
+        return {**self._score(encoded, distances, labels, retrieval), "val/map_at_r": retrieval}
+
+    def _score(
+        self, encoded: Tensor, distances: Tensor | None, labels: NDArray[np.int64], retrieval: float
+    ) -> dict[str, Any]:
+        """The objective, its spread over the exemplar draws (0 where there are none), and its parts."""
+        if self._measure == "map_at_r":
+            return {"val/accuracy": retrieval, "val/accuracy_std": 0.0}
+        if distances is None:
+            result = score_embeddings(encoded, labels, self._draws)
+        else:
+            result = score_distances(distances, labels, self._draws)
+        return {
+            "val/accuracy": result.mean,
+            "val/accuracy_std": result.std,
+            "val/right_per_class": result.right.round(4).tolist(),
+            "val/queries_per_class": result.queries.tolist(),
+        }
+
+    @functools.cached_property
+    def _added(self) -> Tensor | None:
+        """The training-free part of the distances: the same after every epoch."""
+        if self._config.matcher.raw_weight == 0.0:
+            return None
+        scale = signal_scale(self._signals, self._train, self._config.normalize, self._layout)
+        return self._matching(None, scale).added(self._signals, self._subset)
+
+    def _matching(self, encoder: Encoder | None, raw_scale: float = 1.0) -> Matching:
+        c = self._config
+        return Matching("encoder", self._layout, c.normalize, c.representation, encoder, c.matcher, raw_scale)

@@ -1,0 +1,144 @@
+"""The lines below the scrolling ones: within the terminal, whatever its size, and worth reading."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from sldml.commands.board import Board, row_of
+from sldml.commands.live import (
+    Counted,
+    LiveView,
+    about,
+    bar,
+    board_lines,
+    clock,
+    count_line,
+    cut,
+    lay_out,
+    packed,
+)
+from sldml.journal import OBJECTIVE
+
+CONFIG: dict[str, Any] = {
+    "loss": {"name": "multi_similarity"},
+    "miner": {"name": "multi_similarity"},
+    "encoder": {"name": "resnet18"},
+    "optimizer": {"lr": 1.5e-3},
+    "train": {"max_epochs": 30},
+}
+
+
+def made_board(num_running: int = 2) -> Board:
+    board = Board("trials", 16, 0.0, num_slots=2, max_epochs=30)
+    for number, state in enumerate(("completed", "pruned", "pruned", "failed"), start=1):
+        board.start(row_of(f"t{number:04}", CONFIG, 0.0))
+        board.epoch(f"t{number:04}", {"epoch": 4, "val/accuracy": 0.5, OBJECTIVE: 0.1 * number}, 10.0)
+        board.end(f"t{number:04}", state)
+    for number in range(5, 5 + num_running):
+        name = f"t{number:04}"
+        board.start(row_of(name, CONFIG, 20.0))
+        metrics = {"epoch": 12, "val/accuracy": 0.25, OBJECTIVE: 0.375, "images_per_s": 4310.4}
+        board.epoch(name, metrics, 60.0)
+    return board
+
+
+@pytest.mark.parametrize("width", [40, 79, 80, 100, 119, 140, 250])
+@pytest.mark.parametrize("num_running", [0, 2, 60])
+def test_no_line_is_wider_than_the_terminal_nor_more_of_them_than_fit(width: int, num_running: int):
+    lines = board_lines(made_board(num_running), 90.0, width, 38, "CPU 97% · GPU 88%")
+    console = Console(record=True, file=io.StringIO(), force_terminal=True, width=width)
+    console.print(Text("\n").join(Text(line, style) for line, style in lines), soft_wrap=True)
+    drawn = console.export_text().rstrip("\n").split("\n")
+    assert [line.rstrip() for line in drawn] == [line.rstrip() for line, _ in lines]
+    assert max(map(len, drawn)) <= width
+    assert len(lines) <= 38
+
+
+def test_a_wide_terminal_shows_everything():
+    lines = [line.rstrip() for line, _ in board_lines(made_board(), 90.0, 119, 40, "CPU 97%")]
+    choices = "multi_similarity / multi_similarity / resnet18"
+    assert lines == [
+        "",
+        f"running  epoch  value   best  images/s  {'loss / miner / encoder':<46}       lr     time",
+        f"t0005    12/30  0.250  0.375     4,310  {choices}  1.5e-03     1:10",
+        f"t0006    12/30  0.250  0.375     4,310  {choices}  1.5e-03     1:10",
+        "best        at         value",
+        f"t0005    12/30         0.375            {choices}  1.5e-03  running",
+        f"t0006    12/30         0.375            {choices}  1.5e-03  running",
+        f"t0003     4/30         0.300            {choices}  1.5e-03   pruned",
+        "trials ━━━━━─────────────── 4/16 · running 2 · pruned 2 · failed 1",
+        # 6 epochs reported in 80 s since the first; the ended ones had 4 on average, so that 10 waiting ones take 40,
+        # and each of those that run has 18 more, for none has come so far: 76 at 0.075 a second.
+        "1:30 gone · about 17 min left · 4.5 epochs/min · 8,621 images/s · CPU 97%",
+    ]
+
+
+def test_a_narrow_terminal_keeps_what_matters():
+    lines = [line.rstrip() for line, _ in board_lines(made_board(), 90.0, 79, 40, "CPU 97%")]
+    assert "t0005   12/30 0.250 0.375    4,310 multi_similarity / multi_simil… 1.5e-03 1:10" in lines
+    assert lines[-2:] == [
+        "trials ━━━━━─────────────── 4/16 · running 2 · pruned 2 · failed 1",
+        "1:30 gone · about 17 min left · 4.5 epochs/min · 8,621 images/s · CPU 97%",
+    ]
+
+
+def test_more_trials_than_lines_are_counted():
+    lines = [line for line, _ in board_lines(made_board(60), 90.0, 119, 20, "")]
+    shown = sum("4,310" in line for line in lines)
+    assert f"… and {60 - shown} more" in lines
+    assert shown >= 8
+
+
+def test_before_the_first_epoch_there_is_no_figure():
+    lines = [line for line, _ in board_lines(Board("trials", 16, 0.0), 5.0, 119, 40, "")]
+    assert lines == ["", "trials ──────────────────── 0/16 · starting workers", "0:05 gone"]
+
+
+def test_a_count_says_how_long_it_takes_once_something_is_done():
+    counted = Counted("recordings read", 100.0, 0, 600)
+    assert count_line(counted, 110.0, 80) == "recordings read ──────────────────── 0/600 · 0:10 gone"
+    counted.done = 150
+    line = count_line(counted, 120.0, 80)
+    assert line == "recordings read ━━━━━─────────────── 150/600 · 0:20 gone · about 60 s left"
+
+
+def test_the_load_of_a_cluster_is_said_to_be_that_of_this_machine(monkeypatch: pytest.MonkeyPatch):
+    view = LiveView(Console(file=io.StringIO(), force_terminal=True, width=140, height=40))
+    view.board = made_board()
+    view._load, view._load_at = "CPU 12%", float("inf")
+    assert view.lines(90.0, 139, 38)[-1][0].endswith("· CPU 12%")
+    view.board.elsewhere = True
+    assert view.lines(90.0, 139, 38)[-1][0].endswith("· CPU 12% (this machine)")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text", "estimate"),
+    [
+        (0.4, "0:00", "about 10 s"),
+        (44, "0:44", "about 40 s"),
+        (89, "1:29", "about 90 s"),
+        (95, "1:35", "about 2 min"),
+        (754, "12:34", "about 13 min"),
+        (3590, "59:50", "about 1 h"),
+        (7723, "2:08:43", "about 2 h 10 min"),
+        (39_600, "11:00:00", "about 11 h"),
+        (41_500, "11:31:40", "about 12 h"),
+    ],
+)
+def test_times(seconds: float, text: str, estimate: str):
+    assert clock(seconds) == text
+    assert about(seconds) == estimate
+
+
+def test_words():
+    assert [cut("abcdef", width) for width in (6, 4, 1, 0)] == ["abcdef", "abc…", "…", ""]
+    assert [bar(done, 4, 4) for done in (0, 1, 4, 5)] == ["────", "━───", "━━━━", "━━━━"]
+    assert bar(0, 0, 4) == "────"
+    assert packed(["a", "bb", "ccc"], 6) == ["a · bb", "ccc"]
+    assert packed(["long line", "b"], 5) == ["long…", "b"]
+    assert lay_out([], 80) == []

@@ -1,0 +1,251 @@
+"""Progress: plain lines where there is no terminal, one line that changes where there is one."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sldml.commands.progress import ProgressPrinter
+from sldml.config.trial import TrialConfig
+from sldml.journal import History, apply_event
+
+CONFIG = TrialConfig.model_validate(
+    {"loss": {"name": "sup_con"}, "miner": {"name": "batch_hard"}, "optimizer": {"lr": 3e-4}}
+).to_dict()
+
+
+class Watched:
+    """A printer and the history it is told with."""
+
+    def __init__(self, terminal: bool = False, width: int = 40) -> None:
+        self.file = io.StringIO()
+        console = Console(file=self.file, force_terminal=terminal, width=width, highlight=False, soft_wrap=True)
+        self.printer = ProgressPrinter(console)
+        self.history = History()
+
+    def tell(self, event: str, time: float, **fields: Any) -> None:
+        told = {"event": event, "time": time, **fields}
+        apply_event(self.history, told)
+        self.printer.happened(told, self.history)
+
+    def run_trial(self, trial_id: str, state: str, *values: float, error: str | None = None) -> None:
+        self.tell("trial_started", 100.0, trial_id=trial_id, params={}, config=CONFIG)
+        for number, value in enumerate(values, start=1):
+            metrics = {"epoch": number, "val/accuracy_best": value}
+            self.tell("epoch", 100.0 + number, trial_id=trial_id, metrics=metrics)
+        self.tell("trial_ended", 112.4, trial_id=trial_id, state=state, error=error)
+
+    @property
+    def text(self) -> str:
+        return self.file.getvalue()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+
+def plain(text: str) -> bool:
+    return all(character == "\n" or character.isprintable() for character in text)
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_class_folds_are_told_as_they_end(watched: Watched):
+    candidates = [{"baseline": "dtw_1nn", "accuracies": accuracies} for accuracies in ([0.1, 0.2], [0.3, 0.5])]
+    watched.tell("baseline_folds", 1.0, num_folds=2, candidates=candidates)
+    fields = {"num_epochs": 7, "num_folds": 2}
+    watched.tell("folds", 2.0, trial_id="t1", accuracies=[0.5, 0.6], error=None, **fields)
+    watched.tell("folds", 3.0, trial_id="t2", accuracies=None, error="fold 1: boom", **fields)
+    assert watched.lines == [
+        "class folds dtw_1nn: 0.400 ± 0.141 over 2 folds",
+        "class folds t1: 0.550 ± 0.071 over 2 folds, 7 epochs each",
+        "class folds t2: fold 1: boom over 2 folds, 7 epochs each",
+    ]
+
+
+def test_without_a_terminal_each_ended_trial_is_one_plain_line(watched: Watched):
+    with watched.printer as printer:
+        printer.searching(3, watched.history, max_epochs=30)
+        watched.run_trial("t0000", "completed", 0.25, 0.5, 0.5)
+        watched.run_trial("t0001", "pruned", 0.375)
+        watched.run_trial("t0002", "failed", error="out of [red]memory[/red]")
+    what = "sup_con, miner batch_hard, small_cnn, lr 3.0e-04"
+    assert watched.lines == [
+        f"   1/3 t0000 completed 0.500 at epoch 2 (3 epochs, 12 s; best 0.500) {what}",
+        f"   2/3 t0001 pruned    0.375 at epoch 1 (1 epochs, 12 s; best 0.500) {what}",
+        f"   3/3 t0002 failed     (0 epochs, 12 s; best 0.500) {what}: out of [red]memory[/red]",
+    ]
+    assert plain(watched.text)
+
+
+def test_a_diverged_trial_is_told_but_not_the_best(watched: Watched):
+    watched.printer.searching(2, watched.history, max_epochs=30)
+    watched.run_trial("t0", "diverged", 0.9)
+    watched.run_trial("t1", "completed", 0.5)
+    assert "diverged  0.900 at epoch 1 (1 epochs, 12 s; best 0.000)" in watched.lines[0]
+    assert "best 0.500" in watched.lines[1]
+
+
+def test_a_trial_that_runs_on_is_not_counted_as_ended(watched: Watched):
+    watched.printer.searching(4, watched.history, max_epochs=30)
+    watched.tell("trial_started", 100.0, trial_id="t0", params={}, config=CONFIG)
+    assert watched.text == ""
+    watched.run_trial("t1", "completed", 0.5)
+    assert watched.lines[0].startswith("   1/4 t1 ")
+
+
+def test_final_models_are_told(watched: Watched):
+    watched.tell("final_started", 200.0, trial_id="t0", seed=1, config={})
+    watched.tell("final_epoch", 210.0, trial_id="t0", seed=1, metrics={"epoch": 1})
+    watched.tell("final_ended", 230.2, trial_id="t0", seed=1, state="completed")
+    watched.tell("final_started", 200.0, trial_id="t0", seed=2, config={})
+    watched.tell("final_ended", 201.0, trial_id="t0", seed=2, state="failed", error="no memory")
+    assert watched.lines == [
+        "final t0 seed 1: completed, 1 epochs, 30 s",
+        "final t0 seed 2: failed, 0 epochs, 1 s: no memory",
+    ]
+
+
+def test_events_without_a_line_say_nothing(watched: Watched):
+    watched.tell("stage", 1.0, stage="search", state="started")
+    watched.tell("stage", 2.0, stage="search", state="ended")
+    watched.tell("baselines", 3.0, results={})
+    assert watched.text == ""
+
+
+def test_long_lines_are_not_folded_and_marks_are_kept(watched: Watched):
+    message = "results in /a/very/long/path/to/results/demo-20261122-140000 [dim]with[/dim] :smile: marks"
+    watched.printer.say(message)
+    assert watched.text.startswith("results in /a/very/long/path/to/results/demo-20261122-140000 [dim]with[/dim] ")
+    assert watched.text.count("\n") == 1
+
+
+def test_counts_are_told_seldom_and_at_the_end(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    now = 1000.0
+    monkeypatch.setattr("sldml.commands.progress.time.monotonic", lambda: now)
+    with watched.printer as printer:
+        show = printer.counting("reading recordings")
+        for done in range(1, 13):
+            now += 1.0
+            show(done, 12)
+    assert watched.lines == [
+        "reading recordings: 6 of 12",
+        "reading recordings: 12 of 12",
+    ]
+    assert plain(watched.text)
+
+
+def test_without_a_console_it_prints_to_standard_output(capsys: pytest.CaptureFixture[str]):
+    with ProgressPrinter() as printer:
+        printer.say("x" * 300)
+        printer.counting("writing")(3, 3)
+    assert capsys.readouterr() == ("x" * 300 + "\nwriting: 3 of 3\n", "")
+
+
+def test_trainings_that_go_on_are_told_once_a_minute(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sldml.commands.progress.time.time", lambda: 1000.0)
+    watched.printer.searching(5, watched.history, max_epochs=30)
+    watched.tell("trial_started", 1000.0, trial_id="t1", params={}, config=CONFIG)
+    for number, when in enumerate((1010.0, 1059.0, 1061.0, 1119.0, 1121.0), start=1):
+        metrics = {"epoch": number, "val/accuracy_best": 0.125 * number}
+        watched.tell("epoch", when, trial_id="t1", metrics=metrics)
+    watched.tell("trial_ended", 1170.0, trial_id="t1", state="completed")
+    watched.tell("trial_started", 1170.0, trial_id="t2", params={}, config=CONFIG)
+    watched.tell("epoch", 1185.0, trial_id="t2", metrics={"epoch": 1, "val/accuracy_best": 0.5})
+    assert watched.lines[:2] == [
+        "trials still running: 0 of 5 ended, 1 running, 3 epochs in the last 1:01, best 0.375 (t1)",
+        "trials still running: 0 of 5 ended, 1 running, 2 epochs in the last 1:00, best 0.625 (t1)",
+    ]
+    assert len(watched.lines) == 3, "what has just ended is a sign of life, too"
+    assert plain(watched.text)
+
+
+def test_final_models_that_go_on_are_told_with_the_time_left(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sldml.commands.progress.time.time", lambda: 1000.0)
+    plan = [{"trial_id": "t1", "seed": seed, "num_epochs": 4} for seed in (1, 2)]
+    watched.printer.training("final models", plan)
+    watched.tell("final_started", 1000.0, trial_id="t1", seed=1, config=CONFIG)
+    watched.tell("final_epoch", 1060.0, trial_id="t1", seed=1, metrics={"epoch": 1, "time/step_s": 60.0})
+    # One epoch a minute, seven of eight to do.
+    assert watched.lines == [
+        "final models still running: 0 of 2 ended, 1 running, 1 epochs in the last 1:00, about 7 min left"
+    ]
+
+
+def test_in_a_terminal_trials_are_a_table_and_it_goes_away():
+    watched = Watched(terminal=True, width=120)
+    with watched.printer as printer:
+        printer.searching(2, watched.history, max_epochs=30)
+        watched.run_trial("t0", "completed", 0.5)
+        watched.tell("trial_started", 100.0, trial_id="t1", params={}, config=CONFIG)
+        watched.tell("epoch", 103.0, trial_id="t1", metrics={"epoch": 1, "val/accuracy_best": 0.25})
+        assert printer._live is not None
+        lines = [line for line, _ in printer._live.lines(110.0, 119, 40)]
+    assert any(line.split()[:3] == ["t1", "1/20", "0.250"] for line in lines)
+    assert any(line.split()[:3] == ["t0", "1/20", "0.500"] for line in lines)
+    assert any("1/2 · running 1" in line for line in lines)
+    assert "\x1b[" in watched.text
+    assert "t0 completed 0.500 at epoch 1" in watched.text
+    shown = len(watched.text)
+    printer.say("after")
+    assert watched.text[shown:] == "after\n"  # no table is drawn again
+
+
+def test_in_a_terminal_what_is_printed_stands_above_the_table():
+    watched = Watched(terminal=True, width=120)
+    with watched.printer as printer:
+        printer.searching(7, watched.history, max_epochs=30)
+        print("a warning of some library")
+        assert printer._live is not None
+        printer._live._live.refresh()
+    told, table = watched.text.index("a warning of some library"), watched.text.rindex("0/7 · starting workers")
+    assert told < table
+
+
+def test_in_a_terminal_counts_are_not_told_as_lines():
+    watched = Watched(terminal=True, width=120)
+    with watched.printer as printer:
+        show = printer.counting("reading")
+        show(1, 2)
+        assert printer._live is not None
+        ((line, _),) = printer._live.lines(0.0, 119, 40)
+        assert line.startswith("reading ━━━━━━━━━━────────── 1/2 · ")
+        show(2, 2)
+        ((line, _),) = printer._live.lines(0.0, 119, 40)
+        assert line[2:].startswith("reading · ")
+    assert "reading: " not in watched.text
+
+
+def test_in_a_terminal_a_stage_says_what_it_counts():
+    watched = Watched(terminal=True, width=120)
+    with watched.printer as printer:
+        watched.tell("stage", 1.0, name="test", state="started")
+        show = printer.counting("baselines")
+        show(3, 4)
+        assert printer._live is not None
+        assert printer._live.lines(0.0, 119, 40)[0][0].startswith("sealed test: baselines ━━━━━━━━━━━━━━━───── 3/4")
+        show(4, 4)
+        assert printer._live.lines(0.0, 119, 40)[0][0][2:].startswith("sealed test · ")
+
+
+def test_class_folds_are_shown_while_they_are_trained():
+    watched = Watched(terminal=True, width=120)
+    plan = [{"trial_id": "t1", "fold": fold, "num_epochs": 2, "config": CONFIG} for fold in (1, 2)]
+    with watched.printer as printer:
+        printer.training("class folds", plan)
+        printer.fold_happened(plan[0], None)
+        printer.fold_happened(plan[0], {"epoch": 1, "state": "running", "images_per_s": 1234.5})
+        assert printer._live is not None
+        lines = [line for line, _ in printer._live.lines(110.0, 119, 40)]
+        assert any(line.startswith("t1 fold 1    1/2     1,23") for line in lines), lines
+        printer.fold_happened(plan[0], {"epoch": 2, "state": "completed"})
+        printer.fold_happened(plan[1], None)
+        printer.fold_happened(plan[1], {"state": "failed"})
+        lines = [line for line, _ in printer._live.lines(110.0, 119, 40)]
+        assert any(line.startswith("class folds ") and "2/2 · running 0 · failed 1" in line for line in lines), lines

@@ -1,0 +1,111 @@
+"""What a new search begins with: the best of an earlier one, and what its file knows to be good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sldml.commands.groundwork import earlier_history
+from sldml.commands.request import (
+    Request,
+    best_of,
+    check_request,
+    earlier_settings,
+    first_configurations,
+)
+from sldml.config.space import SearchSpace
+from sldml.config.space_file import override, parse_space
+from sldml.errors import InputError
+from sldml.journal import OBJECTIVE, History, Journal
+
+SPACE = """
+space:
+  optimizer: {lr: {float: [1.0e-4, 1.0e-1], log: true}}
+  loss: {choose: {triplet_margin: {margin: {float: [0.05, 0.5]}}, arcface: {}}}
+known_good:
+  - {optimizer.lr: 0.002, loss.name: arcface}
+  - {loss.name: triplet_margin, loss.triplet_margin.margin: 0.1}
+"""
+
+
+@pytest.fixture
+def space() -> SearchSpace:
+    return parse_space(SPACE, "toy", "toy.yaml")
+
+
+def write_search(folder: Path, trials: dict[str, tuple[dict[str, Any], float | None, str]]) -> Path:
+    journal = Journal(folder / "journal.jsonl")
+    journal.append("search", name=folder.name)
+    for trial_id, (params, value, state) in trials.items():
+        journal.append("trial_started", trial_id=trial_id, params=params, config={})
+        if value is not None:
+            journal.append("epoch", trial_id=trial_id, metrics={"epoch": 1, OBJECTIVE: value})
+        journal.append("trial_ended", trial_id=trial_id, state=state)
+    return folder
+
+
+def test_the_best_of_a_search_come_first_and_the_diverged_not_at_all(tmp_path: Path) -> None:
+    trials = {
+        "t0001": ({"optimizer.lr": 0.01}, 0.5, "pruned"),
+        "t0002": ({"optimizer.lr": 0.02}, 0.7, "completed"),
+        "t0003": ({"optimizer.lr": 0.03}, 0.9, "diverged"),
+        "t0004": ({"optimizer.lr": 0.04}, None, "failed"),
+        "t0005": ({"optimizer.lr": 0.05}, 0.6, "completed"),
+    }
+    folder = write_search(tmp_path / "earlier", trials)
+    assert [params["optimizer.lr"] for params in best_of(folder)] == [0.02, 0.05, 0.01]
+    assert [params["optimizer.lr"] for params in best_of(folder, 1)] == [0.02]
+
+
+def test_no_search_and_one_without_a_value_are_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no search other in .*: there is none yet"):
+        best_of(tmp_path / "other")
+    folder = write_search(tmp_path / "empty", {"t0001": ({"optimizer.lr": 0.01}, None, "failed")})
+    with pytest.raises(InputError, match="--warm-start empty: no trial of that search has come to a value"):
+        best_of(folder)
+
+
+@pytest.mark.parametrize("content", [None, "", '{"event": "search", "time": 1.0, "name": "early"}\n'])
+def test_a_search_that_was_killed_before_its_first_attempt_is_begun_again(
+    content: str | None, tmp_path: Path, space: SearchSpace
+) -> None:
+    folder = tmp_path / "early"
+    (tmp_path / ".early.lock").touch()
+    if content is not None:
+        folder.mkdir()
+        (folder / "journal.jsonl").write_text(content)
+    with pytest.raises(InputError, match=r"no search early in .* has begun: .* give the command that started it again"):
+        earlier_settings(folder)
+    request = Request(space, "early", storage=tmp_path, cache=tmp_path / "prepared")
+    assert check_request(request).startswith("made when")
+    assert earlier_history(request) == History()
+
+
+def test_a_search_that_has_begun_is_not_begun_again(tmp_path: Path, space: SearchSpace) -> None:
+    request = Request(space, "begun", storage=tmp_path, cache=tmp_path / "prepared")
+    request.folder.mkdir()
+    (request.folder / "journal.jsonl").write_text('{"event": "attempt", "time": 1.0}\n')
+    for refuse in (check_request, earlier_history):
+        with pytest.raises(InputError, match=r"there is a search begun in .*: --resume it, or give --name"):
+            refuse(request)
+
+
+def test_what_is_given_comes_before_what_is_known_and_nothing_twice(space: SearchSpace) -> None:
+    earlier = [
+        {"optimizer.lr": 0.01, "loss.name": "arcface", "augment.noise": 0.1},
+        {"optimizer.lr": 0.9, "loss.name": "arcface"},  # out of this space's range
+        {"optimizer.lr": 0.002, "loss.name": "arcface"},
+    ]
+    assert first_configurations(space, earlier) == [
+        {"optimizer.lr": 0.01, "loss.name": "arcface"},
+        {"optimizer.lr": 0.002, "loss.name": "arcface"},
+        {"loss.name": "triplet_margin", "loss.triplet_margin.margin": 0.1},
+    ]
+
+
+def test_what_is_fixed_leaves_out_what_is_known(space: SearchSpace) -> None:
+    assert first_configurations(override(space, ["loss.name=triplet_margin"]), []) == [
+        {"loss.triplet_margin.margin": 0.1}  # its name is no longer searched
+    ]

@@ -1,0 +1,145 @@
+"""Class-disjoint folds: who validates where, and trials that train one model a fold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.small import assert_same_state, subset_of, trial_config, without_times
+
+from sldml.journal import OBJECTIVE
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import PreparedSet
+from sldml.protocols.classes import ProtocolError
+from sldml.protocols.folds import fold_developments, scored_folds
+from sldml.protocols.split import Development, Split
+from sldml.training.checkpoints import CheckpointFile
+from sldml.training.loop import Training
+from sldml.training.trial import run_trial
+
+CONFIG = trial_config(evaluation={"num_folds": 3}, encoder={"small_cnn": {"dropout": 0.2}})
+
+
+@pytest.fixture
+def development(made_split: Split) -> Development:
+    """Eight auxiliary classes."""
+    return made_split.development
+
+
+def test_every_class_validates_once_and_never_where_it_trains(development: Development) -> None:
+    folds = fold_developments(development, 3)
+    classes = sorted(development.merged().classes)
+    assert sorted(c for fold in folds for c in fold.validation.classes) == classes
+    assert [len(fold.validation.classes) for fold in folds] == [3, 3, 2]
+    merged = development.merged()
+    label_of = {name: merged.classes[label] for name, label in zip(merged.names, merged.labels, strict=True)}
+    offset_of = dict(zip(merged.names, merged.offsets, strict=True))
+    for fold in folds:
+        assert sorted([*fold.train.classes, *fold.validation.classes]) == classes
+        assert fold.measure == "one_shot_accuracy"
+        assert len(fold.train) + len(fold.validation) == len(merged)
+        for subset in (fold.train, fold.validation):
+            assert {subset.classes[label] for label in subset.labels} == set(subset.classes)
+            for name, label, offset in zip(subset.names, subset.labels, subset.offsets, strict=True):
+                assert label_of[name] == subset.classes[label]
+                assert offset_of[name] == offset
+
+
+def test_one_fold_is_the_protocols_own(development: Development) -> None:
+    assert fold_developments(development, 1) == [development]
+
+
+@pytest.mark.parametrize("num_folds", [5, 50])
+def test_too_many_folds_are_refused(development: Development, num_folds: int) -> None:
+    with pytest.raises(ProtocolError, match=f"evaluation.num_folds: {num_folds} folds of 8 auxiliary classes"):
+        fold_developments(development, num_folds)
+
+
+def test_three_classes_cannot_be_folded() -> None:
+    few = Development(subset_of([0, 0, 1, 1], [3] * 4), subset_of([0, 1], [3] * 2), "map_at_r")
+    with pytest.raises(ProtocolError, match=r"evaluation\.num_folds"):
+        fold_developments(few, 2)
+
+
+def test_large_folds_are_scored_on_a_sample_of_every_class(
+    development: Development, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fold_developments(development, 3)
+    assert [len(fold.validation) for fold in whole] == [15, 15, 10]
+    assert [f.validation.names for f in scored_folds(development, 3)] == [f.validation.names for f in whole]
+    monkeypatch.setattr("sldml.protocols.folds.MOST_TO_SCORE", 12)
+    for fold, scored in zip(whole, scored_folds(development, 3), strict=True):
+        assert scored.train.names == fold.train.names  # all there is to learn from stays
+        assert len(scored.validation) == min(12, len(fold.validation))
+        counts = np.bincount(scored.validation.labels)
+        assert len(counts) == len(fold.validation.classes)
+        assert counts.max() - counts.min() <= 1
+        assert set(scored.validation.names) <= set(fold.validation.names)
+
+
+def run(development: Development, signals: Signals, made_set: PreparedSet, **options: Any) -> list[dict[str, Any]]:
+    reports: list[dict[str, Any]] = []
+    run_trial(options.pop("config", CONFIG), development, signals, made_set.layout, report=reports.append, **options)
+    return reports
+
+
+def test_a_trial_reports_the_mean_of_its_folds(
+    development: Development, made_signals: Signals, made_set: PreparedSet
+) -> None:
+    reports = run(development, made_signals, made_set)
+    assert [r["epoch"] for r in reports] == [1, 2, 3]
+    assert [r["state"] for r in reports] == ["running", "running", "completed"]
+    for r in reports:
+        each = [r[f"val/accuracy_fold_{fold}"] for fold in (1, 2, 3)]
+        assert r["val/accuracy"] == pytest.approx(np.mean(each))
+        assert r["val/accuracy_fold_std"] == pytest.approx(np.std(each, ddof=1))
+    assert [r[OBJECTIVE] for r in reports] == np.maximum.accumulate([r["val/accuracy"] for r in reports]).tolist()
+
+
+def test_without_folds_nothing_is_said_of_them(
+    development: Development, made_signals: Signals, made_set: PreparedSet
+) -> None:
+    (report,) = run(development, made_signals, made_set, config=trial_config(train={"max_epochs": 1}))
+    assert not any("fold" in key for key in report)
+
+
+def test_the_first_fold_is_trained_as_it_would_be_alone(
+    development: Development, made_signals: Signals, made_set: PreparedSet, tmp_path: Path
+) -> None:
+    # Without dropout nothing is drawn from the generator that the folds share.
+    config = trial_config(evaluation={"num_folds": 2})
+    file = CheckpointFile(str(tmp_path))
+    run(development, made_signals, made_set, config=config, checkpoint=file)
+    alone = Training(config, fold_developments(development, 2)[0].train, made_signals, made_set.layout)
+    for _ in range(config.train.max_epochs):
+        alone.run_epoch()
+    saved = file.load(torch.device("cpu"))
+    assert saved is not None
+    assert_same_state(saved["trainings"][0]["encoder"], alone.encoder.state_dict())
+
+
+def test_an_interrupted_trial_of_folds_goes_on_exactly(
+    development: Development, made_signals: Signals, made_set: PreparedSet, tmp_path: Path
+) -> None:
+    whole = run(development, made_signals, made_set)
+
+    class KilledError(Exception):
+        pass
+
+    file = CheckpointFile(str(tmp_path))
+    part: list[dict[str, Any]] = []
+
+    def report(metrics: dict[str, Any]) -> None:
+        part.append(metrics)
+        if len(part) == 2:
+            raise KilledError
+
+    save = file.save
+    file.save = lambda state, *, must: save(state, must=True)  # type: ignore[method-assign]
+    with pytest.raises(KilledError):
+        run_trial(CONFIG, development, made_signals, made_set.layout, report=report, checkpoint=file)
+    rest = run(development, made_signals, made_set, checkpoint=file, epochs_reported=2)
+    assert [without_times(r) for r in part + rest] == [without_times(r) for r in whole]

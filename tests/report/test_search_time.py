@@ -1,0 +1,176 @@
+"""Who trained what and when: lanes, idle time and stages of small histories, against values computed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sldml.journal import FinalRecord, History, TrialRecord, TrialState
+from sldml.report.figures import time_spent, timeline
+from sldml.report.search_time import (
+    search_clock,
+    share_while_training,
+    stage_times,
+    stages_of,
+    training_spans,
+    worker_time,
+)
+
+
+def epochs(times: list[float], worker: str | None, spent: float = 1.0) -> list[dict[str, Any]]:
+    """Reports at these times; each epoch took half of `spent` in steps, the rest in data and evaluation."""
+    parts = {"time/step_s": spent / 2, "time/data_s": spent / 4, "time/evaluation_s": spent / 4}
+    told = {} if worker is None else {"worker": worker}
+    return [
+        {"epoch": i, "val/accuracy": 0.5, "val/accuracy_best": 0.5, "time": time, **parts, **told}
+        for i, time in enumerate(times, start=1)
+    ]
+
+
+def trial(
+    name: str,
+    started: float,
+    times: list[float],
+    worker: str | None,
+    ended: float | None,
+    state: TrialState = "completed",
+) -> TrialRecord:
+    return TrialRecord(name, {}, {}, started, state, epochs(times, worker), ended=ended)
+
+
+def stage(name: str, started: float, ended: float | None) -> list[dict[str, Any]]:
+    begun = {"name": name, "state": "started", "time": started}
+    return [begun] if ended is None else [begun, {"name": name, "state": "ended", "time": ended}]
+
+
+@pytest.fixture
+def two_workers() -> History:
+    """Of the 100 s of search 20 s are start-up; then one worker trains at 30-70 and 80-110, the other at 30-60."""
+    history = History(attempts=[{"time": 0.0}])
+    history.stages = [*stage("baselines", 0, 10), *stage("search", 10, 110), *stage("test", 110, 115)]
+    for record in (
+        trial("t1", 30, [40, 70], "h:1", 70),
+        trial("t2", 30, [40, 60], "h:2", 60, "pruned"),
+        trial("t3", 80, [90, 110], "h:1", 110),
+    ):
+        history.trials[record.trial_id] = record
+    return history
+
+
+def test_idle_time_is_what_no_training_fills(two_workers: History) -> None:
+    found = worker_time(two_workers)
+    assert [lane.name for lane in found.lanes] == ["h · 1", "h · 2"]
+    assert [[span.name for span in lane.spans] for lane in found.lanes] == [["t1", "t3"], ["t2"]]
+    assert [lane.idle for lane in found.lanes] == [[(10, 30), (70, 80)], [(10, 30), (60, 110)]]
+    assert (found.total_s, found.busy_s) == (200, 40 + 30 + 30)
+    assert (found.before_s, found.between_s, found.after_s) == (40, 10, 50)
+    assert found.in_words() == (
+        "busy 50 % of worker time (2 workers, 1.7 minutes each); idle 20 % before the first training of a stage "
+        "(start-up), 5 % between trainings, 25 % after the last one of a stage, while others still ran or none was "
+        "left."
+    )
+
+
+def test_the_timeline_draws_lanes_and_idle_time(two_workers: History) -> None:
+    figure = timeline(two_workers)
+    assert figure
+    bars = {bar.name: bar for bar in figure.figure.data}
+    assert list(bars["idle"].base) == pytest.approx([10 / 60, 70 / 60, 10 / 60, 60 / 60], abs=1e-3)
+    assert list(bars["idle"].x) == pytest.approx([20 / 60, 10 / 60, 20 / 60, 50 / 60], abs=1e-3)
+    assert list(bars["completed"].y) == [0, 0]
+    assert list(bars["pruned"].y) == [1]
+    assert list(bars["completed"].x) == pytest.approx([40 / 60, 30 / 60], abs=1e-3)
+    assert list(bars["completed"].text) == ["t1 on h:1", "t3 on h:1"]
+    assert figure.caption.startswith("Busy 50 % of worker time")
+    assert "workers were not recorded" not in figure.caption
+    two_workers.search["settings"] = {"slots": 3}
+    assert "1 of 3 places for trainings were never used" in (timeline(two_workers) or figure).caption
+
+
+def test_without_workers_trainings_are_packed_into_lanes(two_workers: History) -> None:
+    for record in two_workers.trials.values():
+        for epoch in record.epochs:
+            del epoch["worker"]
+    found = worker_time(two_workers)
+    assert [lane.name for lane in found.lanes] == ["lane 1", "lane 2"]
+    assert [[span.name for span in lane.spans] for lane in found.lanes] == [["t1", "t3"], ["t2"]]
+    figure = timeline(two_workers)
+    assert figure
+    assert "workers were not recorded" in figure.caption
+
+
+def test_a_trial_that_failed_before_it_told_its_worker_takes_a_free_place(two_workers: History) -> None:
+    two_workers.trials["t4"] = TrialRecord("t4", {}, {}, 72.0, "failed", [], ended=73.0)
+    two_workers.trials["t5"] = TrialRecord("t5", {}, {}, 85.0, "failed", [], ended=86.0)
+    found = worker_time(two_workers)
+    lanes = {lane.name: [span.name for span in lane.spans] for lane in found.lanes}
+    assert lanes == {"h · 1": ["t1", "t4", "t3"], "h · 2": ["t2", "t5"]}
+    assert found.busy_s == 102
+
+
+def test_a_worker_takes_the_lane_of_one_on_its_host_that_has_ended(two_workers: History) -> None:
+    two_workers.stages += stage("final", 115, 145)
+    for seed, host in ((1, "h"), (2, "other")):
+        record = FinalRecord("t1", seed, 120.0, {}, epochs([130, 140], f"{host}:{seed + 7}"), ended=140.0)
+        two_workers.finals["t1", seed] = record
+    found = worker_time(two_workers)
+    names = {lane.name: [span.name for span in lane.spans] for lane in found.lanes}
+    assert names == {"h · 1": ["t1", "t3", "t1, seed 1"], "h · 2": ["t2"], "other · 1": ["t1, seed 2"]}
+    assert found.total_s == 3 * (100 + 30)
+
+
+def test_a_resumed_trial_is_two_pieces_and_the_pause_is_none(two_workers: History) -> None:
+    two_workers.trials["t4"] = trial("t4", 80, [90, 1020, 1030], "h:2", 1030)
+    two_workers.trials["t4"].epochs[0]["worker"] = "h:2"
+    for epoch in two_workers.trials["t4"].epochs[1:]:
+        epoch["worker"] = "h:9"
+    two_workers.attempts.append({"time": 1000.0})
+    two_workers.stages += stage("search", 1005, 1035)
+    pieces = [(s.begin, s.end, s.worker) for s in training_spans(two_workers) if s.name == "t4"]
+    assert pieces == [(80, 90, "h:2"), (1019, 1030, "h:9")]
+    clock = search_clock(two_workers)
+    assert clock(115) == pytest.approx(115 / 60)
+    assert clock(1000) == pytest.approx(115 / 60)
+    assert clock(1030) == pytest.approx(145 / 60)
+
+
+def test_a_stage_that_was_interrupted_ends_with_what_was_last_heard(two_workers: History) -> None:
+    two_workers.stages = [*stage("search", 10, None), *stage("search", 1000, 1010)]
+    two_workers.attempts.append({"time": 1000.0})
+    assert [(s.name, s.begin, s.end) for s in stages_of(two_workers)] == [("search", 10, 110), ("search", 1000, 1010)]
+    two_workers.stages = []
+    assert [(s.name, s.begin, s.end) for s in stages_of(two_workers)] == [("search", 30, 110)]
+
+
+def test_the_parts_of_a_stage_sum_to_its_time(two_workers: History) -> None:
+    baselines, search, test = stage_times(two_workers)
+    assert (baselines.name, baselines.seconds, baselines.parts) == ("baselines", 10, {})
+    assert (test.name, test.seconds, test.parts) == ("test", 5, {})
+    # Six epochs of one second, halves and quarters, of which two workers did one half each.
+    expected = {"data": 0.75, "step": 1.5, "evaluation": 0.75, "rest": 50 - 3.0, "idle": 50.0}
+    assert search.parts == pytest.approx(expected)
+    figure = time_spent(two_workers)
+    assert figure
+    bars = {bar.name: bar for bar in figure.figure.data}
+    assert list(bars["training steps"].x) == pytest.approx([1.5 / 60], abs=1e-3)
+    assert list(bars["a stage as a whole"].y) == [0, 2]
+    assert list(figure.figure.layout.yaxis.ticktext) == [
+        "baselines, 10 s",
+        "trials, 1.7 min",
+        "sealed test, model, 5 s",
+    ]
+    assert "trials 1.7 min (87 %)" in figure.alt
+    assert "busy" not in figure.caption
+    for epoch in two_workers.trials["t1"].epochs:
+        epoch["time/cpu_share"] = 0.5
+    two_workers.trials["t2"].epochs[0] |= {"time/cpu_share": 0.8, "time/step_s": 1.5}
+    assert share_while_training(two_workers, "time/cpu_share") == pytest.approx((0.5 * 2 + 0.8 * 2) / 4)
+    assert "their CPU threads were busy 65 % of the time" in (time_spent(two_workers) or figure).caption
+    assert share_while_training(two_workers, "time/gpu_share") is None
+
+
+def test_nothing_is_drawn_of_nothing() -> None:
+    assert timeline(History()) is None
+    assert time_spent(History()) is None
+    assert stage_times(History()) == []

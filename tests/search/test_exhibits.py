@@ -1,0 +1,170 @@
+"""The map of the sealed test and the worst confusions, from distances made by hand and from a real way of matching."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from support.small import signals_of, subset_of
+
+from sldml.config.representation import NormalizeConfig, RepresentationConfig
+from sldml.embedding.images import represent
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import PreparedSet
+from sldml.protocols.split import Sealed, Split
+from sldml.recognition.matching import Matching
+from sldml.recordings import Layout
+from sldml.search.exhibits import (
+    MAX_PAIRS,
+    MAX_POINTS,
+    confused_pairs,
+    embedding_map,
+    exhibits,
+    on_a_plane,
+    picture,
+    png,
+    worst_pairs,
+)
+from sldml.search.final import predict
+
+
+def opened(text: str) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text, validate=True))).convert("RGB"))
+
+
+@pytest.fixture
+def sensors() -> tuple[Matching, Sealed, Signals]:
+    """Three classes of one sensor that stands still at 0, 1 and 8: raw distances are known to the last digit."""
+    labels = [0, 1, 2, 0, 0, 1, 1, 2]
+    at = [0.0, 1.0, 8.0, 0.25, 0.75, 0.875, 0.625, 0.25]
+    values = [np.full((4, 1, 3), value, dtype=np.float32) for value in at]
+    everything = subset_of(labels, [4] * 8)
+    sealed = Sealed(everything.take(np.arange(3)), everything.take(np.arange(3, 8)))
+    matching = Matching("raw_1nn", Layout(None, 0, {"sensor": 1.0}), NormalizeConfig(sensors="none"))
+    return matching, sealed, signals_of(values)
+
+
+def test_confused_pairs_show_the_query_nearest_to_the_wrong_exemplar(sensors: tuple[Matching, Sealed, Signals]) -> None:
+    matching, sealed, signals = sensors
+    distances = matching.between(signals, sealed.exemplars, sealed.queries).numpy()
+    predicted = np.array([1, 1, 1, 1, 0])  # the first class has two misnamed queries, at .25 and .75
+    assert predict(matching, sealed, signals).tolist() == [0, 1, 1, 1, 0]
+    pairs = confused_pairs(matching, sealed, signals, distances, predicted)
+    assert [(p["true"], p["named"], p["count"], p["total"]) for p in pairs] == [
+        ("class 0", "class 1", 2, 2),
+        ("class 2", "class 0", 1, 1),
+    ]
+    assert [image["what"] for image in pairs[0]["images"]] == [
+        "query recording 4",
+        "exemplar of class 0",
+        "exemplar of class 1",
+    ]
+    assert pairs[1]["images"][0]["what"] == "query recording 7"
+    for pair in pairs:
+        assert all(opened(image["png"]).shape[2] == 3 for image in pair["images"])
+
+
+def test_the_worst_pairs_come_first_and_rightly_named_are_none() -> None:
+    truth = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
+    predicted = np.array([1, 1, 0, 0, 1, 0, 0, 0, 1])
+    assert worst_pairs(truth, predicted, 3) == [(2, 0, 3), (0, 1, 2), (1, 0, 1), (2, 1, 1)]
+    assert worst_pairs(truth, predicted, 3, most=2) == [(2, 0, 3), (0, 1, 2)]
+    assert worst_pairs(truth, truth, 3) == []
+
+
+def test_the_map_has_exemplars_queries_and_what_they_were_named(sensors: tuple[Matching, Sealed, Signals]) -> None:
+    matching, sealed, signals = sensors
+    found = embedding_map(matching, sealed, signals, np.array([0, 1, 1, 1, 0]))
+    told = [(p["name"], p["label"], p["exemplar"], p["named"]) for p in found["points"]]
+    assert told[:4] == [
+        ("recording 0", "class 0", True, None),
+        ("recording 1", "class 1", True, None),
+        ("recording 2", "class 2", True, None),
+        ("recording 3", "class 0", False, "class 0"),
+    ]
+    assert told[-1] == ("recording 7", "class 2", False, "class 0")
+    assert "queries" not in found["method"]
+
+
+def test_points_far_apart_stay_far_apart_and_always_in_the_same_places() -> None:
+    rng = np.random.default_rng(0)
+    centre = np.repeat(np.array([[0, 0, 0], [20, 0, 0], [0, 20, 0]]), 30, axis=0)
+    points = centre + rng.normal(size=(90, 3))
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2).astype(np.float32)
+    places = on_a_plane(distances)
+    assert places.shape == (90, 2)
+    assert np.array_equal(places, on_a_plane(distances))
+    nearest = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e9 * np.eye(90)
+    assert (nearest.argmin(axis=1) // 30 == np.arange(90) // 30).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_a_few_points_and_equal_ones_have_places(count: int) -> None:
+    apart = np.abs(np.subtract.outer(np.arange(count), np.arange(count))).astype(np.float32)
+    for distances in (apart, np.zeros((count, count), np.float32), apart - 1e-4):
+        places = on_a_plane(distances)
+        assert places.shape == (count, 2)
+        assert np.isfinite(places).all()
+    if count == 3:  # classical scaling keeps distances as they are
+        assert np.linalg.norm(on_a_plane(apart)[0] - on_a_plane(apart)[2]) == pytest.approx(2.0, abs=1e-4)
+
+
+def test_of_many_queries_a_part_is_shown_evenly_from_all_classes() -> None:
+    count = MAX_POINTS + 200
+    labels = [0, 1, *([0] * (count // 2)), *([1] * (count // 2))]
+    everything = subset_of(labels, [2] * len(labels))
+    sealed = Sealed(everything.take(np.arange(2)), everything.take(np.arange(2, len(labels))))
+    values = [np.full((2, 1, 3), label + i / 5000, dtype=np.float32) for i, label in enumerate(labels)]
+    matching = Matching("raw_1nn", Layout(None, 0, {"sensor": 1.0}), NormalizeConfig(sensors="none"))
+    found = embedding_map(matching, sealed, signals_of(values), sealed.queries.labels)
+    assert len(found["points"]) == MAX_POINTS
+    assert f"{MAX_POINTS - 2} of {count} queries, evenly from all classes" in found["method"]
+    assert sum(point["label"] == "class 0" for point in found["points"]) == MAX_POINTS // 2
+    assert len(json.dumps(found)) < 200_000
+
+
+def test_a_picture_is_what_the_encoder_sees(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> None:
+    one = made_split.sealed.queries.take(np.array([3]))
+    for representation in (RepresentationConfig(steps=32), RepresentationConfig(name="reindexed", steps=33)):
+        matching = Matching("encoder", made_set.layout, NormalizeConfig(scale="none", center="none"), representation)
+        seen = picture(matching, made_signals, one)
+        frames = made_signals.gather(torch.tensor(one.offsets), torch.tensor(one.lengths), representation.steps)
+        image = represent(frames, representation, made_set.layout)[0].round().byte().numpy()
+        assert np.array_equal(seen, image.transpose(1, 2, 0))
+    dtw = picture(Matching("dtw_1nn", made_set.layout, NormalizeConfig()), made_signals, one)
+    assert dtw.shape == (made_set.layout.num_rows, 64, 3)
+
+
+@pytest.mark.parametrize("size", [(20, 64), (3, 300), (256, 256), (600, 40)])
+def test_a_png_is_small_and_large_enough_to_see(size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    text = png(noise)
+    assert len(text) < 11_000
+    assert min(opened(text).shape[:2]) >= 40
+    flat = np.zeros((*size, 3), np.uint8)
+    flat[: size[0] // 2] = (200, 10, 30)
+    shown = opened(png(flat))
+    assert max(shown.shape) <= 256
+    assert shown[0, 0].tolist() == [200, 10, 30]
+    assert shown[-1, -1].tolist() == [0, 0, 0]
+
+
+def test_exhibits_are_json_and_small(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> None:
+    matching, sealed = Matching("raw_1nn", made_set.layout, NormalizeConfig()), made_split.sealed
+    distances = matching.between(made_signals, sealed.exemplars, sealed.queries).numpy()
+    predicted = sealed.exemplars.labels[distances.argmin(axis=0)]
+    found = exhibits(matching, sealed, made_signals, distances, predicted)
+    text = json.dumps(found, allow_nan=False)
+    assert len(text) < 400_000
+    assert len(found["embedding_map"]["points"]) == len(sealed.queries) + len(sealed.exemplars)
+    named = [p["named"] for p in found["embedding_map"]["points"] if not p["exemplar"]]
+    assert named == [sealed.exemplars.classes[c] for c in predicted]
+    assert 0 < len(found["confused"]) <= MAX_PAIRS
+    counts = [pair["count"] for pair in found["confused"]]
+    assert counts == sorted(counts, reverse=True)

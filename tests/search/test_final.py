@@ -1,0 +1,329 @@
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.catalogs import NTU, assert_tells_nothing_of
+from support.small import trial_config, without_times
+
+from sldml.config.protocol import NtuOneShot
+from sldml.config.training import EvaluationConfig
+from sldml.config.trial import TrialConfig
+from sldml.embedding.images import image_shape
+from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import PreparedSet
+from sldml.protocols.folds import scored_folds
+from sldml.protocols.make_split import make_split
+from sldml.protocols.split import Sealed, Split, Subset
+from sldml.recognition.baselines import initialised
+from sldml.recognition.matching import Matching
+from sldml.search.final import (
+    NothingToTrainError,
+    describe_predictions,
+    plan_finals,
+    plan_folds,
+    predict,
+    sealed_test,
+    trained_matching,
+    was_tested,
+)
+from sldml.training.checkpoints import CheckpointFile
+from sldml.training.trial import run_fold
+
+CONFIG = trial_config()
+
+
+def trial(trial_id: str, accuracies: list[float], state: TrialState = "completed") -> TrialRecord:
+    best = np.maximum.accumulate(accuracies).tolist()
+    epochs = [
+        {"epoch": i, "val/accuracy": a, OBJECTIVE: b}
+        for i, (a, b) in enumerate(zip(accuracies, best, strict=True), start=1)
+    ]
+    record = TrialRecord(trial_id, {}, {**CONFIG.to_dict(), "seed": 9}, started=0.0, state=state)
+    record.epochs = epochs
+    return record
+
+
+def history_of(*trials: TrialRecord) -> History:
+    return History(trials={record.trial_id: record for record in trials})
+
+
+def finished(history: History, seeds: dict[str, list[int]]) -> History:
+    """The history with completed final trainings."""
+    for trial_id, own in seeds.items():
+        for seed in own:
+            config = {**history.trials[trial_id].config, "seed": seed}
+            history.finals[trial_id, seed] = FinalRecord(trial_id, seed, 0.0, config, state="completed")
+    return history
+
+
+# --------------------------------------------------------------------------------------------------------- plan
+
+
+def test_the_best_by_validation_are_planned_in_order_for_their_best_epoch() -> None:
+    history = history_of(
+        trial("t1", [0.2, 0.5, 0.4, 0.5]),
+        trial("t2", [0.3, 0.9, 0.1], "pruned"),
+        trial("t3", [0.7], "pruned"),
+        trial("t4", [0.1, 0.1], "completed"),
+        trial("t5", [0.99], "diverged"),
+        trial("t6", [0.98], "failed"),
+        trial("t7", [], "running"),
+    )
+    plan = plan_finals(history, top_k=3, num_seeds=2)
+    assert [(p["trial_id"], p["seed"], p["num_epochs"]) for p in plan] == [
+        ("t2", 1, 2), ("t2", 2, 2), ("t3", 1, 1), ("t3", 2, 1), ("t1", 1, 2), ("t1", 2, 2),
+    ]  # fmt: skip
+    for final in plan:
+        assert final["config"] == {**history.trials[final["trial_id"]].config, "seed": final["seed"]}
+    assert history.trials["t2"].config["seed"] == 9
+    assert len(plan_finals(history, top_k=10, num_seeds=1)) == 4
+
+
+def test_the_epoch_is_the_first_that_reached_the_best() -> None:
+    (final,) = plan_finals(history_of(trial("t1", [0.2, 0.6, 0.6, 0.3, 0.6])), top_k=1, num_seeds=1)
+    assert final["num_epochs"] == 2
+
+
+def test_with_nothing_to_go_on_with_it_is_said() -> None:
+    history = history_of(trial("t1", [0.5], "diverged"), trial("t2", [], "failed"))
+    with pytest.raises(NothingToTrainError, match="no trial has a result"):
+        plan_finals(history, 3, 3)
+
+
+def test_the_plan_does_not_look_at_the_test() -> None:
+    history = history_of(trial("t1", [0.5]), trial("t2", [0.6]))
+    plan = plan_finals(history, 2, 1)
+    history.test = {"finals": [{"trial_id": "t1", "test_accuracy": {"mean": 1.0}}]}
+    assert plan_finals(history, 2, 1) == plan
+
+
+def test_a_test_is_taken_again_only_for_other_models() -> None:
+    plan = plan_finals(history_of(trial("t1", [0.5]), trial("t2", [0.6, 0.7])), 2, 2)
+    finals = [
+        {"trial_id": "t2", "seeds": [1, 2], "num_epochs": 2},
+        {"trial_id": "t1", "seeds": [1, 2], "num_epochs": 1},
+    ]
+    assert was_tested({"finals": finals}, plan)
+    assert not was_tested({"finals": finals[:1]}, plan)
+    assert not was_tested({"finals": [{**finals[0], "num_epochs": 1}, finals[1]]}, plan)
+
+
+def test_folds_are_planned_with_the_first_final_seed_and_the_draws_of_all() -> None:
+    history = history_of(trial("t1", [0.5]), trial("t2", [0.6, 0.7]))
+    for record in history.trials.values():
+        record.config["evaluation"] = {"num_draws": 7, "num_folds": 3, "seed": 5}
+    plan = plan_finals(history, 2, 2)
+    folds = plan_folds(plan, 4, EvaluationConfig(num_draws=20, seed=1))
+    assert [(f["trial_id"], f["num_epochs"], f["num_folds"]) for f in folds] == [("t2", 2, 4), ("t1", 1, 4)]
+    for fold in folds:
+        config = TrialConfig.model_validate(fold["config"])
+        assert config.seed == 1
+        assert config.evaluation == EvaluationConfig(num_draws=20, seed=1)
+        own = history.trials[fold["trial_id"]].config
+        assert fold["config"] == {**own, "seed": 1, "evaluation": fold["config"]["evaluation"]}
+    assert plan == plan_finals(history, 2, 2)  # the plan of the final models is left alone
+
+
+# -------------------------------------------------------------------------------------------------- sealed test
+
+
+class Weights:
+    """Weights of "final trainings": other ones for each trial and seed."""
+
+    def __init__(self, made_set: PreparedSet) -> None:
+        self._shape = image_shape(CONFIG.representation, made_set.layout)
+        self.loaded: list[tuple[str, int]] = []
+
+    def __call__(self, trial_id: str, seed: int) -> Mapping[str, Any]:
+        self.loaded.append((trial_id, seed))
+        return initialised(CONFIG.encoder, self._shape, seed + 100 * int(trial_id[1:])).state_dict()
+
+
+@pytest.fixture
+def weights(made_set: PreparedSet) -> Weights:
+    return Weights(made_set)
+
+
+def search() -> History:
+    trials = [trial(f"t{i}", [0.1 * i]) for i in (3, 1, 5, 4, 2)]
+    return finished(history_of(*trials), {"t1": [1], "t5": [1, 2, 3], "t3": [1, 2], "t4": [1]})
+
+
+def sides_of(split: Split) -> tuple[Sealed, Subset]:
+    """What the models are tested on, and what they were trained on."""
+    return split.sealed, split.development.merged()
+
+
+def test_every_final_model_is_scored_in_the_order_of_validation(
+    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    history, sealed = search(), made_split.sealed
+    history.finals["t3", 3] = FinalRecord("t3", 3, 0.0, history.trials["t3"].config, state="diverged")
+    results = sealed_test(history, sealed, sides_of(made_split)[1], made_signals, made_set.layout, weights)
+    assert (results["num_queries"], results["num_classes"], results["num_exemplars"]) == (80, 20, 20)
+    assert [(f["trial_id"], f["seeds"]) for f in results["finals"]] == [
+        ("t5", [1, 2, 3]), ("t4", [1]), ("t3", [1, 2]), ("t1", [1]),
+    ]  # fmt: skip
+    assert weights.loaded == [(f["trial_id"], s) for f in results["finals"] for s in f["seeds"]]
+    for final in results["finals"]:
+        assert final["val_accuracy"] == history.trials[final["trial_id"]].value
+        assert final["num_epochs"] == 1
+        assert final["config"]["seed"] == 9
+        accuracies = []
+        for seed in final["seeds"]:
+            matching = trained_matching(CONFIG, weights(final["trial_id"], seed), made_set.layout)
+            accuracies.append(float((predict(matching, sealed, made_signals) == sealed.queries.labels).mean()))
+        accuracy = final["test_accuracy"]
+        assert accuracy["values"] == pytest.approx(accuracies)
+        assert accuracy["mean"] == pytest.approx(np.mean(accuracies))
+        assert accuracy["ci95"][0] <= accuracy["mean"] <= accuracy["ci95"][1]
+        matrix = np.array(final["confusions"][0]["matrix"])
+        assert final["confusions"][0]["labels"] == list(sealed.exemplars.classes)
+        assert matrix.sum() == 80
+        assert matrix.trace() / 80 == pytest.approx(accuracies[0])
+    assert results["finals"][1]["test_accuracy"]["ci95"] == [0.0, 1.0]  # one seed has no spread
+
+
+def test_seeds_stand_in_order_however_they_began(
+    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    """Two begin at once: which comes first in the journal is chance, and the first one ships."""
+    history = finished(history_of(trial("t5", [0.5])), {"t5": [2, 1, 3]})
+    (found,) = sealed_test(history, *sides_of(made_split), made_signals, made_set.layout, weights)["finals"]
+    assert found["seeds"] == [1, 2, 3]
+    ordered = finished(history_of(trial("t5", [0.5])), {"t5": [1, 2, 3]})
+    (expected,) = sealed_test(ordered, *sides_of(made_split), made_signals, made_set.layout, weights)["finals"]
+    assert found["test_accuracy"] == expected["test_accuracy"]
+
+
+def test_shuffled_test_labels_do_not_change_the_order(
+    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    history, queries = search(), made_split.sealed.queries
+    orders, orders_by_test = set(), set()
+    for seed in range(6):
+        labels = np.random.default_rng(seed).permutation(queries.labels)
+        sealed = Sealed(made_split.sealed.exemplars, dataclasses.replace(queries, labels=labels))
+        finals = sealed_test(history, sealed, sides_of(made_split)[1], made_signals, made_set.layout, weights)["finals"]
+        orders.add(tuple((f["trial_id"], tuple(f["seeds"])) for f in finals))
+        by_test = sorted(finals, key=lambda f: -f["test_accuracy"]["mean"])
+        orders_by_test.add(tuple(f["trial_id"] for f in by_test))
+    assert orders == {(("t5", (1, 2, 3)), ("t4", (1,)), ("t3", (1, 2)), ("t1", (1,)))}
+    assert len(orders_by_test) > 1  # an order by test would have changed
+
+
+def test_without_a_finished_final_training_there_is_no_test(
+    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    with pytest.raises(NothingToTrainError, match="no final training completed"):
+        sealed_test(
+            history_of(trial("t1", [0.5])),
+            made_split.sealed,
+            made_split.development.merged(),
+            made_signals,
+            made_set.layout,
+            weights,
+        )
+
+
+def test_predict_names_the_class_of_the_nearest_exemplar(
+    made_set: PreparedSet, made_split: Split, made_signals: Signals
+) -> None:
+    way = Matching("raw_1nn", made_set.layout, CONFIG.normalize)
+    sealed = made_split.sealed
+    found = predict(way, sealed, made_signals)
+    distances = way.between(made_signals, sealed.exemplars, sealed.queries).numpy()
+    assert found.tolist() == [min(range(20), key=lambda c: distances[c, q]) for q in range(80)]
+    # Exemplars as queries are themselves.
+    itself = predict(way, Sealed(sealed.exemplars, sealed.exemplars), made_signals)
+    assert itself.tolist() == list(range(20))
+
+
+def test_predictions_in_numbers(made_split: Split) -> None:
+    sealed = made_split.sealed
+    few = Sealed(sealed.exemplars, sealed.queries.take(np.flatnonzero(sealed.queries.labels < 2)))  # 4 + 4 queries
+    predicted = np.empty(8, np.int64)
+    predicted[few.queries.labels == 0] = [0, 0, 0, 5]
+    predicted[few.queries.labels == 1] = [1, 1, 0, 0]
+    found = describe_predictions(predicted, few)
+    assert found["accuracy"] == pytest.approx(5 / 8)
+    assert found["per_class"] == {"A001": 0.75, "A007": 0.5}  # a class without queries has no accuracy
+    assert found["confusion"]["matrix"][0][:6] == [3, 0, 0, 0, 0, 1]
+    assert len(found["confusion"]["labels"]) == 20
+
+
+def test_trained_weights_are_loaded_without_fetching_pretrained_ones(
+    made_set: PreparedSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = {"name": "resnet18", "embedding_dim": 4, "resnet18": {"weights": "none"}}
+    config = trial_config(encoder=encoder)
+    network = initialised(config.encoder, image_shape(config.representation, made_set.layout), 3)
+    pretrained = trial_config(encoder={**encoder, "resnet18": {"weights": "imagenet"}})
+    monkeypatch.setattr(
+        "sldml.embedding.encoders.torchvision_networks.imagenet_state", lambda name: pytest.fail("weights are fetched")
+    )
+    matching = trained_matching(pretrained, network.state_dict(), made_set.layout)
+    assert matching.encoder is not None
+    assert torch.equal(matching.encoder.projection.weight, network.projection.weight)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------ what a worker trains
+
+
+def test_a_worker_trains_final_models_on_all_auxiliary_recordings_for_the_planned_epochs(
+    made_set: PreparedSet, made_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sldml.search import trainable
+
+    given: dict[str, Any] = {}
+
+    def run_final(config: TrialConfig, num_epochs: int, train: Any, *others: Any, **options: Any) -> None:
+        given.update(config=config, num_epochs=num_epochs, train=train)
+
+    monkeypatch.setattr(trainable, "run_final", run_final)
+    (tmp_path / "journal.jsonl").touch()
+    job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_set.layout, made_split.development, threads=1)
+    (final,) = plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1)
+    trainable.train_final({"final": final}, job)
+    assert (given["config"].seed, given["num_epochs"]) == (1, 2)
+    development = made_split.development
+    assert sorted(given["train"].names) == sorted((*development.train.names, *development.validation.names))
+
+
+def test_no_fold_tells_anything_of_novel_classes() -> None:
+    split = make_split(NtuOneShot(num_auxiliary=20), NTU)
+    plan = plan_folds(plan_finals(history_of(trial("t1", [0.5])), 1, 1), 5, CONFIG.evaluation)
+    assert_tells_nothing_of(split, (plan, scored_folds(split.development, 5)))
+
+
+def test_a_worker_trains_a_fold_of_the_classes(
+    made_set: PreparedSet, made_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sldml.search import trainable
+
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr(trainable.tune, "report", reports.append)
+    (tmp_path / "journal.jsonl").touch()
+    job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_set.layout, made_split.development, threads=1)
+    (plan,) = plan_folds(plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1), 4, CONFIG.evaluation)
+    config = {"fold": {**plan, "fold": 3}}
+    trainable.train_fold(config, job)
+    assert [r["state"] for r in reports] == ["running", "completed"]
+    fold = scored_folds(made_split.development, 4)[2]
+    expected: list[dict[str, Any]] = []
+    run_fold(
+        TrialConfig.model_validate(plan["config"]),
+        2,
+        fold,
+        Signals.open(made_set.folder, torch.device("cpu")),
+        made_set.layout,
+        report=expected.append,
+        checkpoint=CheckpointFile(str(tmp_path / "other")),
+    )
+    assert [without_times(r) for r in reports] == [without_times(r) for r in expected]
+    assert (tmp_path / "folds" / "t1-4-2" / "3" / "last.pt").exists()

@@ -1,0 +1,80 @@
+"""What the driver makes of the class folds that workers report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.experiment import Trial
+from support.null_tracker import NullTracker
+
+from sldml.commands.progress import ProgressPrinter
+from sldml.journal import History, Journal, read_history
+from sldml.search import run
+from sldml.search.recorder import Recorder
+
+
+class FakeTrial:
+    """What a callback sees of a trial of Tune's."""
+
+    def __init__(self, trial_id: str, fold: int, result: dict[str, Any] | None, error: str | None = None) -> None:
+        entry = {"trial_id": trial_id, "num_epochs": 4, "num_folds": 3, "config": {}}
+        self.config = {"fold": {**entry, "fold": fold}}
+        self.last_result = result
+        self.status = Trial.ERROR if error else Trial.TERMINATED
+        self._error = error
+
+    def get_error(self) -> str | None:
+        return self._error
+
+
+def done(accuracy: float) -> dict[str, Any]:
+    return {"epoch": 4, "state": "completed", "val/accuracy": accuracy}
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    return Recorder(Journal(tmp_path / "journal.jsonl"), History(), NullTracker(), ProgressPrinter(), {})
+
+
+def complete(callback: Any, *trials: FakeTrial) -> None:
+    for trial in trials:
+        callback.on_trial_complete(0, [], trial)
+
+
+def test_folds_are_told_in_order_once_all_have_ended(recorder: Recorder, tmp_path: Path) -> None:
+    callback = run._FoldCallback(recorder)
+    complete(callback, FakeTrial("t1", 3, done(0.3)), FakeTrial("t2", 1, done(0.9)), FakeTrial("t1", 1, done(0.1)))
+    assert recorder.history.folds == {}
+    complete(callback, FakeTrial("t1", 2, done(0.2)))
+    history = read_history(tmp_path / "journal.jsonl")
+    assert set(history.folds) == {"t1"}
+    assert history.folds["t1"]["accuracies"] == [0.1, 0.2, 0.3]
+    assert history.has_folds("t1", 4, 3)
+
+
+def test_a_fold_that_failed_leaves_no_score_and_its_reason(recorder: Recorder) -> None:
+    callback = run._FoldCallback(recorder)
+    diverged = {"epoch": 2, "state": "diverged", "error": "the loss is not finite in epoch 2"}
+    complete(callback, FakeTrial("t1", 2, diverged), FakeTrial("t1", 1, done(0.5)))
+    callback.on_trial_error(0, [], FakeTrial("t1", 3, None, error="Traceback\nOSError: the disk is full"))
+    record = recorder.history.folds["t1"]
+    assert record["accuracies"] is None
+    assert record["error"] == "fold 2: the loss is not finite in epoch 2; fold 3: OSError: the disk is full"
+    assert not recorder.history.has_folds("t1", 4, 3)
+
+
+def test_only_what_was_not_scored_is_run(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    spaces: list[Any] = []
+    monkeypatch.setattr(run, "_fit", lambda *_, param_space, **__: spaces.append(param_space["fold"]["grid_search"]))
+    plan = [{"trial_id": f"t{i}", "config": {}, "num_epochs": 4, "num_folds": 3} for i in (1, 2, 3)]
+    recorder.folds("t1", num_epochs=4, num_folds=3, accuracies=[0.1, 0.2, 0.3])
+    recorder.folds("t2", num_epochs=4, num_folds=3, accuracies=None, error="fold 1: boom")
+    arguments: Any = (None, None, recorder)
+    run.run_folds(plan, *arguments)
+    assert [(job["trial_id"], job["fold"]) for job in spaces[0]] == [
+        ("t2", 1), ("t2", 2), ("t2", 3), ("t3", 1), ("t3", 2), ("t3", 3),
+    ]  # fmt: skip
+    run.run_folds(plan[:1], *arguments)
+    assert len(spaces) == 1, "there was nothing to run"

@@ -1,0 +1,270 @@
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.small import trial_config
+
+from sldml.config.representation import NormalizeConfig
+from sldml.config.trial import TrialConfig
+from sldml.embedding.images import image_shape
+from sldml.journal import History
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import PreparedSet
+from sldml.protocols.folds import fold_developments
+from sldml.protocols.split import Split
+from sldml.recognition.baselines import UNTRAINED_SEEDS, initialised
+from sldml.recognition.matching import Matching
+from sldml.recognition.one_shot import exemplar_draws
+from sldml.recognition.recognizer import Recognizer, calibrate
+from sldml.search import choice
+from sldml.search.final import predict, trained_matching
+from sldml.search.shipping import ship
+
+CONFIG = trial_config(normalize={"center": "first_frame"})
+FREE_NORMALIZATION = NormalizeConfig(view="face_camera")
+FOLD_NORMALIZATION = NormalizeConfig(center="every_frame", scale="none")
+SEEDS = {"final": 11, "other final": 12, "trial": 13, "second": 14, "second trial": 15}
+
+
+@pytest.fixture
+def state(made_set: PreparedSet) -> Any:
+    shape = image_shape(CONFIG.representation, made_set.layout)
+    return lambda which: initialised(CONFIG.encoder, shape, SEEDS[which]).state_dict()
+
+
+def history(**values: float) -> History:
+    baselines = {
+        name: {
+            "val": value,
+            "normalize": FREE_NORMALIZATION.model_dump(),
+            "encoder": CONFIG.encoder.model_dump(exclude_none=True) if name.startswith("untrained") else None,
+            "representation": CONFIG.representation.model_dump() if name.startswith("untrained") else None,
+        }
+        for name, value in values.items()
+    }
+    return History(search={"prepared": {"hash": "abc"}}, baselines=baselines)
+
+
+def results(val_accuracy: float, config: TrialConfig = CONFIG) -> dict[str, Any]:
+    """What the sealed test found: the second configuration did far better there."""
+    common = {"config": config.to_dict(), "seeds": [4, 5], "num_epochs": 3}
+    return {
+        "finals": [
+            {**common, "trial_id": "t1", "val_accuracy": val_accuracy, "test_accuracy": {"mean": 0.1}},
+            {**common, "trial_id": "t2", "val_accuracy": val_accuracy - 0.1, "test_accuracy": {"mean": 0.9}},
+        ]
+    }
+
+
+@pytest.fixture
+def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path, state: Any) -> Any:
+    def run(past: History, val_accuracy: float, config: TrialConfig = CONFIG) -> dict[str, Any]:
+        def load_final(trial_id: str, seed: int) -> Mapping[str, Any]:
+            return state({("t1", 4): "final", ("t2", 4): "second"}.get((trial_id, seed), "other final"))
+
+        return ship(
+            tmp_path / "model",
+            past,
+            results(val_accuracy, config),
+            split=made_split,
+            signals=made_signals,
+            layout=made_set.layout,
+            data=config.data,
+            load_final=load_final,
+            load_trial=lambda trial_id: state("trial" if trial_id == "t1" else "second trial"),
+            search_name="demo-1",
+        )
+
+    return run
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The made set's few classes count as enough to choose by."""
+    monkeypatch.setattr(choice, "FEWEST_CLASSES_TO_TRUST", 8)
+
+
+def check(outcome: dict[str, Any], expected: Matching, tmp_path: Path, split: Split, signals: Signals) -> Recognizer:
+    """The saved model predicts as `expected` does, and what is said of it is what it does."""
+    model = Recognizer.load(tmp_path / "model")
+    predicted = predict(model.matching, split.sealed, signals)
+    assert predicted.tolist() == predict(expected, split.sealed, signals).tolist()
+    accuracy = float((predicted == split.sealed.queries.labels).mean())
+    assert outcome["shipped"]["accuracy"] == pytest.approx(accuracy)
+    matrix = torch.tensor(outcome["confusion"]["matrix"])
+    assert matrix.sum() == len(split.sealed.queries)
+    assert matrix.trace() / matrix.sum() == pytest.approx(accuracy)
+    assert set(outcome["per_class"]) == set(split.sealed.exemplars.classes)
+    named = [p["named"] for p in outcome["embedding_map"]["points"] if not p["exemplar"]]
+    assert named == [split.sealed.exemplars.classes[c] for c in predicted]
+    worst = outcome["confused"][0]
+    labels = outcome["confusion"]["labels"]
+    assert worst["count"] == (matrix - torch.diag(matrix.diagonal())).max()
+    assert worst["count"] == matrix[labels.index(worst["true"]), labels.index(worst["named"])]
+    assert model.threshold == outcome["shipped"]["threshold"]
+    assert model.origin.items() >= {"search": "demo-1", "prepared": "abc"}.items()
+    json.dumps(outcome, allow_nan=False)
+    return model
+
+
+def threshold(matching: Matching, split: Split, signals: Signals, *, trained: bool = True) -> float:
+    """Of a trained model from validation; one that was not trained has seen none of the development classes."""
+    subset = split.development.validation if trained else split.development.merged()
+    draws = exemplar_draws(subset.labels, CONFIG.evaluation.num_draws, CONFIG.evaluation.seed)
+    return calibrate(matching.between(signals, subset, subset), subset.labels, draws)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_the_first_configurations_first_seed_ships_where_it_is_better_on_validation(
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+) -> None:
+    outcome = send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.61)
+    shipped = outcome["shipped"]
+    assert (shipped["kind"], shipped["trial_id"], shipped["seed"]) == ("trained", "t1", 4)
+    assert "dtw_1nn: 0.600" in shipped["reason"]
+    expected = trained_matching(CONFIG, state("final"), made_set.layout)
+    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    assert model.encoder_config == CONFIG.encoder
+    # Its threshold comes from weights that have not seen the validation classes.
+    unseen = trained_matching(CONFIG, state("trial"), made_set.layout)
+    assert model.threshold == pytest.approx(threshold(unseen, made_split, made_signals))
+    assert model.threshold != pytest.approx(threshold(expected, made_split, made_signals))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_of_a_trial_over_class_folds_the_first_folds_classes_give_the_threshold(
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+) -> None:
+    """It is the first fold's model that the trial keeps; it was trained on classes that the protocol validates on."""
+    outcome = send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.61, trial_config(
+        normalize={"center": "first_frame"}, evaluation={"num_folds": 3}
+    ))  # fmt: skip
+    first = fold_developments(made_split.development, 3)[0]
+    assert set(first.validation.classes) != set(made_split.development.validation.classes)
+    unseen = trained_matching(CONFIG, state("trial"), made_set.layout)
+    expected = threshold(unseen, dataclasses.replace(made_split, development=first), made_signals)
+    assert outcome["shipped"]["threshold"] == pytest.approx(expected)
+    assert expected != pytest.approx(threshold(unseen, made_split, made_signals))
+    assert Recognizer.load(tmp_path / "model").threshold == pytest.approx(expected)
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("name", ["raw_1nn", "dtw_1nn", "untrained"])
+@pytest.mark.parametrize("val_accuracy", [0.5, 0.7])
+def test_a_training_free_way_that_is_as_good_ships_instead(
+    name: str,
+    val_accuracy: float,
+    send: Any,
+    made_set: PreparedSet,
+    made_split: Split,
+    made_signals: Signals,
+    tmp_path: Path,
+) -> None:
+    values = {"raw_1nn": 0.3, "dtw_1nn": 0.3, "untrained": 0.3, name: 0.7}
+    outcome = send(history(**values), val_accuracy)
+    assert outcome["shipped"]["kind"] == "training_free"
+    assert outcome["shipped"]["baseline"] == name
+    assert f"no trained model is better than {name}" in outcome["shipped"]["reason"]
+    if name == "untrained":
+        network = initialised(CONFIG.encoder, image_shape(CONFIG.representation, made_set.layout), UNTRAINED_SEEDS[0])
+        expected = Matching("encoder", made_set.layout, FREE_NORMALIZATION, CONFIG.representation, network)
+    else:
+        expected = Matching(name, made_set.layout, FREE_NORMALIZATION)  # type: ignore[arg-type]
+    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    assert model.matching.kind == expected.kind
+    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals, trained=False))
+    assert model.threshold != pytest.approx(threshold(expected, made_split, made_signals))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_what_ships_does_not_depend_on_the_test(send: Any) -> None:
+    past = history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4)
+    for result in past.baselines.values():
+        result["test"] = 1.0
+    assert send(past, 0.61)["shipped"]["kind"] == "trained"
+    for result in past.baselines.values():
+        result["test"] = 0.0
+    assert send(past, 0.59)["shipped"]["kind"] == "training_free"
+
+
+def with_folds(past: History, t1: list[float], t2: list[float], **free: list[float]) -> History:
+    """Scores on the four folds of the made set's eight auxiliary classes; of each baseline two normalisations."""
+    candidates = []
+    for name, accuracies in free.items():
+        own = {"baseline": name, "encoder": past.baselines[name]["encoder"]}
+        candidates.append({**own, "normalize": FREE_NORMALIZATION.model_dump(), "accuracies": [0.1] * 4})
+        candidates.append({**own, "normalize": FOLD_NORMALIZATION.model_dump(), "accuracies": accuracies})
+    past.baseline_folds = {"num_folds": 4, "candidates": candidates}
+    for trial_id, accuracies in (("t1", t1), ("t2", t2)):
+        past.folds[trial_id] = {"num_epochs": 3, "num_folds": 4, "accuracies": accuracies, "error": None}
+    return past
+
+
+def test_with_few_classes_the_best_over_the_folds_ships_if_it_earned_it(
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+) -> None:
+    dtw = [0.6, 0.7, 0.5, 0.6]
+    past = with_folds(
+        history(raw_1nn=0.9, dtw_1nn=0.9), [0.65, 0.7, 0.55, 0.6], [0.8, 0.9, 0.75, 0.8], raw_1nn=[0.4] * 4, dtw_1nn=dtw
+    )
+    outcome = send(past, 0.61)
+    shipped = outcome["shipped"]
+    assert (shipped["kind"], shipped["trial_id"], shipped["seed"]) == ("trained", "t2", 4)
+    assert "over 4 folds of the 8 auxiliary classes (t2 0.812, dtw_1nn without training 0.600)" in shipped["reason"]
+    assert [row["name"] for row in outcome["folds"]["rows"]] == ["dtw_1nn", "raw_1nn", "t2", "t1"]
+    expected = trained_matching(CONFIG, state("second"), made_set.layout)
+    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    unseen = trained_matching(CONFIG, state("second trial"), made_set.layout)
+    assert model.threshold == pytest.approx(threshold(unseen, made_split, made_signals))
+
+
+def test_with_few_classes_and_no_proof_the_way_and_normalisation_best_over_the_folds_ship(
+    send: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+) -> None:
+    raw = [0.6, 0.7, 0.5, 0.6]
+    past = with_folds(
+        history(raw_1nn=0.5, dtw_1nn=0.9), [0.9, 0.7, 0.9, 0.5], [0.1] * 4, raw_1nn=raw, dtw_1nn=[0.5] * 4
+    )
+    outcome = send(past, 0.99)
+    shipped = outcome["shipped"]
+    # Validation preferred another way, another normalisation, and a trained model to both.
+    assert (shipped["kind"], shipped["baseline"]) == ("training_free", "raw_1nn")
+    assert shipped["normalize"] == FOLD_NORMALIZATION.model_dump()
+    assert shipped["reason"].startswith("no trained model earned it over 4 folds of the 8 auxiliary classes")
+    expected = Matching("raw_1nn", made_set.layout, FOLD_NORMALIZATION)
+    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    assert model.matching.normalize == FOLD_NORMALIZATION
+    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals, trained=False))
+
+
+def test_what_the_folds_decide_does_not_depend_on_the_test(send: Any) -> None:
+    for test in (0.0, 1.0):
+        past = with_folds(history(dtw_1nn=0.9), [0.8] * 4, [0.1] * 4, dtw_1nn=[0.6] * 4)
+        for result in past.baselines.values():
+            result["test"] = test
+        assert send(past, 0.1)["shipped"]["trial_id"] == "t1"
+
+
+def test_validation_without_classes_of_its_own_trusts_no_trained_model(
+    made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path, state: Any
+) -> None:
+    development = dataclasses.replace(made_split.development, measure="map_at_r")
+    outcome = ship(
+        tmp_path / "model",
+        history(raw_1nn=0.5, dtw_1nn=0.6),
+        results(0.99),
+        split=dataclasses.replace(made_split, development=development),
+        signals=made_signals,
+        layout=made_set.layout,
+        data=CONFIG.data,
+        load_final=lambda trial_id, seed: state("final"),
+        load_trial=lambda trial_id: state("trial"),
+        search_name="demo-1",
+    )
+    assert outcome["shipped"]["baseline"] == "dtw_1nn"
+    assert "no classes of its own" in outcome["shipped"]["reason"]
+    assert outcome["folds"] is None

@@ -1,0 +1,51 @@
+"""Models as a search ships them, made without a search: on made recordings, or on real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sldml.config.data import DataConfig
+from sldml.config.protocol import ProtocolConfig
+from sldml.config.representation import NormalizeConfig
+from sldml.embedding.embed import input_shape
+from sldml.journal import History
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import PreparedSet, as_prepared
+from sldml.protocols.make_split import make_split
+from sldml.recognition.baselines import initialised
+from sldml.search.shipping import ship
+from support.small import trial_config
+
+
+def ship_model(
+    folder: Path,
+    prepared: PreparedSet,
+    data: DataConfig,
+    protocol: ProtocolConfig,
+    monkeypatch: Any,
+    *,
+    trained: bool = False,
+    free: str = "dtw_1nn",
+) -> dict[str, Any]:
+    """Ship a small encoder (as initialised) or a training-free way; what `ship` returns."""
+    monkeypatch.setattr("sldml.search.choice.FEWEST_CLASSES_TO_TRUST", 2)
+    config = trial_config(data=data.model_dump(), protocol=protocol.model_dump(), normalize={"center": "first_frame"})
+    shape = input_shape(config.encoder, config.representation, prepared.layout)
+    weights = initialised(config.encoder, shape, 3).state_dict()
+    own = {"encoder": None, "representation": None, "normalize": NormalizeConfig(center="every_frame").model_dump()}
+    final = {"config": config.to_dict(), "trial_id": "t1", "seeds": [1], "val_accuracy": 0.9, "num_epochs": 1}
+    return ship(
+        folder,
+        History(baselines={free: {"val": 0.5 if trained else 0.95, **own}}),
+        {"finals": [final]},
+        split=make_split(protocol, prepared.catalog),
+        signals=Signals.open(prepared.folder, torch.device("cpu")),
+        layout=prepared.layout,
+        data=as_prepared(data, prepared),
+        load_final=lambda trial_id, seed: weights,
+        load_trial=lambda trial_id: weights,
+        search_name="made",
+    )

@@ -1,0 +1,109 @@
+"""`--compare` as a person runs it: killed in the middle, taken up again, and ended in a table."""
+
+import json
+import os
+import signal
+from collections import Counter
+
+import pytest
+from mlflow import MlflowClient
+from support.running import SMALL, events, start, tune, wait_for
+
+from sldml.journal import read_history
+from sldml.report.comparison import HEADER
+
+COMPARED = [*SMALL, "--trials", "2", "--compare", "loss", "--choices", "triplet_margin,proxy_anchor,sup_con"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--resume", "c", "--compare", "loss"], "leave out --compare"),
+        (["--space", "demo", "--choices", "sup_con,arcface"], "--compare"),
+        # Only the recordings tell how many folds there can be.
+        pytest.param(
+            [*COMPARED, "--set", "evaluation.num_folds=6"],
+            "6 folds of 10 auxiliary classes",
+            marks=pytest.mark.verify,
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, said, tmp_path):
+    ended = tune(*arguments, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
+    assert said in line
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.glob("results/*/journal.jsonl")), "something is left that looks like a search"
+
+
+def test_a_dry_run_says_what_would_be_compared(tmp_path):
+    choices = ("--choices", "triplet_margin,proxy_anchor,sup_con", "--against", "sup_con")
+    ended = tune("--space", "demo", "--trials", "2", "--compare", "loss", *choices, "--dry-run", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "compares loss: triplet_margin, proxy_anchor with sup_con" in ended.stdout
+    assert "2 trials of 30 epochs for each of the 3 choices (6 in all), over 3 class folds" in ended.stdout
+    assert "what ships: nothing" in ended.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(3000)
+def test_a_killed_comparison_goes_on_to_its_table(tmp_path):
+    folder, log = tmp_path / "c", tmp_path / "log"
+    journal = folder / "journal.jsonl"
+    process = start(*COMPARED, "--name", "c", "--storage", tmp_path, log=log)
+    wait_for(lambda: sum(e["event"] == "trial_ended" for e in events(journal)) >= 2, process, log)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = read_history(journal)
+
+    ended = tune("--resume", "c", "--storage", tmp_path, "--summary", tmp_path / "summary.json")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["trials"]["requested"], summary["trials"]["completed"]) == (6, 6)
+    after = read_history(journal)
+    counted = Counter(record.config["loss"]["name"] for record in after.trials.values())
+    assert counted == {"triplet_margin": 2, "proxy_anchor": 2, "sup_con": 2}
+    begun = Counter(e["trial_id"] for e in events(journal) if e["event"] == "trial_started")
+    assert begun == {f"t{i:04d}": 1 for i in range(1, 7)}
+    for trial_id, record in before.trials.items():
+        if record.state != "running":
+            assert after.trials[trial_id] == record, "a finished trial was touched"
+    for record in after.trials.values():
+        assert [e["epoch"] for e in record.epochs] == [1, 2, 3], "every trial runs all its epochs"
+        assert {f"val/accuracy_fold_{i}" for i in (1, 2, 3)} <= record.epochs[-1].keys()
+
+    comparison = summary["comparison"]
+    rows = {row["name"]: row for row in comparison["rows"]}
+    assert list(rows)[:3] == comparison["choices"] == ["triplet_margin", "proxy_anchor", "sup_con"]
+    for choice, row in list(rows.items())[:3]:
+        own = [r for r in after.ranked() if r.config["loss"]["name"] == choice]
+        assert row["trial_id"] == own[0].trial_id
+        assert row["val"]["mean"] == pytest.approx(own[0].value)
+        assert row["test"]["seeds"] == [1, 2]
+        finals = {final["trial_id"]: final for final in summary["final"]}
+        assert row["test"]["values"] == finals[row["trial_id"]]["test_accuracy"]["values"]
+        assert row["verdict"] in (
+            ("default",) if choice == "triplet_margin" else ("better", "worse", "within the noise")
+        )
+    assert rows["dtw_1nn"]["test"]["mean"] == summary["baselines"]["dtw_1nn"]["test"]
+    assert sum(e["event"] == "test" for e in events(journal)) == 1
+    assert not any(e["event"] in ("folds", "baseline_folds") for e in events(journal))
+
+    assert summary["model"] is None
+    assert not (folder / "model").exists()
+    assert "a comparison ships no model" in ended.stdout
+    assert "--resume" not in ended.stdout
+    assert f"| {' | '.join(HEADER)} |" in (folder / "comparison.md").read_text()
+    assert '<section id="comparison">' in (folder / "report.html").read_text()
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([summary["mlflow"]["experiment_id"]], max_results=100)
+    choices = Counter((run.data.tags["stage"], run.data.tags["choice"]) for run in runs if "choice" in run.data.tags)
+    assert choices == {(stage, name): 2 for stage in ("search", "final") for name in comparison["choices"]}
+    assert "comparison.md" in [artifact.path for artifact in client.list_artifacts(summary["mlflow"]["run_id"])]
+
+    again = tune("--resume", "c", "--storage", tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert sum(e["event"] == "test" for e in events(journal)) == 1, "the sealed test was opened twice"

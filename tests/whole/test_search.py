@@ -1,0 +1,231 @@
+"""The command as a person runs it: a whole search, small, from raw files to report, model and MLflow runs."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from support.running import SMALL, tune
+
+from sldml.config.space_file import read_space
+from sldml.journal import OBJECTIVE, read_history
+from sldml.prepared.batches import Signals
+from sldml.prepared.prepared_set import open_prepared
+from sldml.protocols.classes import NTU_NOVEL
+from sldml.protocols.make_split import make_split
+from sldml.recognition.baselines import BASELINES
+from sldml.recognition.recognizer import Recognizer
+from sldml.search.final import predict
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(results folder, what was printed, the summary) of a search that ran to its end, from another folder."""
+    folder = tmp_path_factory.mktemp("results")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    ended = tune(*SMALL, "--name", "small", "--storage", folder, "--summary", "out/summary.json", cwd=elsewhere)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    return folder, ended.stdout, json.loads((elsewhere / "out" / "summary.json").read_text())
+
+
+def test_the_summary_tells_what_happened(finished):
+    folder, _, summary = finished
+    assert summary["name"] == "small"
+    assert summary["space"] == "demo"
+    assert summary["state"] == "completed"
+    trials = summary["trials"]
+    assert trials["requested"] == 4 == trials["completed"] + trials["pruned"] + trials["diverged"] + trials["failed"]
+    assert set(summary["baselines"]) == {"raw_1nn", "dtw_1nn", "untrained", "untrained_dtw"}
+    for baseline in summary["baselines"].values():
+        assert 0 < baseline["val"] < 1
+        assert 0 < baseline["test"] < 1
+    assert [len(final["test_accuracy"]["values"]) for final in summary["final"]] == [2, 2]
+    assert summary["final"][0]["trial_id"] == summary["best"]["trial_id"]
+    for final in summary["final"]:
+        low, high = final["test_accuracy"]["ci95"]
+        assert low <= final["test_accuracy"]["mean"] <= high
+    timing = summary["timing"]
+    assert timing["efficiency"] == pytest.approx(timing["bare_s"] / (timing["slots"] * timing["search_s"]))
+    assert Path(summary["report"]) == folder / "small" / "report.html"
+    assert Path(summary["report"]).stat().st_size > 1_000_000
+    assert summary["environment"]["packages"]["ray"]
+
+
+def test_finals_stand_in_the_order_of_validation(finished):
+    folder, _, summary = finished
+    history = read_history(folder / "small" / "journal.jsonl")
+    ranked = [record.trial_id for record in history.ranked()]
+    assert [final["trial_id"] for final in summary["final"]] == ranked[:2]
+    for final in summary["final"]:
+        record = history.trials[final["trial_id"]]
+        assert final["num_epochs"] == record.best_epoch
+        for seed in (1, 2):
+            epochs = history.finals[final["trial_id"], seed].epochs
+            assert [e["epoch"] for e in epochs] == list(range(1, record.best_epoch + 1))
+            assert not any(name.startswith("val/") for e in epochs for name in e), "something was there to choose by"
+
+
+def test_every_configuration_is_what_was_sampled(finished):
+    folder, _, _ = finished
+    history = read_history(folder / "small" / "journal.jsonl")
+    space = read_space("demo", [SMALL[i + 1] for i, a in enumerate(SMALL) if a == "--set"] + ["train.max_epochs=3"])
+    for record in history.trials.values():
+        assert space.configure(record.params).to_dict() == record.config
+        space.distributions(record.params)
+
+
+def test_nothing_of_novel_classes_is_told_before_the_sealed_test(finished):
+    folder, _, _ = finished
+    lines = (folder / "small" / "journal.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    (sealed,) = [
+        i for i, e in enumerate(events) if e["event"] == "stage" and (e["name"], e["state"]) == ("test", "started")
+    ]
+    for line, event in zip(lines[:sealed], events, strict=False):
+        assert not any(label in line for label in NTU_NOVEL), event["event"]
+        if event["event"] == "baselines":
+            assert all(result["test"] is None for result in event["results"].values())
+    assert any(label in line for line in lines[sealed:] for label in NTU_NOVEL)
+
+
+def test_the_shipped_model_loads_and_scores_as_recorded(finished):
+    folder, printed, summary = finished
+    model = Recognizer.load(Path(summary["model"]))
+    (prepared_folder,) = (folder / "prepared").glob("synthetic-????????????????")
+    prepared = open_prepared(prepared_folder)
+    space = read_space("demo", ["data.num_auxiliary=10", "protocol.num_auxiliary=10", "data.recordings_per_class=5"])
+    sealed = make_split(space.default_config().protocol, prepared.catalog).sealed
+    signals = Signals.open(prepared.folder, torch.device("cpu"))
+    accuracy = (predict(model.matching, sealed, signals) == sealed.queries.labels).mean()
+    assert accuracy == pytest.approx(summary["shipped"]["accuracy"])
+    assert "over 5 folds of the 10 auxiliary classes" in summary["shipped"]["reason"]
+    assert "ships:" in printed
+
+
+def test_class_folds_decide_what_ships(finished):
+    """10 auxiliary classes are too few to trust validation."""
+    folder, printed, summary = finished
+    history = read_history(folder / "small" / "journal.jsonl")
+    rows = {row["name"]: row for row in summary["folds"]["rows"]}
+    finals = [final["trial_id"] for final in summary["final"]]
+    assert set(rows) == {*BASELINES, *finals}
+    assert summary["folds"]["num_folds"] == 5 == history.baseline_folds["num_folds"]
+    free = max((row for name, row in rows.items() if name in BASELINES), key=lambda row: row["mean"])
+    for name in finals:
+        record, row = history.folds[name], rows[name]
+        assert (record["num_epochs"], record["num_folds"]) == (history.trials[name].best_epoch, 5)
+        assert row["accuracies"] == record["accuracies"]
+        differences = [a - b for a, b in zip(row["accuracies"], free["accuracies"], strict=True)]
+        assert row["difference"]["mean"] == pytest.approx(sum(differences) / 5)
+        assert f"class folds {name}: {row['mean']:.3f}" in printed
+    best = max(finals, key=lambda name: rows[name]["mean"])
+    shipped = summary["shipped"]
+    if rows[best]["difference"]["ci95"][0] > 0:
+        assert (shipped["kind"], shipped["trial_id"]) == ("trained", best)
+    else:
+        assert (shipped["kind"], shipped["baseline"]) == ("training_free", free["name"])
+        assert shipped["normalize"] == free["normalize"]
+        assert "no trained model earned its place" in printed
+    report = (folder / "small" / "report.html").read_text()
+    assert "Over all class folds" in report
+    assert not list(Path(summary["model"]).glob("*.p*kl")), "a pickle was shipped"
+
+
+def test_mlflow_has_the_search_its_trials_baselines_and_finals(finished):
+    from mlflow import MlflowClient
+
+    folder, _, summary = finished
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    assert summary["mlflow"]["tracking_uri"] == f"sqlite:///{folder / 'mlflow.db'}"
+    runs = client.search_runs([summary["mlflow"]["experiment_id"]], max_results=100)
+    parent = next(run for run in runs if run.info.run_id == summary["mlflow"]["run_id"])
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == len(runs) - 1
+    tried = [c for b in summary["baselines"].values() for c in b["candidates"]]
+    assert len(tried) > 4
+    assert Counter(run.data.tags["stage"] for run in children) == {"search": 4, "baseline": len(tried), "final": 4}
+    standing = {r.data.tags["baseline"]: r for r in children if r.data.tags.get("stands") == "true"}
+    for name, baseline in summary["baselines"].items():
+        assert standing[name].data.metrics["test/accuracy"] == pytest.approx(baseline["test"])
+    assert all(run.info.status == "FINISHED" for run in runs)
+
+    history = read_history(folder / "small" / "journal.jsonl")
+    trials = {run.data.tags["trial_id"]: run for run in children if run.data.tags["stage"] == "search"}
+    assert set(trials) == set(history.trials)
+    for trial_id, run in trials.items():
+        record = history.trials[trial_id]
+        assert run.data.tags["state"] == record.state
+        assert run.data.tags["loss"] == record.config["loss"]["name"]
+        for name, value in record.params.items():
+            assert run.data.params[name] == str(value)
+        metrics = client.get_metric_history(run.info.run_id, "val/accuracy")
+        assert [(m.step, m.value) for m in metrics] == [(e["epoch"], e["val/accuracy"]) for e in record.epochs]
+        assert run.data.metrics[OBJECTIVE] == record.value
+        if scored := history.folds.get(record.trial_id):
+            assert run.data.metrics["folds/accuracy"] == pytest.approx(sum(scored["accuracies"]) / 5)
+            assert run.info.status == "FINISHED"
+        assert "config.json" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+    for run in children:
+        if run.data.tags["stage"] == "final":
+            assert 0 < run.data.metrics["test/accuracy"] < 1
+            assert "confusion.json" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+    assert {a.path for a in client.list_artifacts(parent.info.run_id)} >= {"report.html", "space.yaml", "model"}
+
+
+def test_what_is_printed_ends_with_what_to_do_next(finished):
+    folder, printed, _ = finished
+    lines = printed.splitlines()
+    assert lines[-1].endswith(str(folder / "small" / "report.html"))
+    assert any(line.startswith("compare: mlflow ui --backend-store-uri sqlite:") for line in lines[-4:])
+    assert not any("\x1b" in line for line in lines), "control characters without a terminal"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--space", "ntu"], "DATASET_FOLDER"),
+        (["--space", "ntu", "--data", "/nowhere"], "/nowhere"),
+        (["--space", "nope"], "there are demo, image_folder, isl_kinect, ntu, own, "),
+        (["--space", "demo", "--set", "loss.name=nope"], "loss.name"),
+        (["--space", "demo", "--trials", "x"], "--trials x"),
+        (["--space", "demo", "--time-budget", "soon"], "--time-budget soon"),
+        (["--space", "demo", "--tracking-uri", "http://127.0.0.1:9"], "127.0.0.1:9"),
+        (["--space", "demo", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9"),
+        (["--resume", "nope"], "no search nope"),
+        (["--nope"], "--nope"),
+        ([], "--space"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, said, tmp_path):
+    ended = tune(*arguments, cwd=tmp_path, DATASET_FOLDER="", SLDML_CACHE=str(tmp_path / "cache"))
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.glob("results/*/journal.jsonl")), "something is left that looks like a search"
+
+
+def test_a_search_is_not_overwritten(finished):
+    folder, _, _ = finished
+    ended = tune(*SMALL, "--name", "small", "--storage", folder)
+    assert ended.returncode == 2
+    assert "--resume" in ended.stderr
+
+
+def test_inside_a_ray_job_relative_places_are_refused(tmp_path):
+    for arguments, said in [
+        (["--storage", "results"], "--storage"),
+        (["--tracking-uri", "sqlite:///m.db", "--storage", tmp_path], "--tracking-uri"),
+    ]:
+        ended = tune("--space", "demo", *arguments, cwd=tmp_path, RAY_JOB_CONFIG_JSON_ENV_VAR="{}")
+        assert ended.returncode == 2
+        assert said in ended.stderr
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    ended = tune("--space", "demo", "--dry-run", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "16 trials" in ended.stdout
+    assert not list(tmp_path.iterdir())
