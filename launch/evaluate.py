@@ -51,9 +51,9 @@ def evaluate(
     from sldml.commands.evaluating import lines_of, task_of
     from sldml.commands.progress import ProgressPrinter
     from sldml.commands.recognizing import model_words
-    from sldml.commands.summary import require_writable, write_summary
     from sldml.recognition.recognizer import Recognizer, find_model, torch_device
     from sldml.recordings.sources import describe
+    from sldml.report.files import require_writable, write_json
 
     if summary is not None:
         require_writable(summary)
@@ -72,7 +72,7 @@ def evaluate(
     for line in lines_of(found):
         print(line)
     if summary is not None:
-        write_summary({"model": str(folder), **found}, summary)
+        write_json({"model": str(folder), **found}, summary)
         print(f"written: {summary}")
 
 

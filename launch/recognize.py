@@ -78,7 +78,7 @@ def recognize(
     if export is not None and export.exists():
         raise InputError(f"--export {export}: is there already; give a new folder")
     if json_file is not None:
-        from sldml.commands.summary import require_writable
+        from sldml.report.files import require_writable
 
         require_writable(json_file, "--json")
     threshold = _threshold(unknown, no_unknown)
@@ -110,7 +110,7 @@ def _threshold(unknown: float | None, no_unknown: bool) -> float | None:
 
 def _name(session: Session, inputs: list[Path], folder: Path, json_file: Path | None, started: float) -> None:
     from sldml.commands.recognizing import as_json, closing_lines, input_line, inputs_of, opening_lines
-    from sldml.commands.summary import write_summary
+    from sldml.report.files import write_json
 
     files, num_exemplars = inputs_of(session, inputs)
     for line in opening_lines(session, num_exemplars):
@@ -123,7 +123,7 @@ def _name(session: Session, inputs: list[Path], folder: Path, json_file: Path | 
     for line in closing_lines(session.counts(), latency):
         print(line)
     if json_file is not None:
-        write_summary(as_json(session, folder, latency, started), json_file)
+        write_json(as_json(session, folder, latency, started), json_file)
         print(f"written: {json_file}")
 
 

@@ -81,8 +81,9 @@ def train(
     summary: SummaryOption = None,
 ) -> None:
     """Train one configuration, validate it, train it again with several seeds, test it, and save the model."""
-    from sldml.commands.request import Request, check_request
+    from sldml.commands.request import check_request
     from sldml.config.single import space_of
+    from sldml.search.request import Request
 
     if sum(given is not None for given in (space, config, from_run)) != 1:
         raise InputError("give one of --space NAME or FILE, --config FILE, --from-run ID")
@@ -151,7 +152,7 @@ def _configuration(
 
 def _repeated(earlier: EarlierRun, outcome: Mapping[str, Any], changes: list[str]) -> list[str]:
     """Whether what came out is what the earlier run had; and where not, what was different."""
-    from sldml.commands.environment import describe_environment
+    from sldml.search.environment import describe_environment
 
     pairs = []
     if outcome["best"] is not None:

@@ -37,9 +37,9 @@ from sldml.commands.options import (
 from sldml.errors import InputError
 
 if TYPE_CHECKING:
-    from sldml.commands.request import Request
     from sldml.config.space import SearchSpace
     from sldml.search.compared_spaces import Comparison
+    from sldml.search.request import Request
 
 EXAMPLES = """
 Examples:
@@ -96,15 +96,10 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
 ) -> None:
     """Search losses, miners, encoders and learning rates; train the best again; test; report."""
-    from sldml.commands.request import (
-        Request,
-        best_of,
-        check_request,
-        earlier_settings,
-        first_configurations,
-    )
+    from sldml.commands.request import best_of, check_request, earlier_settings, first_configurations
     from sldml.config.space_file import override, parse_space, read_space
     from sldml.search.compared_spaces import compare_again
+    from sldml.search.request import Request
 
     root = storage_folder(storage)
     changes = _as_settings(trials, max_epochs, seed, top_k, final_seeds) + (settings or [])

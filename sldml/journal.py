@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
 
-from sldml.config.dotted import flatten
 from sldml.errors import InputError
 
 TrialState = Literal["running", "completed", "pruned", "diverged", "failed"]
@@ -98,7 +97,12 @@ class History:
     def choice_of(self, config: Mapping[str, Any]) -> str | None:
         """Which of the compared choices a configuration has; None where the search compares none."""
         compare = self.search.get("compare")
-        return None if compare is None else str(dict(flatten(config))[f"{compare['axis']}.name"])
+        if compare is None:
+            return None
+        part: Any = config
+        for key in compare["axis"].split("."):
+            part = part[key]
+        return str(part["name"])
 
     def counts(self) -> Counter[str]:
         """How many trials are in each state."""

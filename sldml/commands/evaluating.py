@@ -15,7 +15,6 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from sldml.commands.environment import describe_environment
 from sldml.config.data import DataConfig
 from sldml.config.protocol import ProtocolConfig
 from sldml.config.representation import NormalizeConfig
@@ -31,6 +30,7 @@ from sldml.recognition.latency import evenly, latency_lines, measure_latency
 from sldml.recognition.matching import Matching
 from sldml.recognition.recognizer import Recognizer
 from sldml.recordings.sources import describe
+from sldml.search.environment import describe_environment
 from sldml.search.final import describe_predictions
 from sldml.search.shipping import recorded
 

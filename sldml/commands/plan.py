@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sldml.commands.request import Request, check_request
+from sldml.commands.request import check_request
 from sldml.recordings.sources import describe
 from sldml.search.choice import FEWEST_CLASSES_TO_TRUST, MOST_FOLDS
+from sldml.search.request import Request
 from sldml.tracking import check, default_uri, hide_password
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sldml.errors import InputError
 from sldml.recognition.latency import evenly, latency_lines, measure_latency, percentile_ms, timed
 from sldml.recognition.recognizer import Recognition, Recognizer
-from sldml.recognition.saved_exemplars import KeptExemplars, read_exemplars
+from sldml.recognition.saved_exemplars import SavedExemplars, read_exemplars
 from sldml.recordings.given_files import RawFile, RawFiles, ReadFile, exemplars_in, told_label
 
 _AT_ONCE = 256
@@ -52,7 +52,7 @@ class Session:
 
     model: Recognizer
     raw: RawFiles
-    exemplars: KeptExemplars
+    exemplars: SavedExemplars
     places: frozenset[Path]
     """Files that are exemplars: as inputs they would name themselves."""
     broken_exemplars: list[ReadFile] = field(default_factory=list)
@@ -133,7 +133,8 @@ def begin(model: Recognizer, folder: Path, exemplars: Path | None) -> Session:
     else:
         if not exemplars.is_dir():
             raise InputError(f"--exemplars {exemplars}: is no folder")
-        kept, broken = exemplars_in(raw, exemplars)
+        recordings, broken = exemplars_in(raw, exemplars)
+        kept = SavedExemplars.of(recordings)
         files = raw.one_each(raw.find(exemplars))
         session = Session(model, raw, kept, frozenset(file.path.resolve() for file in files), broken)
     model.enrol_signals(kept.signals, kept.labels)

@@ -12,52 +12,9 @@ from sldml.config.space import SearchSpace
 from sldml.errors import InputError
 from sldml.journal import History, read_history
 from sldml.recordings.sources import find_source
-from sldml.search.compared_spaces import Comparison
+from sldml.search.request import Request, folder_lock_path, was_begun
 
 _MOST_TO_BEGIN_WITH = 5
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asked for; None means that the project chooses."""
-
-    space: SearchSpace
-    name: str
-    storage: Path
-    """Folder of all searches, absolute; on a cluster, one that all nodes see."""
-    cache: Path
-    """Folder of prepared sets."""
-    data: Path | None = None
-    resume: bool = False
-    strict: bool = False
-    tracking_uri: str | None = None
-    address: str | None = None
-    concurrent: int | None = None
-    cpus_per_trial: float | None = None
-    gpus_per_trial: float | None = None
-    time_budget_s: float | None = None
-    final: bool = True
-    command: str = ""
-    first: Sequence[Mapping[str, Any]] = ()
-    """Configurations that the search begins with, by dotted path."""
-    overrides: Sequence[str] = ()
-    """What was set over the space's file, kept for `--resume`."""
-    summary: Path | None = None
-    """Where the outcome is written as JSON."""
-    comparison: Comparison | None = None
-    """What is compared in the space, instead of searching it for one model."""
-    register: str | None = None
-    """Under which name the model that ships goes into MLflow's registry."""
-
-    @property
-    def folder(self) -> Path:
-        """The search's own folder."""
-        return self.storage / self.name
-
-    @property
-    def num_trials(self) -> int:
-        """How many trials in all: as many as the space says, for each choice of a comparison."""
-        return self.space.search.trials * (1 if self.comparison is None else len(self.comparison.choices))
 
 
 @dataclass(frozen=True)
@@ -131,17 +88,6 @@ def _history_of(folder: Path) -> History:
         known = f"there are {', '.join(names)}" if names else "there is none yet"
         raise InputError(f"no search {folder.name} in {folder.parent}: {known}")
     return read_history(path)
-
-
-def was_begun(folder: Path) -> bool:
-    """Whether a search in this folder has come as far as its first attempt; what is before that is lost with it."""
-    path = folder / "journal.jsonl"
-    return path.exists() and bool(read_history(path).attempts)
-
-
-def folder_lock_path(folder: Path) -> Path:
-    """The file that the driver of a search locks. It stays when the driver has ended, or was killed."""
-    return folder.parent / f".{folder.name}.lock"
 
 
 def _stopped_too_early(folder: Path) -> str:

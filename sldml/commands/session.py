@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from sldml.commands.command import DONE, FAILED, INTERRUPTED
-from sldml.commands.request import Request
 from sldml.interruption import interruption
+from sldml.search.request import Request
 
 _STOPPING = "trials stop at their last checkpoint, then the report is written and tracking closed"
 
@@ -36,7 +36,7 @@ def work_on(
             resume=lambda: f"to go on: {_again(request)}" if begun() else "nothing had begun: give the command again",
         ),
     ):
-        from sldml.commands.summary import closing_lines
+        from sldml.commands.closing import closing_lines
         from sldml.pipeline import run
 
         outcome = run(request, printer)

@@ -34,7 +34,7 @@ from sldml.prepared.batches import Signals
 from sldml.protocols.split import Subset
 from sldml.recognition.gallery import Gallery, Nearest
 from sldml.recognition.matching import Features, Matching
-from sldml.recognition.saved_exemplars import KeptExemplars, read_exemplars, write_exemplars
+from sldml.recognition.saved_exemplars import SavedExemplars, read_exemplars, write_exemplars
 from sldml.recordings import Layout, Recording
 from sldml.recordings.reading import held_steps
 
@@ -168,7 +168,7 @@ class Recognizer:
 
     # ------------------------------------------------------------------------------------------ files
 
-    def save(self, folder: Path, exemplars: KeptExemplars | None = None) -> Path:
+    def save(self, folder: Path, exemplars: SavedExemplars | None = None) -> Path:
         """Write the model as a folder, with `exemplars` to be enrolled by who loads it; one that is there is replaced.
 
         What was enrolled by `enrol` is not written: of it, features alone are known.

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from sldml.errors import InputError
+from sldml.recordings import Recording
 
 FILE = "exemplars.safetensors"
 
 
 @dataclass(frozen=True)
-class KeptExemplars:
+class SavedExemplars:
     """Exemplars as a model keeps them; the three lists are parallel."""
 
     signals: Sequence[NDArray[np.float32]]
@@ -30,8 +32,15 @@ class KeptExemplars:
     labels: Sequence[str]
     names: Sequence[str]
 
+    @classmethod
+    def of(cls, recordings: Sequence[Recording]) -> Self:
+        """Labelled recordings as exemplars."""
+        return cls(
+            [one.values for one in recordings], [one.label for one in recordings], [one.name for one in recordings]
+        )
 
-def write_exemplars(folder: Path, exemplars: KeptExemplars, dtype: str) -> None:
+
+def write_exemplars(folder: Path, exemplars: SavedExemplars, dtype: str) -> None:
     """Write them into a model's folder; `dtype` as `Layout.dtype` says. None of them: no file."""
     if not exemplars.signals:
         return
@@ -43,7 +52,7 @@ def write_exemplars(folder: Path, exemplars: KeptExemplars, dtype: str) -> None:
     save_file(tensors, folder / FILE, metadata={"exemplars": json.dumps(told)})
 
 
-def read_exemplars(folder: Path) -> KeptExemplars | None:
+def read_exemplars(folder: Path) -> SavedExemplars | None:
     """The exemplars in a model's folder; None where it has none.
 
     Raises:
@@ -62,4 +71,4 @@ def read_exemplars(folder: Path) -> KeptExemplars | None:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: holds no exemplars ({' '.join(str(error).split())})") from error
     signals = np.split(np.ascontiguousarray(frames, dtype=np.float32), np.cumsum(lengths)[:-1])
-    return KeptExemplars(signals, labels, names)
+    return SavedExemplars(signals, labels, names)

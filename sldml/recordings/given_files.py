@@ -27,18 +27,8 @@ from sldml.config.data import (
 )
 from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
-from sldml.recognition.saved_exemplars import KeptExemplars
 from sldml.recordings import Layout, Recording, RecordingError, Rows
-from sldml.recordings.readers import (
-    declared as declared_files,
-)
-from sldml.recordings.readers import (
-    image_folder,
-    manifest,
-    ntu,
-    simitate,
-    utd_mhad,
-)
+from sldml.recordings.readers import declared, image_folder, manifest, ntu, simitate, utd_mhad
 from sldml.recordings.readers.declared import Row
 from sldml.recordings.reading import Reader, read_all
 
@@ -207,8 +197,8 @@ def labels_of(read: Sequence[ReadFile]) -> list[str]:
     return labels
 
 
-def exemplars_in(raw: RawFiles, folder: Path) -> tuple[KeptExemplars, list[ReadFile]]:
-    """The recordings of a folder with what their actions are called (`labels_of`), and the files that are none.
+def exemplars_in(raw: RawFiles, folder: Path) -> tuple[list[Recording], list[ReadFile]]:
+    """The recordings of a folder, labelled as `labels_of` says, and the files that could not be read.
 
     Raises:
         InputError: there is no such folder, or no file in it can be read.
@@ -221,8 +211,8 @@ def exemplars_in(raw: RawFiles, folder: Path) -> tuple[KeptExemplars, list[ReadF
             f"{folder}: none of {len(broken)} exemplars can be read; {broken[0].file.path}: {broken[0].reason}"
         )
     recordings = [one.recording for one in whole if one.recording is not None]
-    names = [recording.name for recording in recordings]
-    return KeptExemplars([recording.values for recording in recordings], labels_of(whole), names), broken
+    labels = labels_of(whole)
+    return [dataclasses.replace(found, label=label) for found, label in zip(recordings, labels, strict=True)], broken
 
 
 def told_label(read: ReadFile, enrolled: Sequence[str]) -> str | None:
@@ -247,7 +237,7 @@ def _layout(data: DataConfig) -> Layout:
         case ImageFolderData(image_px=image_px):
             return image_folder.layout(image_px)
         case ManifestData():
-            return declared_files.layout_of(_declared(data))
+            return declared.layout_of(_declared(data))
         case _:
             return simitate.LAYOUT
 
@@ -281,7 +271,7 @@ def _read(path: Path, row: Row | None, *, data: DataConfig, rows: Rows) -> Recor
     }
     match data:
         case ManifestData():
-            found = declared_files.read(path, row, declared=_declared(data))
+            found = declared.read(path, row, declared=_declared(data))
         case UtdMhadData(modality=modality):
             found = utd_mhad.read(path, modality, any_name=True)
         case ImageFolderData(image_px=image_px):

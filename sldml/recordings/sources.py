@@ -23,16 +23,7 @@ from sldml.config.data import (
 )
 from sldml.errors import InputError
 from sldml.recordings import Layout, Recording
-from sldml.recordings.readers import (
-    declared as declared_files,
-)
-from sldml.recordings.readers import (
-    image_folder,
-    manifest,
-    ntu,
-    simitate,
-    utd_mhad,
-)
+from sldml.recordings.readers import declared, image_folder, manifest, ntu, simitate, utd_mhad
 from sldml.recordings.synthetic import dataset as synthetic
 
 _NTU_ORIGIN = "NTU RGB+D 120 skeletons, to be requested from rose1.ntu.edu.sg/dataset/actionRecognition"
@@ -213,11 +204,11 @@ def _manifest_source(config: ManifestData, data_folder: Path | None) -> RawSourc
     table = folder / config.manifest
     if not table.is_file():
         raise InputError(f"{table}: there is no such file ({origin})")
-    declared = config.format or manifest.format_beside(table)
+    form = config.format or manifest.format_beside(table)
     found = manifest.find(table, allow_outside=config.allow_outside)
-    settings = {"reader": declared_files.READER_FORMAT, "format": declared.model_dump(mode="json")}
-    read = functools.partial(declared_files.read, declared=declared)
-    rows = declared_files.layout_of(declared)
+    settings = {"reader": declared.READER_FORMAT, "format": form.model_dump(mode="json")}
+    read = functools.partial(declared.read, declared=form)
+    rows = declared.layout_of(form)
     return RawSource("manifest", settings, found.folder, found.files, rows, read, found.notes, found.rows)
 
 

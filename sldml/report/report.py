@@ -12,9 +12,10 @@ from sldml.journal import History
 from sldml.report.comparison import HEADER, LEGEND, cells, comparison_of, in_words
 from sldml.report.figures import BASELINE_NAMES, all_figures, measure_name
 from sldml.report.figures.comparison import comparison_figure
+from sldml.report.files import write_text
 from sldml.report.importance import parameter_importance
 from sldml.report.leaderboard import leaderboard, telling_params, trial_rows
-from sldml.report.page import render_page, write_page
+from sldml.report.page import render_page
 from sldml.report.search_time import wall_minutes
 from sldml.report.words import summarize
 
@@ -27,7 +28,7 @@ def write_report(history: History, path: Path) -> Path:
     Raises:
         OSError: the file cannot be written.
     """
-    return write_page(render_report(history), path)
+    return write_text(render_report(history), path)
 
 
 def render_report(history: History) -> str:

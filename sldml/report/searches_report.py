@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sldml.report.figures import BASELINE_NAMES
 from sldml.report.figures.several import SealedPoint, accuracy_by_auxiliary, best_so_far
-from sldml.report.page import render_page, write_page
+from sldml.report.files import write_text
+from sldml.report.page import render_page
 from sldml.report.report import in_minutes
 from sldml.report.searches import FoundSearch, group_of, notes_of, num_auxiliary, row_of, warnings_of
 
@@ -18,7 +19,7 @@ def write_comparison(searches: Sequence[FoundSearch], path: Path) -> Path:
     Raises:
         OSError: the file cannot be written.
     """
-    return write_page(render_comparison(searches), path)
+    return write_text(render_comparison(searches), path)
 
 
 def render_comparison(searches: Sequence[FoundSearch]) -> str:

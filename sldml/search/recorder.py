@@ -6,10 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from sldml.config.dotted import flatten
 from sldml.journal import OBJECTIVE, FinalRecord, History, Journal, TrialRecord, TrialState, apply_event
+from sldml.search.watcher import Watcher
 
 if TYPE_CHECKING:
     from sldml.tracking import Tracker
@@ -24,13 +25,6 @@ _RUN_STATUS: dict[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
 
 _CANDIDATE_METRICS = {OBJECTIVE: "val", "val/accuracy_std": "val_std", "test/accuracy": "test"}
 """Names in tracking of what a training-free candidate has."""
-
-
-class Watcher(Protocol):
-    """Something that shows a person what happens."""
-
-    def happened(self, event: dict[str, Any], history: History) -> None:
-        """Called after `event` went into the journal and into `history`."""
 
 
 class Recorder:

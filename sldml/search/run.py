@@ -13,7 +13,6 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from sldml.commands.progress import ProgressPrinter
 from sldml.config.space import SearchSpace
 from sldml.interruption import interruption
 from sldml.journal import TrialRecord, TrialState
@@ -23,6 +22,7 @@ from sldml.search.recorder import Recorder
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import StudySearch
 from sldml.search.trainable import Job, train_final, train_fold, train_trial
+from sldml.search.watcher import Watcher
 
 _MACHINE_FAILURES = 2
 """So often is a trial tried again after its machine or process died."""
@@ -102,7 +102,7 @@ def run_finals(
     job: Job,
     slots: Slots,
     recorder: Recorder,
-    printer: ProgressPrinter | None = None,
+    watcher: Watcher | None = None,
 ) -> None:
     """Train the final models; each of `finals` has `trial_id`, `seed`, `config` and `num_epochs`."""
     known = recorder.history.finals
@@ -114,8 +114,8 @@ def run_finals(
             waiting.append(dict(final))
     if not waiting:
         return
-    if printer is not None:
-        printer.training("final models", waiting, num_slots=slots.count)
+    if watcher is not None:
+        watcher.training("final models", waiting, num_slots=slots.count)
     _fit(
         train_final,
         job,
@@ -132,7 +132,7 @@ def run_folds(
     job: Job,
     slots: Slots,
     recorder: Recorder,
-    printer: ProgressPrinter | None = None,
+    watcher: Watcher | None = None,
 ) -> None:
     """Score configurations on all class folds, each fold a training of its own.
 
@@ -147,13 +147,13 @@ def run_folds(
     ]
     if not waiting:
         return
-    if printer is not None:
-        printer.training("class folds", waiting, num_slots=slots.count)
+    if watcher is not None:
+        watcher.training("class folds", waiting, num_slots=slots.count)
     _fit(
         train_fold,
         job,
         slots,
-        callback=_FoldCallback(recorder, printer),
+        callback=_FoldCallback(recorder, watcher),
         stopper=_Deadline(),
         tune_config={"num_samples": 1},
         param_space={"fold": tune.grid_search(waiting)},
@@ -286,8 +286,8 @@ class _FinalCallback(tune.Callback):  # type: ignore[misc]
 class _FoldCallback(tune.Callback):  # type: ignore[misc]
     """Gathers the folds of each configuration, and hands them over to the recorder when the last one is there."""
 
-    def __init__(self, recorder: Recorder, printer: ProgressPrinter | None = None) -> None:
-        self._recorder, self._printer = recorder, printer
+    def __init__(self, recorder: Recorder, watcher: Watcher | None = None) -> None:
+        self._recorder, self._watcher = recorder, watcher
         self._accuracies: dict[str, dict[int, float]] = {}
         self._errors: dict[str, dict[int, str]] = {}
 
@@ -304,8 +304,8 @@ class _FoldCallback(tune.Callback):  # type: ignore[misc]
         self._watched(trial, result)
 
     def _watched(self, trial: Trial, result: dict[str, Any] | None) -> None:
-        if self._printer is not None:
-            self._printer.fold_happened(trial.config["fold"], result)
+        if self._watcher is not None:
+            self._watcher.fold_happened(trial.config["fold"], result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         result = trial.last_result or {}

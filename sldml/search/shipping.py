@@ -22,7 +22,7 @@ from sldml.recognition.latency import Signal, evenly, measure_latency
 from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import exemplar_draws
 from sldml.recognition.recognizer import Recognizer, calibrate
-from sldml.recognition.saved_exemplars import KeptExemplars
+from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.recordings import Layout
 from sldml.search.choice import choose
 from sldml.search.exhibits import exhibits
@@ -102,7 +102,7 @@ def ship(
     threshold = _threshold(calibrated, unseen, signals, config.evaluation)
     model = Recognizer(matching, encoder=encoder, threshold=threshold, data=data, origin={**origin, **shipped})
     sealed = split.sealed
-    kept = KeptExemplars(
+    kept = SavedExemplars(
         recorded(signals, sealed.exemplars, layout),
         [sealed.exemplars.classes[label] for label in sealed.exemplars.labels],
         sealed.exemplars.names,

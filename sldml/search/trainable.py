@@ -20,6 +20,7 @@ from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Development
 from sldml.recordings import Layout
 from sldml.search.cluster import bring_set
+from sldml.search.folders import final_folder, fold_folder, trial_folder
 from sldml.training.checkpoints import CheckpointFile, open_folder
 from sldml.training.trial import WORST, run_final, run_fold, run_trial
 
@@ -91,21 +92,6 @@ def train_fold(config: dict[str, Any], job: Job) -> None:
         )
 
     _run(fold, job, fold_folder(fold["trial_id"], fold["num_folds"], fold["num_epochs"], fold["fold"]), run)
-
-
-def trial_folder(trial_id: str) -> str:
-    """Where a trial keeps its checkpoints, below the search's folder."""
-    return f"trials/{trial_id}"
-
-
-def final_folder(trial_id: str, seed: int, num_epochs: int) -> str:
-    """Where a final training keeps its checkpoint, below the search's folder."""
-    return f"final/{trial_id}-{seed}-{num_epochs}"
-
-
-def fold_folder(trial_id: str, num_folds: int, num_epochs: int, fold: int) -> str:
-    """Where a class fold keeps its checkpoint, below the search's folder."""
-    return f"folds/{trial_id}-{num_folds}-{num_epochs}/{fold}"
 
 
 def _run(

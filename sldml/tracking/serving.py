@@ -27,7 +27,7 @@ from mlflow.types.schema import Array, ColSpec, DataType, Schema
 
 from sldml.errors import InputError
 from sldml.recognition.recognizer import Recognizer
-from sldml.recognition.saved_exemplars import read_exemplars
+from sldml.recognition.saved_exemplars import SavedExemplars, read_exemplars
 from sldml.recordings.given_files import RawFiles, exemplars_in
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -56,7 +56,8 @@ def save(model_folder: Path, exemplars: Path | None, out: Path) -> Path:
     if exemplars is not None:
         if model.data is None:
             raise InputError(f"{model_folder}: the model does not say how raw files are read")
-        kept, _ = exemplars_in(RawFiles(model.data, model.matching.layout, exemplars), exemplars)
+        recordings, _ = exemplars_in(RawFiles(model.data, model.matching.layout, exemplars), exemplars)
+        kept = SavedExemplars.of(recordings)
     if out.exists():
         raise InputError(f"{out}: is there already; give a new folder")
     with tempfile.TemporaryDirectory(prefix="sldml-serving-") as scratch, _quiet():

@@ -16,7 +16,6 @@ import numpy as np
 import pydantic
 import torch
 
-from sldml.commands.environment import describe_environment
 from sldml.config.data import DataConfig, UtdMhadData
 from sldml.config.encoder import EncoderConfig
 from sldml.config.protocol import ProtocolConfig
@@ -30,6 +29,7 @@ from sldml.protocols.make_split import make_split
 from sldml.recognition.baselines import BASELINES, BaselineScorer
 from sldml.recognition.matching import Matching
 from sldml.search.choice import num_deciding_folds
+from sldml.search.environment import describe_environment
 
 CACHE = Path("results/prepared").absolute()
 AUXILIARY = (3, 7, 11, 15, 19, 23)

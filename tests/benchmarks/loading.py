@@ -28,12 +28,12 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from sldml.commands.environment import describe_environment
 from sldml.config.representation import NormalizeConfig, RepresentationConfig
 from sldml.embedding.embed import encoder_input
 from sldml.prepared.batches import Signals
 from sldml.prepared.memory import keep_freed_memory
 from sldml.recordings import KINECT_V1, KINECT_V2, Layout
+from sldml.search.environment import describe_environment
 
 STEPS = 64
 NUM_CLASSES = 8

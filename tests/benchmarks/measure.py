@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from sldml.commands.environment import describe_environment
+from sldml.search.environment import describe_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 REPEATS = 5

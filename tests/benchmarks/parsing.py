@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sldml.commands.environment import describe_environment
 from sldml.recordings.readers import ntu
 from sldml.recordings.synthetic import ntu_writer as skeleton_writer
 from sldml.recordings.synthetic.dataset import SyntheticSource, generate
+from sldml.search.environment import describe_environment
 from tests.support.reference_ntu import read_values
 
 NUM_FILES = 40

@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import torch
 
-from sldml.commands.environment import describe_environment
 from sldml.config.representation import RepresentationConfig
 from sldml.embedding.images import image_shape, represent
 from sldml.recordings import KINECT_V1, KINECT_V2, Layout
+from sldml.search.environment import describe_environment
 from tests.support.reference_images import naive_represent
 
 BATCH, STEPS = 64, 64

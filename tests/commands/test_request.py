@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from sldml.commands.groundwork import earlier_history
 from sldml.commands.request import (
     Request,
     best_of,
@@ -19,6 +18,7 @@ from sldml.config.space import SearchSpace
 from sldml.config.space_file import override, parse_space
 from sldml.errors import InputError
 from sldml.journal import OBJECTIVE, History, Journal
+from sldml.search.preflight import earlier_history
 
 SPACE = """
 space:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from support.made_history import made_history
 
-from sldml.commands.summary import Timing, closing_lines, require_writable, summarize, write_summary
+from sldml.commands.closing import closing_lines
 from sldml.errors import InputError
 from sldml.journal import History, TrialRecord
+from sldml.report.files import require_writable, write_json
+from sldml.report.summary import Timing, summarize
 
 PLACES = {
     "mlflow": {"tracking_uri": "sqlite:////results/mlflow.db", "experiment_id": "1", "run_id": "abc"},
@@ -169,16 +171,16 @@ def test_without_a_search_there_is_no_efficiency(stages: dict[str, float]):
 def test_a_summary_is_written_whole(tmp_path: Path):
     path = tmp_path / "new" / "summary.json"
     summary = summary_of(finished())
-    write_summary(summary, path)
+    write_json(summary, path)
     assert json.loads(path.read_text()) == json.loads(json.dumps(summary))
     assert [file.name for file in path.parent.iterdir()] == ["summary.json"]
 
 
 def test_a_summary_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "summary.json"
-    write_summary({"a": 1}, path)
+    write_json({"a": 1}, path)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_summary({"a": float("nan")}, path)
+        write_json({"a": float("nan")}, path)
     assert json.loads(path.read_text()) == {"a": 1}
 
     def cut_short(self: Path, text: str, **_: Any) -> int:
@@ -187,7 +189,7 @@ def test_a_summary_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
 
     monkeypatch.setattr(Path, "write_text", cut_short)
     with pytest.raises(OSError, match="no space left"):
-        write_summary({"a": 2}, path)
+        write_json({"a": 2}, path)
     assert json.loads(path.read_text()) == {"a": 1}
 
 

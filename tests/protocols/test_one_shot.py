@@ -177,7 +177,7 @@ def test_a_wrong_configuration_is_told_by_line(protocol: str, message: str) -> N
 
 
 def test_a_search_goes_on_only_with_the_split_that_it_was_begun_with(tmp_path: Path) -> None:
-    from sldml.commands.groundwork import require_same_data
+    from sldml.search.preflight import require_same_data
 
     path = tmp_path / "exemplars.csv"
     config = {"novel": "c1,c2", "exemplar": {"name": "list", "list": {"file": str(path)}}}

@@ -20,7 +20,7 @@ from sldml.prepared.prepared_set import PreparedSet
 from sldml.recognition.latency import evenly, measure_latency
 from sldml.recognition.matching import Matching
 from sldml.recognition.recognizer import Recognizer, find_model
-from sldml.recognition.saved_exemplars import KeptExemplars, read_exemplars
+from sldml.recognition.saved_exemplars import SavedExemplars, read_exemplars
 from sldml.recordings import Layout
 
 LAYOUT = Layout(None, 0, {"sensor": 1.0})
@@ -35,7 +35,7 @@ def simple(data: DataConfig | None = None, layout: Layout = LAYOUT, **origin: An
     return Recognizer(matching, data=data, origin=origin)
 
 
-KEPT = KeptExemplars([constant(1.0), constant(9.0, 7)], ["wave", "clap"], ["one", "two"])
+KEPT = SavedExemplars([constant(1.0), constant(9.0, 7)], ["wave", "clap"], ["one", "two"])
 
 
 def test_a_model_is_saved_with_its_exemplars_and_loaded_with_them(tmp_path: Path) -> None:
@@ -56,7 +56,9 @@ def test_a_model_is_saved_with_its_exemplars_and_loaded_with_them(tmp_path: Path
 
 def test_pictures_are_kept_as_bytes(tmp_path: Path) -> None:
     picture = np.arange(4 * 4 * 3, dtype=np.float32).reshape(4, 4, 3)
-    folder = simple(layout=Layout(None, 0, picture_rows=4)).save(tmp_path / "m", KeptExemplars([picture], ["a"], ["n"]))
+    folder = simple(layout=Layout(None, 0, picture_rows=4)).save(
+        tmp_path / "m", SavedExemplars([picture], ["a"], ["n"])
+    )
     assert load_file(folder / "exemplars.safetensors")["frames"].dtype == np.uint8
     kept = read_exemplars(folder)
     assert kept is not None

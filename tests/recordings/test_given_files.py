@@ -22,15 +22,7 @@ from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
 from sldml.recordings import Layout
 from sldml.recordings.given_files import RawFiles, exemplars_in, told_label
-from sldml.recordings.readers import (
-    declared as declared_files,
-)
-from sldml.recordings.readers import (
-    image_folder,
-    ntu,
-    simitate,
-    utd_mhad,
-)
+from sldml.recordings.readers import declared, image_folder, ntu, simitate, utd_mhad
 
 SENSOR = RecordingFormat(sensors={"wrist": 4.0}, rate_hz=50.0)
 
@@ -46,9 +38,9 @@ def write_pair(folder: Path, name: str, *, skeleton: bool = True, inertial: bool
 
 def found(raw: RawFiles, folder: Path) -> dict[str, str]:
     """Name of each file below the folder, and the label that it has as an exemplar."""
-    kept, broken = exemplars_in(raw, folder)
+    recordings, broken = exemplars_in(raw, folder)
     assert broken == []
-    return dict(zip(kept.names, kept.labels, strict=True))
+    return {recording.name: recording.label for recording in recordings}
 
 
 def test_ntu_files_are_called_by_folder_by_the_datasets_name_or_by_their_own(tmp_path: Path) -> None:
@@ -89,10 +81,10 @@ def test_utd_mhad_of_each_modality(modality: str, tmp_path: Path) -> None:
     data = UtdMhadData(modality=modality)
     raw = RawFiles(data, utd_mhad.layout(modality))
     assert found(raw, tmp_path) == {"a3_s1_t1": "a3", "mine": "kick"}
-    kept, _ = exemplars_in(raw, tmp_path)
+    recordings, _ = exemplars_in(raw, tmp_path)
     kind = "inertial" if modality == "inertial" else "skeleton"
     own = utd_mhad.read(tmp_path / kind.capitalize() / f"a3_s1_t1_{kind}.mat", modality)
-    assert np.array_equal(kept.signals[list(kept.names).index("a3_s1_t1")], own.values)
+    assert np.array_equal(next(one.values for one in recordings if one.name == "a3_s1_t1"), own.values)
 
 
 def test_a_fused_pair_is_one_recording_however_it_is_given(tmp_path: Path) -> None:
@@ -122,7 +114,7 @@ def test_of_pairs_a_model_of_one_side_sees_that_side(tmp_path: Path) -> None:
 
 def test_declared_files_by_folder_and_by_table(tmp_path: Path) -> None:
     data = ManifestData(format=SENSOR)
-    raw = RawFiles(data, declared_files.layout_of(SENSOR))
+    raw = RawFiles(data, declared.layout_of(SENSOR))
     rng = np.random.default_rng(0)
     for place in ("wave/one.npy", "clap/two.npy", "three.npy"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
@@ -136,10 +128,10 @@ def test_declared_files_by_folder_and_by_table(tmp_path: Path) -> None:
 
 def test_a_format_that_the_model_does_not_know_is_looked_for_beside_the_exemplars(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"manifest\.yaml: there is no such file"):
-        RawFiles(ManifestData(), declared_files.layout_of(SENSOR), tmp_path)
+        RawFiles(ManifestData(), declared.layout_of(SENSOR), tmp_path)
     (tmp_path / "manifest.yaml").write_text("sensors: {wrist: 4.0}\nrate_hz: 50\n")
     np.save(tmp_path / "wave.npy", np.ones((5, 1, 3)))
-    assert found(RawFiles(ManifestData(), declared_files.layout_of(SENSOR), tmp_path), tmp_path) == {"wave": "wave"}
+    assert found(RawFiles(ManifestData(), declared.layout_of(SENSOR), tmp_path), tmp_path) == {"wave": "wave"}
 
 
 def test_pictures_and_trajectories_need_none_of_their_datasets_folders(tmp_path: Path) -> None:
@@ -175,8 +167,8 @@ def test_of_inputs_the_first_label_that_is_enrolled_counts(tmp_path: Path) -> No
 def test_broken_files_are_told_with_their_reason(tmp_path: Path) -> None:
     write_recording(tmp_path, "wave", 4)
     (tmp_path / "clap.skeleton").write_text("")
-    kept, broken = exemplars_in(RawFiles(Ntu120Data(), ntu.LAYOUT), tmp_path)
-    assert kept.labels == ["wave"]
+    recordings, broken = exemplars_in(RawFiles(Ntu120Data(), ntu.LAYOUT), tmp_path)
+    assert [recording.label for recording in recordings] == ["wave"]
     assert [(one.file.path.name, one.reason) for one in broken] == [("clap.skeleton", "is empty")]
     (tmp_path / "wave.skeleton").unlink()
     with pytest.raises(InputError, match=r"none of 1 exemplars can be read; .*clap\.skeleton: is empty"):

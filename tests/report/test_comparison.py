@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sldml.commands.summary import Timing, closing_lines, summarize
+from sldml.commands.closing import closing_lines
 from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
 from sldml.report.comparison import (
     HEADER,
@@ -26,6 +26,7 @@ from sldml.report.comparison import (
 )
 from sldml.report.figures.comparison import comparison_figure
 from sldml.report.report import render_report
+from sldml.report.summary import Timing, summarize
 
 PLACES = {"mlflow": {"tracking_uri": "sqlite:////r/mlflow.db"}, "report": "/r/c/report.html", "model": None}
 

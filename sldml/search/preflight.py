@@ -1,4 +1,4 @@
-"""What a search stands on before its first trial: its folder, what is known of it, its recordings and their split."""
+"""Before the first trial: lock the folder, read the journal, prepare the recordings and split them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from contextlib import contextmanager
 
 import filelock
 
-from sldml.commands.progress import ProgressPrinter
-from sldml.commands.request import Request, folder_lock_path, was_begun
 from sldml.embedding.embed import require_one_input_shape
 from sldml.embedding.images import check_representation
 from sldml.errors import InputError
@@ -18,6 +16,8 @@ from sldml.protocols.folds import fold_developments
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
 from sldml.recordings.sources import describe
+from sldml.search.request import Request, folder_lock_path, was_begun
+from sldml.search.watcher import Watcher
 
 _MOST_REFUSED_SHOWN = 20
 
@@ -69,23 +69,23 @@ def require_same_data(history: History, prepared: PreparedSet, split: Split) -> 
         )
 
 
-def prepared_data(request: Request, printer: ProgressPrinter) -> tuple[PreparedSet, Split]:
+def prepared_data(request: Request, watcher: Watcher) -> tuple[PreparedSet, Split]:
     """The prepared set and its split; everything that a person should know about them is said."""
     config = request.space.default_config()
-    printer.say(f"search {request.name}: {describe(config.data)}")
+    watcher.say(f"search {request.name}: {describe(config.data)}")
     prepared = prepare(
         config.data,
         request.data,
         request.cache,
         strict=request.strict,
-        progress=printer.counting("recordings read"),
+        progress=watcher.counting("recordings read"),
     )
     refused = prepared.meta["refused"]
     for entry in refused[:_MOST_REFUSED_SHOWN]:
-        printer.say(f"left out: {entry['file']}: {entry['reason']}")
+        watcher.say(f"left out: {entry['file']}: {entry['reason']}")
     if len(refused) > _MOST_REFUSED_SHOWN:
-        printer.say(f"left out: {len(refused) - _MOST_REFUSED_SHOWN} more, see {prepared.folder / 'meta.json'}")
-    printer.say(f"{prepared.meta['num_recordings']} recordings, {len(refused)} left out as broken ({prepared.folder})")
+        watcher.say(f"left out: {len(refused) - _MOST_REFUSED_SHOWN} more, see {prepared.folder / 'meta.json'}")
+    watcher.say(f"{prepared.meta['num_recordings']} recordings, {len(refused)} left out as broken ({prepared.folder})")
     split = make_split(config.protocol, prepared.catalog)
     for representation in request.space.representations():
         check_representation(representation, prepared.layout)
@@ -94,6 +94,6 @@ def prepared_data(request: Request, printer: ProgressPrinter) -> tuple[PreparedS
     if comparison is not None:
         fold_developments(split.development, comparison.num_folds)  # refuses what would fail in every trial
     for note in (*prepared.meta["notes"], *split.notes, *(comparison.notes if comparison is not None else ())):
-        printer.say(f"note: {note}")
-    printer.say(split.in_words())
+        watcher.say(f"note: {note}")
+    watcher.say(split.in_words())
     return prepared, split

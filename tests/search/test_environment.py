@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sldml.commands import environment
-from sldml.commands.environment import describe_environment
+from sldml.search import environment
+from sldml.search.environment import describe_environment
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""What a search tells while it runs, to a terminal, a log or a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from sldml.journal import History
+
+
+class Watcher(Protocol):
+    """Shows the progress of a search."""
+
+    def say(self, message: str) -> None:
+        """Show a line."""
+
+    def doing(self, what: str) -> None:
+        """A step without a count begins."""
+
+    def counting(self, what: str) -> Callable[[int, int], None]:
+        """A step with a count begins; the function returned takes (done, total)."""
+
+    def searching(
+        self,
+        num_trials: int,
+        history: History,
+        *,
+        num_slots: int,
+        pruning: bool,
+        max_epochs: int,
+        deadline: float | None,
+    ) -> None:
+        """The trials begin, or continue after those in `history`."""
+
+    def training(self, what: str, plan: Sequence[Mapping[str, Any]], *, num_slots: int) -> None:
+        """Final models or class folds begin: `trial_id`, `num_epochs` and `seed` or `fold` of each."""
+
+    def fold_happened(self, fold: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:
+        """A class fold started (`result` is None) or reported."""
+
+    def happened(self, event: dict[str, Any], history: History) -> None:
+        """An event was written to the journal and applied to `history`."""
