@@ -17,7 +17,7 @@ from sldml.commands.options import StorageOption
 from sldml.errors import InputError
 
 if TYPE_CHECKING:
-    from sldml.report.searches import FoundSearch
+    from sldml.journal import FoundSearch
 
 EXAMPLES = """
 Examples:

@@ -21,6 +21,8 @@ from sldml.errors import InputError
 TrialState = Literal["running", "completed", "pruned", "diverged", "failed"]
 ENDED: tuple[TrialState, ...] = ("completed", "pruned", "diverged", "failed")
 OBJECTIVE = "val/accuracy_best"
+FILE = "journal.jsonl"
+"""Its name in the folder of a search."""
 
 
 class JournalError(InputError):
@@ -49,6 +51,16 @@ class TrialRecord:
     def value(self) -> float | None:
         """The running best of the validation accuracy; None before the first epoch."""
         return max((float(e[OBJECTIVE]) for e in self.epochs), default=None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it needs no more training."""
+        return self.state != "running"
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether its value can be compared: it reported an epoch, and neither diverged nor failed."""
+        return self.value is not None and self.state not in ("diverged", "failed")
 
     @property
     def best_epoch(self) -> int | None:
@@ -104,17 +116,27 @@ class History:
             part = part[key]
         return str(part["name"])
 
+    def by_choice(self) -> dict[str, list[TrialRecord]]:
+        """The trials of each compared choice, choices in the order of the comparison."""
+        trials: dict[str, list[TrialRecord]] = {choice: [] for choice in self.search["compare"]["choices"]}
+        for record in self.trials.values():
+            trials[str(self.choice_of(record.config))].append(record)
+        return trials
+
     def counts(self) -> Counter[str]:
         """How many trials are in each state."""
         return Counter(record.state for record in self.trials.values())
 
+    def comparable(self) -> list[TrialRecord]:
+        """Trials whose values can be compared, in the order in which they started."""
+        return [record for record in self.trials.values() if record.is_comparable]
+
     def ranked(self) -> list[TrialRecord]:
-        """Trials with a value that neither diverged nor failed, the best by validation first.
+        """Trials whose values can be compared, the best by validation first.
 
         Ties go to the one that ran to its end, then to the earlier one.
         """
-        usable = [r for r in self.trials.values() if r.value is not None and r.state not in ("diverged", "failed")]
-        return sorted(usable, key=lambda r: (-(r.value or 0.0), r.state != "completed", r.trial_id))
+        return sorted(self.comparable(), key=lambda r: (-(r.value or 0.0), r.state != "completed", r.trial_id))
 
     def best_over_folds(self) -> dict[str, dict[str, Any]]:
         """Of each training-free way, by name, the candidate with the best mean over the class folds."""
@@ -165,6 +187,43 @@ class Journal:
         if keep < len(content):
             with self.path.open("rb+") as file:
                 file.truncate(keep)
+
+
+@dataclass(frozen=True)
+class FoundSearch:
+    """A search and its folder."""
+
+    name: str
+    folder: Path
+    history: History
+
+
+def find_search(given: str, storage: Path) -> FoundSearch:
+    """The search with a name in `storage`, or in a folder.
+
+    Raises:
+        InputError: there is none, or it has not begun.
+    """
+    folders = [storage / given, Path(given).expanduser().absolute()]
+    folder = next((folder for folder in folders if (folder / FILE).is_file()), None)
+    if folder is None:
+        names = sorted(path.parent.name for path in storage.glob(f"*/{FILE}"))
+        known = f"there are {', '.join(names)}" if names else "there is none yet"
+        raise InputError(
+            f"no search {given} in {storage}, and no folder {given} of one: {known} (other places: --storage)"
+        )
+    history = read_history(folder / FILE)
+    if not history.search:
+        raise not_begun(folder)
+    return FoundSearch(str(history.search.get("name") or folder.name), folder, history)
+
+
+def not_begun(folder: Path) -> InputError:
+    """The error for a search of which nothing is known but its folder."""
+    return InputError(
+        f"no search {folder.name} in {folder.parent} has begun: it was stopped while its recordings were prepared, or "
+        "its folder was removed; give the command that started it again"
+    )
 
 
 def read_history(path: Path) -> History:

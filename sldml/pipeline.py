@@ -267,7 +267,7 @@ def _open(
         tags=tags,
         spool=request.folder / "tracking.spool",
     )
-    recorder = Recorder(Journal(request.folder / "journal.jsonl"), history, tracker, watcher, tags)
+    recorder = Recorder(Journal(request.journal), history, tracker, watcher, tags)
     signals = Signals.open(prepared.folder, torch.device("cpu"))
     return Search(request, recorder, tracker, prepared, split, signals, slots, watcher, timing)
 

@@ -129,7 +129,7 @@ class Board:
                 board._count(row)
             board._epochs_done += row.epoch
         if planned is not None:  # less what the trials that diverged or failed will never train
-            ended = (record for record in history.trials.values() if record.state != "running")
+            ended = (record for record in history.trials.values() if record.has_ended)
             board._planned_epochs = planned - sum(max_epochs - len(record.epochs) for record in ended)
         return board
 

@@ -19,11 +19,10 @@ from sldml.config.data import DataConfig
 from sldml.config.protocol import ProtocolConfig
 from sldml.config.representation import NormalizeConfig
 from sldml.config.space_file import override, parse_space, read_space
-from sldml.errors import InputError
+from sldml.errors import InputError, listed
 from sldml.prepared.batches import Signals
 from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.prepared.writing import Progress
-from sldml.protocols.classes import shorten
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
 from sldml.recognition.latency import evenly, latency_lines, measure_latency
@@ -129,7 +128,7 @@ def seen_in_training(model: Recognizer, task: Task, novel: Sequence[str]) -> lis
     if both := [label for label in novel if label in trained_on]:
         return [
             f"{len(both)} of {len(novel)} novel classes were among those that the model was trained on "
-            f"({shorten(both)}): on them, this accuracy is not one of one-shot recognition"
+            f"({listed(both)}): on them, this accuracy is not one of one-shot recognition"
         ]
     return []
 

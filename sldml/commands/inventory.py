@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 
 import pandas as pd
 
 from sldml.config.data import DataConfig
 from sldml.prepared.prepared_set import PreparedSet
+from sldml.protocols.classes import natural_key
 from sldml.recordings.sources import describe
 
 _MOST_REFUSED_SHOWN = 20
@@ -49,13 +49,8 @@ def inventory_lines(prepared: PreparedSet, config: DataConfig) -> list[str]:
 def _counted(what: str, values: pd.Series) -> list[str]:
     """How many recordings each of them has; once where all have the same."""
     counts = values.value_counts()
-    names = sorted(counts.index, key=_natural)
+    names = sorted(counts.index, key=natural_key)
     each = f", {counts.iloc[0]} recordings each" if counts.nunique() == 1 else ""
     listed = ", ".join(name if each else f"{name}{_UNBROKEN}{counts[name]}" for name in names)
     folded = textwrap.wrap(f"{len(names)} {what}{each}: {listed}", _WIDTH, subsequent_indent="  ")
     return [line.replace(_UNBROKEN, " ") for line in folded]
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """a2 before a10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]

@@ -200,7 +200,7 @@ class ProgressPrinter:
         seconds = event["time"] - record.started
         choices = f"{config.loss.name}, miner {config.miner.name}, {config.encoder.name}, lr {config.optimizer.lr:.1e}"
         error = f": {event['error']}" if event.get("error") else ""
-        ended = sum(r.state != "running" for r in history.trials.values())
+        ended = sum(r.has_ended for r in history.trials.values())
         total = ended if self._board is None else self._board.total
         self._tell_ended(
             f"{ended:>4}/{total} {record.trial_id} {event['state']:<9} {value} "

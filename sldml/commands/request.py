@@ -10,7 +10,7 @@ from typing import Any
 from sldml.config.data import SyntheticData
 from sldml.config.space import SearchSpace
 from sldml.errors import InputError
-from sldml.journal import History, read_history
+from sldml.journal import FILE, History, find_search, not_begun
 from sldml.recordings.sources import find_source
 from sldml.search.request import Request, folder_lock_path, was_begun
 
@@ -37,11 +37,10 @@ def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[dict[str, An
     Raises:
         InputError: there is no such search, or no trial of it has a value.
     """
-    history = _history_of(folder)
-    trials = [trial for trial in history.trials.values() if trial.value is not None and trial.state != "diverged"]
-    if not trials:
-        raise InputError(f"--warm-start {folder.name}: no trial of that search has come to a value")
-    return [trial.params for trial in sorted(trials, key=lambda t: -float(t.value or 0.0))[:count]]
+    ranked = _history_of(folder).ranked()
+    if not ranked:
+        raise InputError(f"--warm-start {folder.name}: no trial of that search has a value to compare")
+    return [trial.params for trial in ranked[:count]]
 
 
 def first_configurations(space: SearchSpace, earlier: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -66,7 +65,7 @@ def earlier_settings(folder: Path) -> EarlierSettings:
     """
     history = _history_of(folder)
     if not history.attempts:
-        raise InputError(_stopped_too_early(folder))
+        raise not_begun(folder)
     last, space = history.attempts[-1], history.search["space"]
     data = history.search["data"]
     return EarlierSettings(
@@ -80,21 +79,9 @@ def earlier_settings(folder: Path) -> EarlierSettings:
 
 
 def _history_of(folder: Path) -> History:
-    path = folder / "journal.jsonl"
-    if not path.is_file():
-        if folder_lock_path(folder).exists():
-            raise InputError(_stopped_too_early(folder))
-        names = sorted(p.parent.name for p in folder.parent.glob("*/journal.jsonl"))
-        known = f"there are {', '.join(names)}" if names else "there is none yet"
-        raise InputError(f"no search {folder.name} in {folder.parent}: {known}")
-    return read_history(path)
-
-
-def _stopped_too_early(folder: Path) -> str:
-    return (
-        f"no search {folder.name} in {folder.parent} has begun: it was stopped while its recordings were prepared, or "
-        "its folder was removed; give the command that started it again"
-    )
+    if not (folder / FILE).is_file() and folder_lock_path(folder).exists():
+        raise not_begun(folder)
+    return find_search(folder.name, folder.parent).history
 
 
 def check_request(request: Request) -> str:

@@ -26,7 +26,7 @@ def work_on(
     from sldml.commands.progress import ProgressPrinter
 
     def begun() -> bool:
-        return (request.folder / "journal.jsonl").exists()
+        return request.journal.exists()
 
     with (
         ProgressPrinter() as printer,

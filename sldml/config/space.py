@@ -251,15 +251,21 @@ class SearchSpace:
     def fixed(self, path: str, value: Scalar) -> SearchSpace:
         """The space with one path set to a value and searched no more.
 
-        What exists only in a branch or under a `when` gets the value there, as the one choice it has.
+        What exists only in a branch or under a `when` gets the value there, as the one choice it has. The result is
+        not checked as a whole (`check`).
 
         Raises:
             SpaceError: there is no such path, or the value does not fit.
         """
         root, inside = fix(self.root, path, value)
-        base = self.base if inside else merge(self.base, unflatten({path: value}))
-        space = replace(self, base=base, root=root)
-        space.default_config()
-        space.probe()
-        space.require_sampler()
-        return space
+        return replace(self, base=self.base if inside else merge(self.base, unflatten({path: value})), root=root)
+
+    def check(self) -> None:
+        """Check that all that can be sampled is a configuration, and that the sampler can serve the space.
+
+        Raises:
+            SpaceError: it is not, or cannot.
+        """
+        self.default_config()
+        self.probe()
+        self.require_sampler()

@@ -7,7 +7,6 @@ under an earlier choice. `data`, `protocol`, `representation` and `fixed` stay a
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from sldml.config.space import SearchSettings, SearchSpace
 from sldml.config.space_tree import Branches, Group, Leaf, Node, Scalar, SpaceError
 from sldml.config.trial import TrialConfig
 from sldml.config.yaml_lines import Document, load_value, load_yaml
-from sldml.errors import InputError
+from sldml.errors import InputError, suggestion
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
 _TOP_LEVEL = ("data", "protocol", "representation")
@@ -57,9 +56,26 @@ def override(space: SearchSpace, settings: Sequence[str]) -> SearchSpace:
     Raises:
         InputError: a setting is wrong.
     """
+    if not settings:
+        return space
+    changed = space
     for setting in settings:
-        space = _override(space, setting)
-    return space
+        changed = _override(changed, setting)
+    try:
+        changed.check()
+    except SpaceError as error:
+        raise InputError(f"{_culprit(space, settings)}: {error}") from error
+    return changed
+
+
+def _culprit(space: SearchSpace, settings: Sequence[str]) -> str:
+    """The setting that alone does not go with the space, or all of them where they do not go together."""
+    for setting in settings:
+        try:
+            _override(space, setting).check()
+        except SpaceError:
+            return f"--set {setting}"
+    return " ".join(f"--set {setting}" for setting in settings)
 
 
 def parse_space(text: str, name: str, source: str) -> SearchSpace:
@@ -95,9 +111,7 @@ def _override(space: SearchSpace, setting: str) -> SearchSpace:
     try:
         if path.startswith("search."):
             settings = merge(space.search.model_dump(), {path.removeprefix("search."): value})
-            changed = replace(space, search=SearchSettings.model_validate(settings))
-            changed.require_sampler()
-            return changed
+            return replace(space, search=SearchSettings.model_validate(settings))
         kinds = [_models(field.annotation) for field in fields_at(path)]
         if all(kinds):
             keys = ", ".join(f"{path}.{key}" for key in kinds[0][0].model_fields)
@@ -141,8 +155,7 @@ def _models(annotation: Any) -> list[type[Part]]:
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"there is no {key!r}" + (f" (did you mean {close[0]!r}?)" if close else f"; there are {', '.join(known)}")
+    return f"there is no {key!r} ({suggestion(key, known)})"
 
 
 class _Reader:
@@ -163,7 +176,7 @@ class _Reader:
                 base[key] = self._mapping(value[key], (key,))
         base |= fixed
         try:
-            config = TrialConfig.model_validate(base)
+            TrialConfig.model_validate(base)
         except pydantic.ValidationError as error:
             path, message = first_fault(error)
             raise SpaceError(f"{self._where_fixed(path)}: {path or 'fixed'}: {message}") from error
@@ -172,7 +185,6 @@ class _Reader:
         except pydantic.ValidationError as error:
             path, message = first_fault(error)
             raise self._error(("search", path), f"search.{path}: {message}") from error
-        del config
         root = self._group(self._mapping(value.get("space", {}), ("space",)), ("space",), "")
         space = SearchSpace(name, text, base, search, root)
         self._check_not_fixed(space)

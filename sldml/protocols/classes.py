@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 
 from sldml.config.protocol import FoldValidation, OneShot
-from sldml.errors import InputError
+from sldml.errors import InputError, suggestion
 
 NTU_CLASSES = tuple(f"A{action:03d}" for action in range(1, 121))
 NTU_NOVEL = NTU_CLASSES[::6]
@@ -110,18 +109,10 @@ def require_known(names: Sequence[str], known: Iterable[str], key: str) -> list[
     there = natural_order(known)
     for name in names:
         if name not in there:
-            close = difflib.get_close_matches(name, there, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {shorten(there)}"
-            raise ProtocolError(f"{key}: there is no class {name} ({hint})")
+            raise ProtocolError(f"{key}: there is no class {name} ({suggestion(name, there)})")
         if list(names).count(name) > 1:
             raise ProtocolError(f"{key}: class {name} is there twice")
     return natural_order(names)
-
-
-def shorten(names: Sequence[str], most: int = 12) -> str:
-    """The names with commas; of many the first and how many more."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def fold_of(config: FoldValidation, auxiliary: Sequence[str]) -> list[str]:

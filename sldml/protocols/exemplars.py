@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from sldml.config.protocol import ExemplarConfig
-from sldml.protocols.classes import ProtocolError, natural_key, natural_order, shorten
+from sldml.errors import listed
+from sldml.protocols.classes import ProtocolError, natural_key, natural_order
 
 
 def ntu_exemplar(label: str) -> str:
@@ -68,7 +69,7 @@ def choose_exemplars(
 def _of_subject(catalog: pd.DataFrame, subject: str, everything: pd.DataFrame | None = None) -> pd.DataFrame:
     known = natural_order((catalog if everything is None else everything)["subject"])
     if subject not in known:
-        raise ProtocolError(f"protocol.exemplar: there is no subject {subject}; there are {shorten(known)}")
+        raise ProtocolError(f"protocol.exemplar: there is no subject {subject}; there are {listed(known)}")
     return catalog[catalog["subject"] == subject]
 
 

@@ -22,6 +22,7 @@ from sldml.config.protocol import (
     UtdMhadInterSensor,
     UtdMhadOneShot,
 )
+from sldml.errors import listed
 from sldml.protocols.classes import (
     NTU_CLASSES,
     NTU_DEVELOPMENT,
@@ -36,7 +37,6 @@ from sldml.protocols.classes import (
     natural_order,
     one_shot_classes,
     require_known,
-    shorten,
     spread,
 )
 from sldml.protocols.exemplars import choose_exemplars, first_by_name, ntu_exemplar, utd_exemplar
@@ -211,7 +211,7 @@ def _one_shot(config: OneShot, catalog: pd.DataFrame) -> _Plan:
             if len(held_out) < 2:
                 raise ProtocolError(
                     "protocol.validation.list.classes needs two classes to tell apart, "
-                    f"but it names {len(held_out)}; auxiliary are {shorten(auxiliary)}"
+                    f"but it names {len(held_out)}; auxiliary are {listed(auxiliary)}"
                 )
         case "folds":
             assert validation.folds is not None

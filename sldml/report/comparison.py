@@ -52,17 +52,9 @@ LEGEND = (
 _NONE = "–"
 
 
-def choice_trials(history: History) -> dict[str, list[TrialRecord]]:
-    """The trials of each compared choice, in the order of the choices and of their names."""
-    trials: dict[str, list[TrialRecord]] = {choice: [] for choice in history.search["compare"]["choices"]}
-    for record in history.trials.values():
-        trials[str(history.choice_of(record.config))].append(record)
-    return trials
-
-
 def num_missing(history: History, num_trials: int) -> int:
     """How many trials have not ended yet, of `num_trials` for each choice."""
-    ended = [sum(r.state != "running" for r in records) for records in choice_trials(history).values()]
+    ended = [sum(r.has_ended for r in records) for records in history.by_choice().values()]
     return sum(max(0, num_trials - count) for count in ended)
 
 
@@ -101,7 +93,7 @@ def comparison_rows(history: History, finals: Sequence[Mapping[str, Any]]) -> li
     tested = {final["trial_id"]: final for final in finals}
     rows = [
         _choice_row(history, choice, trials, winners.get(choice), tested)
-        for choice, trials in choice_trials(history).items()
+        for choice, trials in history.by_choice().items()
     ]
     default = next(row for row in rows if row["name"] == against)
     found = {row["name"]: tested.get(row["trial_id"]) for row in rows}
@@ -154,7 +146,7 @@ def _choice_row(
     winner: TrialRecord | None,
     tested: Mapping[str, Mapping[str, Any]],
 ) -> Row:
-    ended = [record for record in trials if record.state != "running"]
+    ended = [record for record in trials if record.has_ended]
     lost = [record for record in ended if record.state in ("failed", "diverged")]
     row = _row(choice, "choice") | {"trials": {"ended": len(ended), "lost": len(lost)}}
     score = None if winner is None else trial_score(winner)

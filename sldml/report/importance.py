@@ -23,6 +23,7 @@ from optuna.distributions import (
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from sldml.journal import History, TrialRecord
+from sldml.report.declared_space import log_parameters
 
 MIN_TRIALS = 8
 """Fewer trials, or fewer trials in which a conditional parameter existed, say nothing."""
@@ -31,8 +32,6 @@ BEST_SHARE = 0.25
 matters first in 106 of 108; a tenth (Optuna's default, made for long searches) in 30 of 36."""
 MIN_BEST = 5
 """At least so many are among the best, where that is at most half of the trials."""
-LOG_RATIO = 50.0
-"""A range whose ends differ by more than this factor is taken as logarithmic."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def parameter_importance(history: History) -> Importance:
     trials = [t for t in history.trials.values() if t.state in ("completed", "pruned", "diverged") and t.epochs]
     if len(trials) < MIN_TRIALS:
         return Importance({}, f"Too few trials: {len(trials)} with a value, at least {MIN_TRIALS} are needed.")
-    distributions = _distributions(trials)
+    distributions = _distributions(trials, log_parameters(history))
     values = {_value(trial) for trial in trials}
     if len(values) < 2 or not distributions:
         return Importance({}, "All trials have the same value or the same parameters: nothing can be told.")
@@ -88,21 +87,22 @@ def _value(trial: TrialRecord) -> float:
     return 0.0 if trial.state == "diverged" else float(trial.value or 0.0)
 
 
-def _distributions(trials: list[TrialRecord]) -> dict[str, BaseDistribution]:
-    """One distribution per parameter that had several values in enough trials, from the values themselves."""
+def _distributions(trials: list[TrialRecord], log: set[str]) -> dict[str, BaseDistribution]:
+    """One distribution per parameter that had several values in enough trials, over the range of these values."""
     seen: dict[str, list[Any]] = {}
     for trial in trials:
         for name, value in trial.params.items():
             seen.setdefault(name, []).append(value)
-    distributions = {name: _distribution(values) for name, values in seen.items() if len(values) >= MIN_TRIALS}
+    distributions = {
+        name: _distribution(values, name in log) for name, values in seen.items() if len(values) >= MIN_TRIALS
+    }
     return {name: found for name, found in distributions.items() if not found.single()}
 
 
-def _distribution(values: list[Any]) -> BaseDistribution:
+def _distribution(values: list[Any], log: bool) -> BaseDistribution:
     if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values):
         return CategoricalDistribution(sorted({str(v) for v in values}))
     low, high = min(values), max(values)
-    log = low > 0 and high / low > LOG_RATIO
     if all(isinstance(v, int) for v in values):
         return IntDistribution(low, high, log=log)
     return FloatDistribution(float(low), float(high), log=log)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sldml.journal import History
+from sldml.journal import ENDED, History
 from sldml.report.comparison import HEADER, LEGEND, cells, comparison_of, in_words
 from sldml.report.figures import BASELINE_NAMES, all_figures, measure_name
 from sldml.report.figures.comparison import comparison_figure
@@ -86,7 +86,7 @@ def facts(history: History) -> list[tuple[str, str]]:
     """A few numbers about the search: name and value."""
     counts = history.counts()
     found = [("trials", str(len(history.trials)))]
-    found += [(state, str(counts[state])) for state in ("completed", "pruned", "diverged", "failed") if counts[state]]
+    found += [(state, str(counts[state])) for state in ENDED if counts[state]]
     if history.trials:
         found.append(("time", in_minutes(wall_minutes(history))))
         found.append(("epochs", str(sum(len(t.epochs) for t in history.trials.values()))))

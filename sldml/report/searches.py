@@ -10,22 +10,11 @@ from typing import Any
 
 from sldml.config.dotted import flatten
 from sldml.errors import InputError
-from sldml.journal import History, read_history
+from sldml.journal import ENDED, FoundSearch, History, find_search
 from sldml.report.figures import BASELINE_NAMES
 from sldml.report.leaderboard import interval_of
 from sldml.report.search_time import wall_minutes
 from sldml.report.words import best_baseline, describe
-
-JOURNAL = "journal.jsonl"
-
-
-@dataclass(frozen=True)
-class FoundSearch:
-    """A search and its folder."""
-
-    name: str
-    folder: Path
-    history: History
 
 
 @dataclass(frozen=True)
@@ -48,26 +37,6 @@ class SearchRow:
     """On the sealed test, by its name for a person."""
     ships: str | None
     minutes: float
-
-
-def find_search(given: str, storage: Path) -> FoundSearch:
-    """The search of a name in `storage`, or in a folder.
-
-    Raises:
-        InputError: there is none, or it has not begun; the names that there are are told.
-    """
-    folders = [storage / given, Path(given).expanduser().absolute()]
-    folder = next((folder for folder in folders if (folder / JOURNAL).is_file()), None)
-    if folder is None:
-        names = sorted(path.parent.name for path in storage.glob(f"*/{JOURNAL}"))
-        known = f"there are {', '.join(names)}" if names else "there is none yet"
-        raise InputError(
-            f"no search {given} in {storage}, and no folder {given} of one: {known} (other places: --storage)"
-        )
-    history = read_history(folder / JOURNAL)
-    if not history.search:
-        raise InputError(f"{folder / JOURNAL}: the search has not begun; give the command that started it again")
-    return FoundSearch(str(history.search.get("name") or folder.name), folder, history)
 
 
 def find_searches(given: Sequence[str], storage: Path) -> list[FoundSearch]:
@@ -93,7 +62,7 @@ def row_of(search: FoundSearch) -> SearchRow:
     winner = history.trials.get(finals[0]["trial_id"]) if finals else (ranked[0] if ranked else None)
     shipped = test.get("shipped") or {}
     counts = history.counts()
-    ended = ", ".join(f"{counts[s]} {s}" for s in ("completed", "pruned", "diverged", "failed", "running") if counts[s])
+    ended = ", ".join(f"{counts[s]} {s}" for s in (*ENDED, "running") if counts[s])
     return SearchRow(
         search.name,
         _dataset(history),

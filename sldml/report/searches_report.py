@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sldml.journal import FoundSearch
 from sldml.report.figures import BASELINE_NAMES
 from sldml.report.figures.several import SealedPoint, accuracy_by_auxiliary, best_so_far
 from sldml.report.files import write_text
 from sldml.report.page import render_page
 from sldml.report.report import in_minutes
-from sldml.report.searches import FoundSearch, group_of, notes_of, num_auxiliary, row_of, warnings_of
+from sldml.report.searches import group_of, notes_of, num_auxiliary, row_of, warnings_of
 
 
 def write_comparison(searches: Sequence[FoundSearch], path: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sldml.journal import History
+from sldml.journal import ENDED, History
 from sldml.recognition.baselines import BASELINES
 from sldml.report.comparison import comparison_of
 from sldml.report.noise import against_best, noise_in_words, trial_score, within_noise
@@ -71,7 +71,7 @@ def summarize(
         "error": error,
         "trials": {
             "requested": _requested(history),
-            **{name: counts[name] for name in ("completed", "pruned", "diverged", "failed")},
+            **{name: counts[name] for name in ENDED},
             "unfinished": counts["running"],
         },
         "best": None

@@ -6,7 +6,6 @@ class-disjoint folds to validate on, and the best configuration of each trained 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from sldml.config.dotted import merge
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import Branches, Group, Node, SpaceError
+from sldml.errors import suggestion
 
 NUM_FOLDS = 3
 """A comparison validates over so many class folds unless the space says otherwise."""
@@ -167,9 +167,7 @@ def _branches(space: SearchSpace, axis: str) -> Branches:
 def _named(names: Sequence[str], known: Branches, option: str) -> tuple[str, ...]:
     for name in names:
         if name not in known.options:
-            close = difflib.get_close_matches(name, known.options, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known.options)}"
-            raise SpaceError(f"{option}: {known.path} has no choice {name!r} ({hint})")
+            raise SpaceError(f"{option}: {known.path} has no choice {name!r} ({suggestion(name, list(known.options))})")
         if list(names).count(name) > 1:
             raise SpaceError(f"{option}: {name} is there twice")
     return tuple(names)

@@ -47,7 +47,7 @@ class ComparisonSearch(Searcher):  # type: ignore[misc]
             self._studies[choice] = StudySearch(
                 space, earlier=records, seed=space.search.seed + len(records), first=begins, names=names
             )
-            self._left[choice] = max(0, num_trials - sum(record.state != "running" for record in records))
+            self._left[choice] = max(0, num_trials - sum(record.has_ended for record in records))
         self._study_of: dict[str, StudySearch] = {}
 
     @property

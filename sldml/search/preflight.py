@@ -47,7 +47,7 @@ def earlier_history(request: Request) -> History:
         if was_begun(request.folder):
             raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
         return History()
-    return read_history(request.folder / "journal.jsonl")
+    return read_history(request.journal)
 
 
 def require_same_data(history: History, prepared: PreparedSet, split: Split) -> None:

@@ -60,7 +60,7 @@ class Recorder:
             self._start_trial_run(record)
             for epoch in record.epochs:
                 self._log_epoch(f"trial:{record.trial_id}", epoch, epoch["time"])
-            if record.state != "running":
+            if record.has_ended:
                 self._log_validation(record)
                 self._end_run(f"trial:{record.trial_id}", record.state, record.error, record.ended)
         for final in history.finals.values():

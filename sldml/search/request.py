@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sldml.config.space import SearchSpace
-from sldml.journal import read_history
+from sldml.journal import FILE, read_history
 from sldml.search.compared_spaces import Comparison
 
 
@@ -50,6 +50,11 @@ class Request:
         return self.storage / self.name
 
     @property
+    def journal(self) -> Path:
+        """The file of its journal."""
+        return self.folder / FILE
+
+    @property
     def num_trials(self) -> int:
         """How many trials in all: as many as the space says, for each choice of a comparison."""
         return self.space.search.trials * (1 if self.comparison is None else len(self.comparison.choices))
@@ -57,7 +62,7 @@ class Request:
 
 def was_begun(folder: Path) -> bool:
     """Whether a search in this folder has come as far as its first attempt; what is before that is lost with it."""
-    path = folder / "journal.jsonl"
+    path = folder / FILE
     return path.exists() and bool(read_history(path).attempts)
 
 

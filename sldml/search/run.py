@@ -15,7 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sldml.config.space import SearchSpace
 from sldml.interruption import interruption
-from sldml.journal import TrialRecord, TrialState
+from sldml.journal import TrialState
 from sldml.search.cluster import Slots
 from sldml.search.comparing import ComparisonSearch
 from sldml.search.recorder import Recorder
@@ -44,7 +44,7 @@ def run_search(
     configurations of `first`.
     """
     earlier = list(recorder.history.trials.values())
-    remaining = num_trials - sum(record.state != "running" for record in earlier)
+    remaining = num_trials - sum(record.has_ended for record in earlier)
     if remaining < 1:
         return
     max_epochs = space.default_config().train.max_epochs
@@ -67,11 +67,7 @@ def run_comparison(
 
     `spaces`: the space of each choice.
     """
-    history = recorder.history
-    earlier: dict[str, list[TrialRecord]] = {choice: [] for choice in spaces}
-    for record in history.trials.values():
-        earlier[str(history.choice_of(record.config))].append(record)
-    searcher = ComparisonSearch(spaces, earlier=earlier, num_trials=num_trials, first=first)
+    searcher = ComparisonSearch(spaces, earlier=recorder.history.by_choice(), num_trials=num_trials, first=first)
     if searcher.num_left:
         _run_trials(searcher, FIFOScheduler(), searcher.num_left, job, slots, recorder, deadline)
 

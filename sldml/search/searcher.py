@@ -64,7 +64,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         super().__init__(space=space, metric=OBJECTIVE, mode=MODE, sampler=make_sampler(space, seed))
         self._search_space = space
-        self._unfinished = deque(record for record in earlier if record.state == "running")
+        self._unfinished = deque(record for record in earlier if not record.has_ended)
         self._names = names or TrialNames(len(earlier))
         given = grid_in_order(space) if space.search.sampler == "grid" else list(first)
         self._first = deque(given[len(earlier) :])

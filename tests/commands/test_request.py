@@ -46,13 +46,14 @@ def write_search(folder: Path, trials: dict[str, tuple[dict[str, Any], float | N
     return folder
 
 
-def test_the_best_of_a_search_come_first_and_the_diverged_not_at_all(tmp_path: Path) -> None:
+def test_the_best_trials_come_first_without_diverged_and_failed_ones(tmp_path: Path) -> None:
     trials = {
         "t0001": ({"optimizer.lr": 0.01}, 0.5, "pruned"),
         "t0002": ({"optimizer.lr": 0.02}, 0.7, "completed"),
         "t0003": ({"optimizer.lr": 0.03}, 0.9, "diverged"),
         "t0004": ({"optimizer.lr": 0.04}, None, "failed"),
         "t0005": ({"optimizer.lr": 0.05}, 0.6, "completed"),
+        "t0006": ({"optimizer.lr": 0.06}, 0.95, "failed"),
     }
     folder = write_search(tmp_path / "earlier", trials)
     assert [params["optimizer.lr"] for params in best_of(folder)] == [0.02, 0.05, 0.01]
@@ -63,7 +64,7 @@ def test_no_search_and_one_without_a_value_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no search other in .*: there is none yet"):
         best_of(tmp_path / "other")
     folder = write_search(tmp_path / "empty", {"t0001": ({"optimizer.lr": 0.01}, None, "failed")})
-    with pytest.raises(InputError, match="--warm-start empty: no trial of that search has come to a value"):
+    with pytest.raises(InputError, match="--warm-start empty: no trial of that search has a value to compare"):
         best_of(folder)
 
 

@@ -103,7 +103,7 @@ def test_first_and_last_or_listed_classes(config: dict[str, Any], auxiliary: lis
     ("config", "message"),
     [
         ({"auxiliary": "c1,c2", "novel": "c2,c3"}, "class c2 is in both protocol.auxiliary and protocol.novel"),
-        ({"auxiliary": "c1,c11"}, "protocol.auxiliary: there is no class c11 (did you mean c1?)"),
+        ({"auxiliary": "c1,c11"}, "protocol.auxiliary: there is no class c11 (did you mean 'c1'?)"),
         ({"novel": "c1,wave"}, "protocol.novel: there is no class wave (there are c1, c2, c3, "),
         ({"novel": "c1,c1"}, "protocol.novel: class c1 is there twice"),
         ({"num_auxiliary": 11}, "protocol.num_auxiliary is 11, but there are 10 classes to take them from"),

@@ -6,15 +6,14 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from sldml.journal import History, TrialRecord
+from sldml.report.declared_space import log_parameters
 from sldml.report.figures.look import Figure, lay_out, percent, plain, shorten
 from sldml.report.figures.sampled import (
     Axis,
     is_choice,
     jitter,
-    log_parameters,
     ordered,
     short,
-    valued,
     written,
 )
 from sldml.report.importance import Importance
@@ -35,7 +34,7 @@ def parallel_coordinates(history: History, importance: Importance) -> Figure | N
     Drawn as ordinary lines: Plotly's own kind needs WebGL, which does not print, and code that is made while the page
     runs, which the page forbids.
     """
-    trials = sorted(valued(history), key=lambda trial: trial.value or 0.0)
+    trials = sorted(history.comparable(), key=lambda trial: trial.value or 0.0)
     names = ordered(trials, importance)
     choices = [name for name in names if is_choice(trials, name)]
     kept = set(names[: MAX_AXES - min(MAX_CHOICES, len(choices))] + choices[:MAX_CHOICES])
@@ -43,7 +42,7 @@ def parallel_coordinates(history: History, importance: Importance) -> Figure | N
     names = [name for name in names if name in kept][:MAX_AXES]
     if len(trials) < 2 or len(names) < 2:
         return None
-    log = log_parameters(history, trials, names)
+    log = log_parameters(history)
     axes = [Axis.of(name, [t for t in trials if name in t.params], log=name in log) for name in names]
     low, high = trials[0].value or 0.0, trials[-1].value or 0.0
     span = max(high - low, 1e-9)

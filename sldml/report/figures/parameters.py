@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sldml.journal import History, TrialRecord
+from sldml.report.declared_space import log_parameters
 from sldml.report.figures.look import (
     STATE_COLORS,
     STATE_SYMBOLS,
@@ -27,11 +28,9 @@ from sldml.report.figures.sampled import (
     Axis,
     is_choice,
     jitter,
-    log_parameters,
     log_ticks,
     ordered,
     short,
-    valued,
     written,
 )
 from sldml.report.importance import Importance
@@ -64,7 +63,7 @@ def choice_map(history: History, importance: Importance) -> Figure | None:
 
     Otherwise it is the two choices that mattered most; a space with a single one has one column.
     """
-    trials = valued(history)
+    trials = history.comparable()
     choices = [name for name in ordered(trials, importance) if is_choice(trials, name)]
     choices.sort(key=lambda name: _FIRST_CHOICES.index(name) if name in _FIRST_CHOICES else len(_FIRST_CHOICES))
     if not choices:
@@ -112,11 +111,11 @@ def choice_map(history: History, importance: Importance) -> Figure | None:
 
 def slices(history: History, importance: Importance) -> Figure | None:
     """Validation against each of the parameters that mattered most: a mark a trial, choices as strips."""
-    trials = valued(history)
+    trials = history.comparable()
     names = ordered(trials, importance)[:MAX_SLICES]
     if not names:
         return None
-    log = log_parameters(history, trials, names)
+    log = log_parameters(history)
     num_columns = min(_SLICES_BESIDE_EACH_OTHER, len(names))
     num_rows = math.ceil(len(names) / num_columns)
     height = 90 + 240 * num_rows

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sldml.config.space_file import override, parse_space
-from sldml.errors import InputError
-from sldml.journal import History, TrialRecord
-from sldml.report.importance import LOG_RATIO, Importance
+from sldml.journal import TrialRecord
+from sldml.report.importance import Importance
 
 _FEW_NUMBERS = 4
 """So few whole numbers are shown like choices."""
@@ -61,11 +59,6 @@ class Axis:
         return found
 
 
-def valued(history: History) -> list[TrialRecord]:
-    """Trials whose value says something; those that diverged or failed report the worst one."""
-    return [t for t in history.trials.values() if t.value and t.state not in ("diverged", "failed")]
-
-
 def ordered(trials: Sequence[TrialRecord], importance: Importance) -> list[str]:
     """Parameters that had several values: by importance; those of which none is known after them, choices first."""
     seen: dict[str, set[str]] = {}
@@ -89,24 +82,6 @@ def is_number(value: Any) -> bool:
 def jitter(text: str) -> float:
     """From -1 to 1, always the same for the same text."""
     return zlib.crc32(text.encode()) / 2**31 - 1
-
-
-def log_parameters(history: History, trials: Sequence[TrialRecord], names: Sequence[str]) -> set[str]:
-    """Which parameters were sampled in their logarithm, by the space; by their range where it cannot be read."""
-    space = history.search.get("space") or {}
-    last: Mapping[str, Any] = history.attempts[-1] if history.attempts else {}
-    settings = last.get("overrides") or history.search.get("overrides") or []
-    try:
-        leaves = override(parse_space(space.get("text") or "", str(space.get("name")), "space"), settings).leaves()
-        return {leaf.path for leaf in leaves if getattr(leaf.distribution, "log", False)}
-    except InputError:  # another version's space, or none
-        pass
-    found = set()
-    for name in names:
-        values = [trial.params[name] for trial in trials if name in trial.params]
-        if all(is_number(value) and value > 0 for value in values) and max(values) / min(values) > LOG_RATIO:
-            found.add(name)
-    return found
 
 
 def written(value: Any) -> str:

@@ -44,7 +44,7 @@ def search_history(history: History) -> Figure | None:
             )
     x, y, best = [], [], -math.inf
     for trial in trials:
-        if trial.state in ("completed", "pruned", "running"):
+        if trial.is_comparable:
             best = max(best, trial.value or 0.0)
             x.append(round(clock(end_of(trial)), 3))
             y.append(round(best, 4))

@@ -45,7 +45,7 @@ def best_so_far(searches: Sequence[tuple[str, History]]) -> Figure | None:
     reached = []
     for place, (name, history) in enumerate(searches):
         clock = search_clock(history)
-        trials = [t for t in history.trials.values() if t.value and t.state not in ("diverged", "failed")]
+        trials = history.comparable()
         x, y, best = [], [], -math.inf
         for trial in sorted(trials, key=end_of):
             best = max(best, trial.value or 0.0)

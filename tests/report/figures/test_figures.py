@@ -96,8 +96,6 @@ def test_slices_show_numbers_on_scales_and_choices_as_strips() -> None:
     strip = marks["x2", "completed"]
     assert list(figure.figure.layout.xaxis2.ticktext) == ["a", "b"]
     assert [round(x) for x in strip.x] == [0, 1]
-    assert figure.figure.layout.xaxis.type == "log"  # by its range, a factor of 100
-    assert figure.figure.layout.xaxis3.type != "log"
     assert [trace.showlegend for trace in figure.figure.data].count(True) == 2
     assert slices(history_of((0.5, {"lr": 0.1})), UNKNOWN) is None
 
@@ -110,7 +108,7 @@ def test_an_axis_is_logarithmic_where_the_space_samples_so() -> None:
         "data: {dataset: synthetic}\nprotocol: {name: ntu_one_shot}\n"
         "space:\n  optimizer: {lr: {float: [1.0e-3, 1.0e-2], log: true}}\n  head: {weight: {float: [0.0, 0.5]}}\n"
     )
-    for given, expected in ((text, {"optimizer.lr"}), ("space: [broken", {"head.weight"})):
+    for given, expected in ((text, {"optimizer.lr"}), ("space: [broken", set())):
         history.search = {"space": {"name": "made", "text": given}}
         figure = slices(history, UNKNOWN)
         assert figure

@@ -1,0 +1,26 @@
+"""The space of a search, read back from its journal."""
+
+from __future__ import annotations
+
+from sldml.config.space import SearchSpace
+from sldml.config.space_file import override, parse_space
+from sldml.errors import InputError
+from sldml.journal import History
+
+
+def declared_space(history: History) -> SearchSpace | None:
+    """The space with the last call's settings; None where the journal has none that can be read."""
+    space = history.search.get("space") or {}
+    last = history.attempts[-1] if history.attempts else {}
+    settings = last.get("overrides") or history.search.get("overrides") or []
+    try:
+        return override(parse_space(space.get("text") or "", str(space.get("name")), "space"), settings)
+    except InputError:
+        return None
+
+
+def log_parameters(history: History) -> set[str]:
+    """Parameters that the space samples on a logarithmic scale."""
+    space = declared_space(history)
+    leaves = () if space is None else space.leaves()
+    return {leaf.path for leaf in leaves if getattr(leaf.distribution, "log", False)}
