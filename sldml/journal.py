@@ -21,6 +21,8 @@ from sldml.errors import InputError
 TrialState = Literal["running", "completed", "pruned", "diverged", "failed"]
 ENDED: tuple[TrialState, ...] = ("completed", "pruned", "diverged", "failed")
 OBJECTIVE = "val/accuracy_best"
+ALL = ""
+"""Stands for the choice of a search that compares none."""
 FILE = "journal.jsonl"
 """Its name in the folder of a search."""
 
@@ -117,7 +119,9 @@ class History:
         return str(part["name"])
 
     def by_choice(self) -> dict[str, list[TrialRecord]]:
-        """The trials of each compared choice, choices in the order of the comparison."""
+        """The trials of each compared choice, in the order of the comparison; without one, all under `ALL`."""
+        if not self.search.get("compare"):
+            return {ALL: list(self.trials.values())}
         trials: dict[str, list[TrialRecord]] = {choice: [] for choice in self.search["compare"]["choices"]}
         for record in self.trials.values():
             trials[str(self.choice_of(record.config))].append(record)

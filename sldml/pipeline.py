@@ -20,7 +20,7 @@ import torch
 from sldml.config.encoder import EncoderConfig
 from sldml.embedding.encoders import require_imagenet_weights
 from sldml.interruption import interruption
-from sldml.journal import History, Journal
+from sldml.journal import ALL, History, Journal
 from sldml.prepared.batches import Signals
 from sldml.prepared.prepared_set import PreparedSet, as_prepared
 from sldml.protocols.folds import scored_folds
@@ -38,8 +38,8 @@ from sldml.search.identity import attempt_record, run_tags, search_record
 from sldml.search.preflight import earlier_history, folder_lock, prepared_data, require_same_data
 from sldml.search.recorder import Recorder
 from sldml.search.request import Request
-from sldml.search.run import run_comparison, run_finals, run_folds, run_search
-from sldml.search.scheduler import prunes
+from sldml.search.run import run_finals, run_folds, run_trials
+from sldml.search.scheduler import make_scheduler, prunes
 from sldml.search.shipping import ship
 from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
@@ -161,22 +161,25 @@ def _run_trials(search: Search) -> None:
     request, history = search.request, search.history
     with _stage(search, "search"):
         deadline = None if request.time_budget_s is None else time.time() + request.time_budget_s
-        num_trials, first = request.space.search.trials, history.search.get("first", [])
         max_epochs = request.space.default_config().train.max_epochs
         search.watcher.searching(
             request.num_trials,
             history,
             num_slots=search.slots.count,
-            pruning=request.comparison is None and prunes(request.space.search, max_epochs),
+            pruning=prunes(request.space.search, max_epochs),
             max_epochs=max_epochs,
             deadline=deadline,
         )
-        job, slots, recorder = _job(search), search.slots, search.recorder
-        if request.comparison is None:
-            run_search(request.space, job, slots, recorder, num_trials=num_trials, deadline=deadline, first=first)
-        else:
-            spaces = request.comparison.spaces(request.space)
-            run_comparison(spaces, job, slots, recorder, num_trials=num_trials, deadline=deadline, first=first)
+        run_trials(
+            {ALL: request.space} if request.comparison is None else request.comparison.spaces(request.space),
+            make_scheduler(request.space.search, max_epochs, list(history.trials.values())),
+            _job(search),
+            search.slots,
+            search.recorder,
+            num_trials=request.space.search.trials,
+            deadline=deadline,
+            first=history.search.get("first", []),
+        )
 
 
 def _train_finals(search: Search, plan: list[dict[str, Any]]) -> None:

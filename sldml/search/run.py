@@ -1,4 +1,4 @@
-"""Running trials on the cluster: the search, the final trainings, and the class folds that decide what ships."""
+"""Trainings on the cluster: the trials of a search, the final models, and the class folds that decide what ships."""
 
 from __future__ import annotations
 
@@ -7,88 +7,60 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from sldml.config.space import SearchSpace
 from sldml.interruption import interruption
-from sldml.journal import TrialState
 from sldml.search.cluster import Slots
-from sldml.search.comparing import ComparisonSearch
 from sldml.search.recorder import Recorder
-from sldml.search.scheduler import make_scheduler
-from sldml.search.searcher import StudySearch
+from sldml.search.searcher import Proposals
 from sldml.search.trainable import Job, train_final, train_fold, train_trial
 from sldml.search.watcher import Watcher
 
 _MACHINE_FAILURES = 2
-"""So often is a trial tried again after its machine or process died."""
+"""How often a trial is tried again after its machine or process died."""
 
 
-def run_search(
-    space: SearchSpace,
-    job: Job,
-    slots: Slots,
-    recorder: Recorder,
-    *,
-    num_trials: int,
-    deadline: float | None,
-    first: Sequence[Mapping[str, Any]] = (),
-) -> None:
-    """Search until `num_trials` trials in all have ended, or until `deadline` (seconds since 1970).
-
-    Trials that the recorder's history has are not run again; interrupted ones go on. The search begins with the
-    configurations of `first`.
-    """
-    earlier = list(recorder.history.trials.values())
-    remaining = num_trials - sum(record.has_ended for record in earlier)
-    if remaining < 1:
-        return
-    max_epochs = space.default_config().train.max_epochs
-    searcher = StudySearch(space, earlier=earlier, seed=space.search.seed + len(earlier), first=first)
-    scheduler = make_scheduler(space.search, max_epochs, earlier)
-    _run_trials(searcher, scheduler, remaining, job, slots, recorder, deadline)
-
-
-def run_comparison(
+def run_trials(
     spaces: Mapping[str, SearchSpace],
+    scheduler: TrialScheduler,
     job: Job,
     slots: Slots,
     recorder: Recorder,
     *,
     num_trials: int,
-    deadline: float | None,
+    deadline: float | None = None,
     first: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """As `run_search`, with `num_trials` trials for each choice of a comparison, all of them to their last epoch.
+    """Run trials until `num_trials` of each choice have ended, or until `deadline` (seconds since 1970).
 
-    `spaces`: the space of each choice.
+    Ended trials in the recorder's history are not run again; interrupted ones continue.
+
+    Args:
+        spaces: The space of each choice of a comparison (`History.by_choice`); a plain search has one.
+        scheduler: Stops trials early, or none.
+        job: What all trials share.
+        slots: How many run side by side, and with which resources.
+        recorder: Receives what happens.
+        num_trials: Number of trials for each choice, earlier ones included.
+        deadline: When to stop; unfinished trials can continue later.
+        first: Configurations to begin with, by path.
     """
-    searcher = ComparisonSearch(spaces, earlier=recorder.history.by_choice(), num_trials=num_trials, first=first)
-    if searcher.num_left:
-        _run_trials(searcher, FIFOScheduler(), searcher.num_left, job, slots, recorder, deadline)
-
-
-def _run_trials(
-    searcher: StudySearch | ComparisonSearch,
-    scheduler: TrialScheduler,
-    num_trials: int,
-    job: Job,
-    slots: Slots,
-    recorder: Recorder,
-    deadline: float | None,
-) -> None:
-    stopper = _Deadline(deadline, searcher)
+    proposals = Proposals(spaces, earlier=recorder.history.by_choice(), num_trials=num_trials, first=first)
+    if not proposals.num_left:
+        return
+    stopper = _Deadline(deadline, proposals)
     _fit(
         train_trial,
         job,
         slots,
-        callback=_SearchCallback(recorder, stopper),
+        events=_TrialEvents(recorder, stopper),
         stopper=stopper,
-        tune_config={"search_alg": searcher, "scheduler": scheduler, "num_samples": num_trials},
+        tune_config={"search_alg": proposals, "scheduler": scheduler, "num_samples": proposals.num_left},
         param_space={},
     )
 
@@ -105,22 +77,14 @@ def run_finals(
     waiting = []
     for final in finals:
         record = known.get((final["trial_id"], final["seed"]))
-        # A trial that went on after an interruption may be best at another epoch now: then its models are anew.
+        # A trial that continued after an interruption may now be best at another epoch: its final models are new ones.
         if record is None or record.state != "completed" or len(record.epochs) != final["num_epochs"]:
             waiting.append(dict(final))
     if not waiting:
         return
     if watcher is not None:
         watcher.training("final models", waiting, num_slots=slots.count)
-    _fit(
-        train_final,
-        job,
-        slots,
-        callback=_FinalCallback(recorder),
-        stopper=_Deadline(),
-        tune_config={"num_samples": 1},
-        param_space={"final": tune.grid_search(waiting)},
-    )
+    _fit_all(train_final, "final", waiting, job, slots, _FinalEvents(recorder))
 
 
 def run_folds(
@@ -132,8 +96,8 @@ def run_folds(
 ) -> None:
     """Score configurations on all class folds, each fold a training of its own.
 
-    Each of `plan` has `trial_id`, `config`, `num_epochs` and `num_folds`. Those that the recorder's history has are
-    not run again.
+    Each of `plan` has `trial_id`, `config`, `num_epochs` and `num_folds`. Those with a score in the recorder's history
+    are not run again.
     """
     waiting = [
         {**entry, "fold": fold}
@@ -145,14 +109,19 @@ def run_folds(
         return
     if watcher is not None:
         watcher.training("class folds", waiting, num_slots=slots.count)
+    _fit_all(train_fold, "fold", waiting, job, slots, _FoldEvents(recorder, watcher))
+
+
+def _fit_all(trainable: Any, key: str, waiting: list[dict[str, Any]], job: Job, slots: Slots, events: _Events) -> None:
+    """Run `trainable` once with each of `waiting` under `key` of its configuration."""
     _fit(
-        train_fold,
+        trainable,
         job,
         slots,
-        callback=_FoldCallback(recorder, watcher),
+        events=events,
         stopper=_Deadline(),
         tune_config={"num_samples": 1},
-        param_space={"fold": tune.grid_search(waiting)},
+        param_space={key: tune.grid_search(waiting)},
     )
 
 
@@ -161,7 +130,7 @@ def _fit(
     job: Job,
     slots: Slots,
     *,
-    callback: tune.Callback,
+    events: _Events,
     stopper: tune.Stopper,
     tune_config: dict[str, Any],
     param_space: dict[str, Any],
@@ -182,7 +151,7 @@ def _fit(
                 # What Tune itself writes is not needed afterwards: the journal is the truth.
                 storage_path=folder,
                 name="tune",
-                callbacks=[callback],
+                callbacks=[_Callback(events)],
                 stop=stopper,
                 failure_config=tune.FailureConfig(max_failures=_MACHINE_FAILURES),
                 verbose=0,
@@ -195,13 +164,13 @@ def _short_name(trial: Trial) -> str:
 
 
 class _Deadline(tune.Stopper):  # type: ignore[misc]
-    """Ends all trials when the time is over; they stay unfinished and can go on.
+    """Ends all trials at a deadline; they stay unfinished and can continue.
 
-    It sees to it, too, that no Ctrl-C is lost in what Tune calls.
+    Also raises KeyboardInterrupt for a Ctrl-C that came while Tune ran code of its own.
     """
 
-    def __init__(self, deadline: float | None = None, searcher: StudySearch | ComparisonSearch | None = None) -> None:
-        self._deadline, self._searcher = deadline, searcher
+    def __init__(self, deadline: float | None = None, proposals: Proposals | None = None) -> None:
+        self._deadline, self._proposals = deadline, proposals
         self.reached = False
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -211,125 +180,125 @@ class _Deadline(tune.Stopper):  # type: ignore[misc]
         interruption.check()
         if self._deadline is not None and not self.reached and time.time() > self._deadline:
             self.reached = True
-            if self._searcher is not None:
-                self._searcher.stop_telling()
+            if self._proposals is not None:
+                self._proposals.abandon_running()
         return self.reached
 
 
-class _SearchCallback(tune.Callback):  # type: ignore[misc]
-    """Hands over to the recorder what Tune says of trials, before the searcher hears how they ended."""
+class _Events(Protocol):
+    """What happens to the trainings of one kind; `config` is the one that the worker received."""
 
-    def __init__(self, recorder: Recorder, stopper: _Deadline) -> None:
-        self._recorder, self._stopper = recorder, stopper
+    def started(self, config: dict[str, Any]) -> None: ...
+
+    def reported(self, config: dict[str, Any], result: dict[str, Any]) -> None: ...
+
+    def ended(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+        """`result` is the last report; its `state` is `failed` where the process or machine died."""
+
+
+class _Callback(tune.Callback):  # type: ignore[misc]
+    """Passes Tune's callbacks on, before the searcher is called with how a trial ended."""
+
+    def __init__(self, events: _Events) -> None:
+        self._events = events
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune's snapshot is never restored, and a journal cannot be pickled."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        config = trial.config
-        self._recorder.trial_started(config["trial_id"], config["params"], config["config"])
+        self._events.started(trial.config)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        if result.get("state") != "failed":
-            self._recorder.epoch(trial.config["trial_id"], result)
+        self._events.reported(trial.config, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        result = trial.last_result or {}
-        state: TrialState = result.get("state", "failed")
-        if state == "running" and not self._stopper.reached:
-            state = "pruned"
-        self._recorder.trial_ended(trial.config["trial_id"], state, result.get("error"))
+        self._events.ended(trial.config, trial.last_result or {"state": "failed"})
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         if trial.status == Trial.ERROR:
-            self._recorder.trial_ended(trial.config["trial_id"], "failed", _one_line(trial))
+            self._events.ended(trial.config, {"state": "failed", "error": _one_line(trial)})
 
 
-class _FinalCallback(tune.Callback):  # type: ignore[misc]
-    """The same for final trainings."""
+class _TrialEvents:
+    """Trials of the search."""
+
+    def __init__(self, recorder: Recorder, stopper: _Deadline) -> None:
+        self._recorder, self._stopper = recorder, stopper
+
+    def started(self, config: dict[str, Any]) -> None:
+        self._recorder.trial_started(config["trial_id"], config["params"], config["config"])
+
+    def reported(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+        if result.get("state") != "failed":
+            self._recorder.epoch(config["trial_id"], result)
+
+    def ended(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+        state = result.get("state", "failed")
+        if state == "running" and not self._stopper.reached:
+            state = "pruned"
+        self._recorder.trial_ended(config["trial_id"], state, result.get("error"))
+
+
+class _FinalEvents:
+    """Final models."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as above."""
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        final = trial.config["final"]
+    def started(self, config: dict[str, Any]) -> None:
+        final = config["final"]
         self._recorder.final_started(final["trial_id"], final["seed"], final["config"])
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        final = trial.config["final"]
+    def reported(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+        final = config["final"]
         if result.get("state") in ("running", "completed"):
             self._recorder.final_epoch(final["trial_id"], final["seed"], result)
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        final, result = trial.config["final"], trial.last_result or {}
+    def ended(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+        final = config["final"]
         self._recorder.final_ended(final["trial_id"], final["seed"], result.get("state", "failed"), result.get("error"))
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if trial.status == Trial.ERROR:
-            final = trial.config["final"]
-            self._recorder.final_ended(final["trial_id"], final["seed"], "failed", _one_line(trial))
 
-
-class _FoldCallback(tune.Callback):  # type: ignore[misc]
-    """Gathers the folds of each configuration, and hands them over to the recorder when the last one is there."""
+class _FoldEvents:
+    """Class folds: gathers those of a configuration, and records its score after the last one."""
 
     def __init__(self, recorder: Recorder, watcher: Watcher | None = None) -> None:
         self._recorder, self._watcher = recorder, watcher
-        self._accuracies: dict[str, dict[int, float]] = {}
-        self._errors: dict[str, dict[int, str]] = {}
+        self._ended: dict[str, dict[int, float | str]] = {}
+        """By trial and fold, its accuracy or its error."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as above."""
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._watched(trial, None)
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        self._watched(trial, result)
-
-    def _watched(self, trial: Trial, result: dict[str, Any] | None) -> None:
+    def started(self, config: dict[str, Any]) -> None:
         if self._watcher is not None:
-            self._watcher.fold_happened(trial.config["fold"], result)
+            self._watcher.fold_happened(config["fold"], None)
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        result = trial.last_result or {}
+    def reported(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+        if self._watcher is not None:
+            self._watcher.fold_happened(config["fold"], result)
+
+    def ended(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+        fold = config["fold"]
+        number, num_folds = fold["fold"], fold["num_folds"]
+        ended = self._ended.setdefault(fold["trial_id"], {})
         if result.get("state") == "completed":
-            self._ended(trial.config["fold"], result["val/accuracy"], None)
+            ended[number] = float(result["val/accuracy"])
         else:
-            self._ended(trial.config["fold"], None, result.get("error") or "it did not end")
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if trial.status == Trial.ERROR:
-            self._watched(trial, {"state": "failed"})
-            self._ended(trial.config["fold"], None, _one_line(trial))
-
-    def _ended(self, fold: Mapping[str, Any], accuracy: float | None, error: str | None) -> None:
-        trial_id, number, num_folds = fold["trial_id"], fold["fold"], fold["num_folds"]
-        accuracies, errors = self._accuracies.setdefault(trial_id, {}), self._errors.setdefault(trial_id, {})
-        if accuracy is not None:
-            accuracies[number] = float(accuracy)
-        else:
-            errors[number] = f"fold {number}: {error}"
-        if len(accuracies) + len(errors) < num_folds:
+            if "epoch" not in result and self._watcher is not None:  # no report said so before
+                self._watcher.fold_happened(fold, {"state": "failed"})
+            ended[number] = f"fold {number}: {result.get('error') or 'it did not end'}"
+        if len(ended) < num_folds:
             return
+        in_order = [ended[place] for place in sorted(ended)]
+        errors = [found for found in in_order if isinstance(found, str)]
+        accuracies = [found for found in in_order if not isinstance(found, str)]
         self._recorder.folds(
-            trial_id,
+            fold["trial_id"],
             num_epochs=fold["num_epochs"],
             num_folds=num_folds,
-            accuracies=None if errors else [accuracies[f] for f in range(1, num_folds + 1)],
-            error="; ".join(errors[f] for f in sorted(errors)) or None,
+            accuracies=None if errors else accuracies,
+            error="; ".join(errors) or None,
         )
 
 

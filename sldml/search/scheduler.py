@@ -10,7 +10,6 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from sldml.config.space import SearchSettings
 from sldml.journal import OBJECTIVE, TrialRecord
-from sldml.search.searcher import MODE
 
 _FEWEST_FOR_A_MEDIAN = 3
 
@@ -24,7 +23,7 @@ def make_scheduler(settings: SearchSettings, max_epochs: int, earlier: list[Tria
     scheduler = ASHAScheduler(
         time_attr="epoch",
         metric=OBJECTIVE,
-        mode=MODE,
+        mode="max",
         max_t=max_epochs,
         grace_period=settings.grace_period,
         reduction_factor=settings.reduction_factor,
@@ -47,7 +46,7 @@ def _median(settings: SearchSettings, earlier: list[TrialRecord]) -> TrialSchedu
     scheduler = MedianStoppingRule(
         time_attr="epoch",
         metric=OBJECTIVE,
-        mode=MODE,
+        mode="max",
         grace_period=settings.grace_period,
         min_samples_required=_FEWEST_FOR_A_MEDIAN,
         # Never pause a trial to let others begin: it would have to begin anew.

@@ -44,7 +44,7 @@ def complete(callback: Any, *trials: FakeTrial) -> None:
 
 
 def test_folds_are_told_in_order_once_all_have_ended(recorder: Recorder, tmp_path: Path) -> None:
-    callback = run._FoldCallback(recorder)
+    callback = run._Callback(run._FoldEvents(recorder))
     complete(callback, FakeTrial("t1", 3, done(0.3)), FakeTrial("t2", 1, done(0.9)), FakeTrial("t1", 1, done(0.1)))
     assert recorder.history.folds == {}
     complete(callback, FakeTrial("t1", 2, done(0.2)))
@@ -55,7 +55,7 @@ def test_folds_are_told_in_order_once_all_have_ended(recorder: Recorder, tmp_pat
 
 
 def test_a_fold_that_failed_leaves_no_score_and_its_reason(recorder: Recorder) -> None:
-    callback = run._FoldCallback(recorder)
+    callback = run._Callback(run._FoldEvents(recorder))
     diverged = {"epoch": 2, "state": "diverged", "error": "the loss is not finite in epoch 2"}
     complete(callback, FakeTrial("t1", 2, diverged), FakeTrial("t1", 1, done(0.5)))
     callback.on_trial_error(0, [], FakeTrial("t1", 3, None, error="Traceback\nOSError: the disk is full"))

@@ -14,7 +14,7 @@ from sldml.config.space import SearchSpace
 from sldml.config.space_file import override, parse_space, read_space
 from sldml.errors import InputError
 from sldml.journal import OBJECTIVE
-from sldml.search.searcher import make_sampler, num_startup_trials
+from sldml.search.study import make_sampler, num_startup_trials
 
 RANGES = """
 search: {trials: 40, sampler: %s, scheduler: %s, grace_period: 2, seed: 3}

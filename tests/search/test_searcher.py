@@ -6,9 +6,10 @@ from optuna.trial import TrialState
 from sldml.config.space import SearchSettings
 from sldml.config.space_file import parse_space
 from sldml.config.space_tree import SpaceError
-from sldml.journal import OBJECTIVE, TrialRecord
+from sldml.journal import ALL, OBJECTIVE, TrialRecord
 from sldml.search.scheduler import make_scheduler
-from sldml.search.searcher import StudySearch, study_trial
+from sldml.search.searcher import Proposals
+from sldml.search.study import study_trial
 
 SPACE = """
 search: {trials: 8, sampler: random}
@@ -29,6 +30,10 @@ def space():
     return parse_space(SPACE, "toy", "toy.yaml")
 
 
+def proposals(space, earlier=()):
+    return Proposals({ALL: space}, earlier={ALL: earlier}, num_trials=8)
+
+
 def record(trial_id, state, curve, **params):
     params = {"optimizer.lr": 0.01, "loss.name": "arcface", **params}
     epochs = [{"epoch": e, OBJECTIVE: v, "time": 0.0} for e, v in enumerate(curve, start=1)]
@@ -40,7 +45,7 @@ def result(epoch, value, state="running"):
 
 
 def test_a_suggestion_names_the_trial_and_holds_its_whole_configuration(space):
-    searcher = StudySearch(space, earlier=[], seed=0)
+    searcher = proposals(space)
     first, second = searcher.suggest("ray1"), searcher.suggest("ray2")
     assert [first["trial_id"], second["trial_id"]] == ["t0001", "t0002"]
     assert first["config"]["optimizer"]["lr"] == first["params"]["optimizer.lr"]
@@ -60,11 +65,11 @@ def test_a_suggestion_names_the_trial_and_holds_its_whole_configuration(space):
     ],
 )
 def test_the_study_is_told_how_a_trial_ended(space, last, error, state, value):
-    searcher = StudySearch(space, earlier=[], seed=0)
+    searcher = proposals(space)
     searcher.suggest("ray1")
     searcher.on_trial_result("ray1", result(4, 0.6))
     searcher.on_trial_complete("ray1", last, error)
-    (told,) = searcher._ot_study.trials
+    (told,) = searcher.studies[ALL].trials
     assert told.state == state
     if state == TrialState.PRUNED:
         # Optuna gives a pruned trial its last intermediate value: finite, and by epoch, not by report.
@@ -74,19 +79,19 @@ def test_the_study_is_told_how_a_trial_ended(space, last, error, state, value):
 
 
 def test_a_report_that_a_retry_repeats_is_told_once(space):
-    searcher = StudySearch(space, earlier=[], seed=0)
+    searcher = proposals(space)
     searcher.suggest("ray1")
     searcher.on_trial_result("ray1", result(1, 0.5))
     searcher.on_trial_result("ray1", result(1, 0.9))
-    assert searcher._ot_study.trials[0].intermediate_values == {1: 0.5}
+    assert searcher.studies[ALL].trials[0].intermediate_values == {1: 0.5}
 
 
 def test_trials_that_end_because_the_search_does_are_no_result(space):
-    searcher = StudySearch(space, earlier=[], seed=0)
+    searcher = proposals(space)
     searcher.suggest("ray1")
-    searcher.stop_telling()
+    searcher.abandon_running()
     searcher.on_trial_complete("ray1", result(3, 0.9))
-    assert searcher._ot_study.trials[0].state == TrialState.FAIL
+    assert searcher.studies[ALL].trials[0].state == TrialState.FAIL
 
 
 def test_a_resumed_search_knows_ended_trials_and_hands_out_interrupted_ones_first(space):
@@ -97,10 +102,10 @@ def test_a_resumed_search_knows_ended_trials_and_hands_out_interrupted_ones_firs
         record("t0004", "diverged", [0.5, 0.0]),
         record("t0005", "failed", []),
     ]
-    searcher = StudySearch(space, earlier=earlier, seed=0)
-    told = [(t.state, t.value if t.state == TrialState.COMPLETE else None) for t in searcher._ot_study.trials]
+    searcher = proposals(space, earlier)
+    told = [(t.state, t.value if t.state == TrialState.COMPLETE else None) for t in searcher.studies[ALL].trials]
     assert told == [(TrialState.COMPLETE, 0.6), (TrialState.PRUNED, None), (TrialState.PRUNED, None)]
-    assert searcher._ot_study.trials[2].intermediate_values == {2: 0.0}, "a diverged trial counts as the worst"
+    assert searcher.studies[ALL].trials[2].intermediate_values == {2: 0.0}, "a diverged trial counts as the worst"
 
     resumed, new = searcher.suggest("ray1"), searcher.suggest("ray2")
     assert resumed["trial_id"] == "t0002"

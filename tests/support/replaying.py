@@ -18,9 +18,9 @@ from ray.tune.schedulers import TrialScheduler
 
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import Scalar
-from sldml.journal import OBJECTIVE, TrialRecord, TrialState
+from sldml.journal import ALL, OBJECTIVE, TrialRecord, TrialState
 from sldml.search.scheduler import make_scheduler
-from sldml.search.searcher import StudySearch
+from sldml.search.searcher import Proposals
 
 Curve = Callable[[Mapping[str, Scalar]], Sequence[float]]
 """From a trial's parameters to the validation accuracy after each of its epochs."""
@@ -72,7 +72,7 @@ def replay(
         most_epochs: or after so many epochs of all trials together.
     """
     known = list(earlier)
-    searcher = StudySearch(space, earlier=known, seed=space.search.seed + len(known), first=first)
+    searcher = Proposals({ALL: space}, earlier={ALL: known}, num_trials=len(known) + num_trials, first=first)
     scheduler = make_scheduler(space.search, max_epochs, known)
     controller: Any = SimpleNamespace(get_live_trials=list)
     trials: list[TrialRecord] = []

@@ -12,8 +12,8 @@ from support.running import SMALL, events, start, tune, wait_for
 
 from sldml.commands.request import earlier_settings
 from sldml.config.space_file import override, parse_space
-from sldml.journal import read_history
-from sldml.search.searcher import StudySearch
+from sldml.journal import ALL, read_history
+from sldml.search.searcher import Proposals
 from sldml.training.checkpoints import CheckpointFile
 
 pytestmark = pytest.mark.verify
@@ -77,9 +77,9 @@ def assert_study_has(history, folder):
     earlier = earlier_settings(folder)
     space = override(parse_space(earlier.space_text, earlier.space_name, "the journal's"), earlier.overrides)
     records = list(history.trials.values())
-    searcher = StudySearch(space, earlier=records, seed=len(records))
+    searcher = Proposals({ALL: space}, earlier={ALL: records}, num_trials=len(records))
     ended = {r.trial_id: r for r in records if r.state != "running"}
-    told = [(trial.params, trial.value) for trial in searcher._ot_study.trials]
+    told = [(trial.params, trial.value) for trial in searcher.studies[ALL].trials]
     assert told == [(r.params, r.value) for r in ended.values()]
     unfinished = [r.trial_id for r in records if r.state == "running"]
     assert [searcher.suggest(f"tune{i}")["trial_id"] for i in range(len(unfinished))] == unfinished

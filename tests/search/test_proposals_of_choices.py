@@ -17,8 +17,8 @@ from sldml.config.space_file import override, parse_space
 from sldml.journal import OBJECTIVE, History, Journal, TrialRecord
 from sldml.search import run
 from sldml.search.compared_spaces import compare
-from sldml.search.comparing import ComparisonSearch
 from sldml.search.recorder import Recorder
+from sldml.search.searcher import Proposals
 
 SPACE = """
 search: {trials: 3, sampler: tpe, seed: 7}
@@ -46,7 +46,7 @@ def record(trial_id: str, loss: str, state: Any = "completed", *, lr: float = 0.
     return TrialRecord(trial_id, params, config, 0.0, state, [{"epoch": 1, OBJECTIVE: 0.5, "time": 0.0}])
 
 
-def take_all(searcher: ComparisonSearch, value: Any = lambda params: 0.5) -> list[dict[str, Any]]:
+def take_all(searcher: Proposals, value: Any = lambda params: 0.5) -> list[dict[str, Any]]:
     """Every trial that is handed out, each ended before the next one."""
     taken: list[dict[str, Any]] = []
     while (suggested := searcher.suggest(f"ray{len(taken)}")) != Searcher.FINISHED:
@@ -60,39 +60,39 @@ def loss_of(suggested: dict[str, Any]) -> str:
 
 
 def test_choices_take_turns_and_each_has_its_share() -> None:
-    taken = take_all(ComparisonSearch(spaces_of(), earlier={}, num_trials=3))
+    taken = take_all(Proposals(spaces_of(), earlier={}, num_trials=3))
     assert [loss_of(t) for t in taken] == CHOICES * 3
     assert [t["trial_id"] for t in taken] == [f"t{i:04d}" for i in range(1, 10)]
     assert all(t["params"]["loss.name"] == loss_of(t) for t in taken)
 
 
 def test_choices_are_seeded_alike() -> None:
-    taken = take_all(ComparisonSearch(spaces_of("search.sampler=random"), earlier={}, num_trials=3))
+    taken = take_all(Proposals(spaces_of("search.sampler=random"), earlier={}, num_trials=3))
     rates = {choice: [t["params"]["optimizer.lr"] for t in taken if loss_of(t) == choice] for choice in CHOICES}
     assert rates["arcface"] == rates["contrastive"]
     assert len(set(rates["arcface"])) == 3
 
 
 def test_a_study_hears_of_its_own_trials_alone() -> None:
-    searcher = ComparisonSearch(spaces_of(), earlier={}, num_trials=2)
+    searcher = Proposals(spaces_of(), earlier={}, num_trials=2)
     names = {}
     for number in range(3):
         names[loss_of(searcher.suggest(f"ray{number}"))] = f"ray{number}"
     searcher.on_trial_result(names["arcface"], {"epoch": 1, OBJECTIVE: 0.4})
     searcher.on_trial_complete(names["arcface"], done(0.9, epoch=2))
-    told = {choice: study._ot_study.trials for choice, study in searcher._studies.items()}
+    told = {choice: study.trials for choice, study in searcher.studies.items()}
     assert [(t.state, t.value) for t in told["arcface"]] == [(TrialState.COMPLETE, 0.9)]
     assert told["arcface"][0].intermediate_values == {1: 0.4, 2: 0.9}
     assert [t.state for t in told["contrastive"]] == [TrialState.RUNNING]
-    searcher.stop_telling()
+    searcher.abandon_running()
     searcher.on_trial_complete(names["contrastive"], {"epoch": 1, OBJECTIVE: 0.3, "state": "running"})
     assert told["contrastive"][0].state == TrialState.RUNNING, "a copy"
-    assert searcher._studies["contrastive"]._ot_study.trials[0].state == TrialState.FAIL
+    assert searcher.studies["contrastive"].trials[0].state == TrialState.FAIL
 
 
 def test_what_one_choice_is_given_does_not_depend_on_the_others() -> None:
     def arcface_rates(others: float) -> list[float]:
-        searcher = ComparisonSearch(spaces_of(), earlier={}, num_trials=14)
+        searcher = Proposals(spaces_of(), earlier={}, num_trials=14)
         taken = take_all(searcher, lambda p: -p["optimizer.lr"] if p["loss.name"] == "arcface" else others)
         return [t["params"]["optimizer.lr"] for t in taken if loss_of(t) == "arcface"]
 
@@ -105,7 +105,7 @@ def test_a_comparison_goes_on_with_what_is_missing_and_unfinished_ones_first() -
         "arcface": [record("t0002", "arcface", "running", lr=0.05)],
         "contrastive": [record(f"t000{i}", "contrastive") for i in (3, 5, 6)],
     }
-    searcher = ComparisonSearch(spaces_of(), earlier=earlier, num_trials=3)
+    searcher = Proposals(spaces_of(), earlier=earlier, num_trials=3)
     assert searcher.num_left == 1 + 3
     taken = take_all(searcher)
     assert Counter(loss_of(t) for t in taken) == {"triplet_margin": 1, "arcface": 3}
@@ -113,7 +113,7 @@ def test_a_comparison_goes_on_with_what_is_missing_and_unfinished_ones_first() -
     assert (resumed["trial_id"], resumed["epochs_reported"]) == ("t0002", 1)
     assert resumed["params"] == earlier["arcface"][0].params
     assert sorted(t["trial_id"] for t in taken[1:]) == ["t0007", "t0008", "t0009"]
-    assert len(searcher._studies["contrastive"]._ot_study.trials) == 3
+    assert len(searcher.studies["contrastive"].trials) == 3
 
 
 def test_what_is_known_to_be_good_begins_its_own_choice() -> None:
@@ -123,7 +123,7 @@ def test_what_is_known_to_be_good_begins_its_own_choice() -> None:
         {"loss.name": "arcface", "optimizer.lr": 0.04},
     ]
     earlier = {"contrastive": [record("t0001", "contrastive", lr=0.03)]}
-    taken = take_all(ComparisonSearch(spaces_of(), earlier=earlier, num_trials=3, first=first))
+    taken = take_all(Proposals(spaces_of(), earlier=earlier, num_trials=3, first=first))
     rates = {choice: [t["params"]["optimizer.lr"] for t in taken if loss_of(t) == choice] for choice in CHOICES}
     assert rates["arcface"][:2] == [0.02, 0.04]
     assert not {0.02, 0.03, 0.04} & {*rates["contrastive"], *rates["triplet_margin"]}
@@ -134,7 +134,7 @@ def test_a_grid_that_is_exhausted_ends() -> None:
     text = "search: {trials: 9, sampler: grid}\nspace:\n  loss: {choose: {arcface: {}, contrastive: {}}}\n"
     compared, comparison = compare(parse_space(text, "toy", "toy.yaml"), "loss")
     assert len(grid) == 3
-    taken = take_all(ComparisonSearch(comparison.spaces(compared), earlier={}, num_trials=9))
+    taken = take_all(Proposals(comparison.spaces(compared), earlier={}, num_trials=9))
     assert [loss_of(t) for t in taken] == ["arcface", "contrastive"]
 
 
@@ -153,9 +153,9 @@ def test_earlier_trials_are_put_to_their_choice_and_a_full_budget_runs_nothing(
         each = record(f"t000{number}", loss)
         recorder.history.trials[each.trial_id] = each
     job: Any = None
-    run.run_comparison(spaces_of(), job, job, recorder, num_trials=1, deadline=None)
+    run.run_trials(spaces_of(), job, job, job, recorder, num_trials=1)
     assert begun == []
-    run.run_comparison(spaces_of(), job, job, recorder, num_trials=2, deadline=None)
+    run.run_trials(spaces_of(), job, job, job, recorder, num_trials=2)
     assert begun[0]["num_samples"] == 3
-    studies = begun[0]["search_alg"]._studies
-    assert [len(study._ot_study.trials) for study in studies.values()] == [1, 1, 1]
+    studies = begun[0]["search_alg"].studies
+    assert [len(study.trials) for study in studies.values()] == [1, 1, 1]

@@ -1,0 +1,159 @@
+"""An Optuna study of one search space: it proposes configurations and records how their trials ended.
+
+Trials that the scheduler stopped, or that diverged, are recorded as pruned: recorded as complete, their values would
+count as if they had been trained to the end.
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState as StudyState
+
+from sldml.config.space import SearchSpace
+from sldml.config.space_tree import Scalar, SpaceError
+from sldml.journal import OBJECTIVE, TrialRecord
+from sldml.training.trial import WORST
+
+
+class Study:
+    """Proposes configurations of a search space, and learns from the trials that were made of them."""
+
+    def __init__(
+        self, space: SearchSpace, *, earlier: Sequence[TrialRecord], seed: int, first: Sequence[dict[str, Scalar]] = ()
+    ) -> None:
+        """
+        Args:
+            space: The search space.
+            earlier: Trials of an earlier call. Ended ones are added to the study, unfinished ones proposed again.
+            seed: Seed of the sampler.
+            first: Configurations to propose first, by path; parameters that are missing from one are sampled. As many
+                as there are earlier trials were proposed before and are skipped.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.space = space
+        self._study = optuna.create_study(
+            direction="maximize", sampler=make_sampler(space, seed), pruner=optuna.pruners.NopPruner()
+        )
+        self._unfinished = deque(record for record in earlier if not record.has_ended)
+        given = grid_in_order(space) if space.search.sampler == "grid" else list(first)
+        self._first = deque(given[len(earlier) :])
+        self._running: dict[str, optuna.Trial] = {}
+        self._reported: dict[str, set[int]] = {}
+        for record in earlier:
+            if record.state in ("completed", "pruned", "diverged"):
+                self._study.add_trial(study_trial(space, record))
+
+    @property
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        """All trials in the study."""
+        trials: list[optuna.trial.FrozenTrial] = self._study.trials
+        return trials
+
+    def propose(self, key: str, new_name: Callable[[], str]) -> dict[str, Any] | None:
+        """The next configuration, or None after the last one of a grid.
+
+        Args:
+            key: What `report` and `end` will call the trial.
+            new_name: Makes the name of a new trial. One that continues keeps its own.
+
+        Returns:
+            `trial_id`, `params` (dotted path to value), `config` (nested), and `epochs_reported` before.
+        """
+        continued = self._unfinished.popleft() if self._unfinished else None
+        if continued is not None:
+            self._study.enqueue_trial(continued.params)
+        elif self._first:
+            self._study.enqueue_trial(dict(self._first.popleft()))
+        elif self.space.search.sampler == "grid":
+            return None
+        trial = self._study.ask()
+        self.space(trial)
+        self._running[key], self._reported[key] = trial, set()
+        return {
+            "trial_id": new_name() if continued is None else continued.trial_id,
+            "params": dict(trial.params),
+            "config": self.space.configure(trial.params).to_dict(),
+            "epochs_reported": 0 if continued is None else len(continued.epochs),
+        }
+
+    def report(self, key: str, epoch: int, value: float) -> None:
+        """Record the value at an epoch. An epoch that a retry repeats is recorded once."""
+        if key in self._running and epoch not in self._reported[key]:
+            self._reported[key].add(epoch)
+            self._running[key].report(value, epoch)
+
+    def end(self, key: str, state: str, value: float | None = None) -> None:
+        """Record the end of a trial: `completed` (with its value), `failed`, or any other state as pruned."""
+        trial = self._running.pop(key, None)
+        if trial is None:
+            return
+        if state == "failed":
+            self._study.tell(trial, state=StudyState.FAIL)
+        elif state == "completed":
+            self._study.tell(trial, value)
+        else:
+            self._study.tell(trial, state=StudyState.PRUNED)
+
+
+def make_sampler(space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:
+    """The sampler that the space asks for."""
+    match space.search.sampler:
+        case "tpe":
+            # multivariate and group: for conditional spaces; constant liar: for trials that run side by side.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.samplers.TPESampler(
+                    seed=seed,
+                    n_startup_trials=num_startup_trials(space.search.trials),
+                    multivariate=True,
+                    group=True,
+                    constant_liar=True,
+                )
+        case "qmc":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+        case "random" | "grid":  # of a grid, every trial is given
+            return optuna.samplers.RandomSampler(seed=seed)
+
+
+def num_startup_trials(num_trials: int) -> int:
+    """Number of random trials before TPE proposes any: an eighth of all, from 10 to 30.
+
+    With ten, TPE often takes the first loss that did well for the best one and never leaves it.
+    """
+    return max(10, min(30, num_trials // 8))
+
+
+def grid_in_order(space: SearchSpace) -> list[dict[str, Scalar]]:
+    """Every combination of a space, shuffled by the space's seed: the first few are then a fair sample of all."""
+    combinations = space.grid()
+    random.Random(space.search.seed).shuffle(combinations)
+    return combinations
+
+
+def study_trial(space: SearchSpace, record: TrialRecord) -> optuna.trial.FrozenTrial:
+    """A finished trial as the study keeps it.
+
+    Raises:
+        SpaceError: its parameters are not of this space.
+    """
+    completed = record.state == "completed"
+    curve = {int(e["epoch"]): float(e[OBJECTIVE]) for e in record.epochs}
+    if record.state == "diverged":
+        curve = {max(curve, default=0): WORST}
+    if completed and record.value is None:
+        raise SpaceError(f"trial {record.trial_id} is said to be completed, but has no epoch")
+    return optuna.trial.create_trial(
+        state=StudyState.COMPLETE if completed else StudyState.PRUNED,
+        value=record.value if completed else None,
+        params=record.params,
+        distributions=space.distributions(record.params),
+        intermediate_values=curve,
+    )
