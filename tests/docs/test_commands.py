@@ -1,125 +1,143 @@
-"""Every command that the README shows is run: here, by the test that is named here, or by CI itself."""
+"""Every command that README and docs show is accepted by its program, or run by a test that is named here."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.documents import (
+    PAGES,
+    TEMPLATES,
+    UsageError,
+    console_commands,
+    examples_of,
+    launch_commands,
+    options,
+    parse,
+    scripts,
+)
 from support.running import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    re.sub(r"\\\n\s*", "", line).partition("    #")[0].strip()
-    for block in BLOCKS
-    for line in re.findall(r"^\$ ((?:.*\\\n)*.*)$", block, re.MULTILINE)
-]
-LAUNCHED = [command for command in COMMANDS if command.startswith("python launch/")]
+from sldml.config.space_file import FOLDER, read_space
+from sldml.search.compared_spaces import compare
+
+CONSOLE = {command for text in PAGES.values() for command in console_commands(text)}
+LAUNCHED = sorted(
+    {command for text in (*PAGES.values(), *TEMPLATES.values()) for command in launch_commands(text)}
+    | {command for script in scripts() for command in launch_commands(examples_of(script))}
+)
 
 ELSEWHERE = {
-    "make demo": (".ci/run", "make demo"),
-    "make test": (".ci/run", "make test"),
+    "make demo": (".ci/run", "make", "demo"),
+    "make test": (".ci/run", "make", "test"),
     "export DATASET_FOLDER": (".ci/run", "export DATASET_FOLDER"),
-    "ray get-auth-token": ("tests/test_on_clusters.py", "auth"),
-    "ray start --head": ("tests/test_on_clusters.py", '"--head"'),
-    "RAY_AUTH_MODE=token ray job submit": ("tests/test_on_clusters.py", '"submit"'),
-    "ray stop": ("tests/test_on_clusters.py", "ray"),
-    "mlflow server": ("tests/servers.py", '"--backend-store-uri"'),
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false mlflow models serve": ("tests/test_serving.py", "serve"),
+    "ray get-auth-token": ("tests/whole/test_clusters.py", "auth"),
+    "ray start --head": ("tests/whole/test_clusters.py", '"--head"'),
+    "RAY_AUTH_MODE=token ray job submit": ("tests/whole/test_clusters.py", '"submit"'),
+    "ray stop": ("tests/whole/test_clusters.py", "ray"),
+    "mlflow server": ("tests/support/servers.py", '"--backend-store-uri"'),
+    "mlflow ui": ("tests/support/servers.py", '"--backend-store-uri"'),  # another name of `mlflow server`
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false mlflow models serve": ("tests/tracking/test_serving.py", "serve"),
+    "curl": ("tests/tracking/test_serving.py", "/invocations"),
 }
-"""Of commands that are no `launch/*.py`: which file runs it, and a piece of that file."""
+"""For commands that are not in launch/: the file that runs them, and texts in it."""
+OF_OTHER_PROGRAMS = {"--dashboard-agent-listen-port"}
 
 
-def test_the_readme_shows_commands() -> None:
-    assert len(COMMANDS) > 20
-    assert {command.split()[1] for command in LAUNCHED} == {
-        str(path.relative_to(ROOT)) for path in (ROOT / "launch").glob("*.py")
-    }
+def test_all_commands_are_shown() -> None:
+    assert len(CONSOLE) > 25
+    shown = {command.split()[1] for command in CONSOLE if command.startswith("python ")}
+    assert shown == set(scripts())
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in LAUNCHED])
+@pytest.mark.parametrize("command", sorted(c for c in CONSOLE if not c.startswith("python launch/")))
 def test_other_programs_are_run_somewhere(command: str) -> None:
     found = [place for start, place in ELSEWHERE.items() if command.startswith(start)]
     assert found, f"no test runs: {command}"
-    file, piece = found[0]
-    assert piece in (ROOT / file).read_text(encoding="utf-8")
+    file, *texts = found[0]
+    content = (ROOT / file).read_text(encoding="utf-8")
+    assert [text for text in texts if text not in content] == []
 
 
 @pytest.mark.parametrize("command", LAUNCHED)
-def test_every_option_is_one_of_its_command(command: str) -> None:
-    """With `--help` at its end a command does nothing else; but first it looks at what stands before."""
-    done = subprocess.run(
-        [sys.executable, *shlex.split(command)[1:], "--help"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Usage:" in done.stdout
+def test_a_command_accepts_its_options_and_settings(command: str) -> None:
+    try:
+        parameters = parse(command)
+    except UsageError as error:
+        pytest.fail(f"{command}: {error}")
+    check_settings(command.split()[1], parameters)
+
+
+def check_settings(script: str, parameters: dict[str, Any]) -> None:
+    """Read the search space with the settings of the command, as far as the space is one of the project's."""
+    space = parameters.get("space")
+    if space is None or not (FOLDER / f"{space}.yaml").is_file() or script == "launch/evaluate.py":
+        return
+    chosen = read_space(space, parameters["settings"] or [])
+    if (axis := parameters.get("compare")) is not None:
+        choices = parameters["choices"]
+        compare(chosen, axis, choices=choices and choices.split(","), against=parameters["against"])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_in_the_text_exist(page: str) -> None:
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", PAGES[page], flags=re.M | re.S))
+    own = [span for span in spans if re.match(r"--|\w+\.py |python launch/", span)]
+    shown = {option for span in own for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span)}
+    assert shown - options() - OF_OTHER_PROGRAMS == set()
+
+
+@pytest.mark.parametrize("wrong", ["--spice demo", "--space demo --top-k many", "--space demo extra"])
+def test_a_wrong_command_would_be_found(wrong: str) -> None:
+    with pytest.raises(UsageError):
+        parse(f"python launch/tune.py {wrong}")
 
 
 @pytest.mark.verify
-@pytest.mark.timeout(1800)
-def test_the_way_of_the_readme_is_walked_on_made_recordings(tmp_path: Path) -> None:
-    """Its own lines in their order, with small numbers and folders of the test's behind them."""
-    made, results = tmp_path / "made", tmp_path / "results"
-    small = ["--storage", str(results), "--trials", "2", "--max-epochs", "2", "--top-k", "1", "--final-seeds", "1"]
+@pytest.mark.timeout(1200)
+def test_the_commands_of_the_pages_work_in_their_order(tmp_path: Path) -> None:
+    """Synthetic recordings, a search over them, its report, recognition and evaluation by its model, the export."""
+    data, results, exemplars = tmp_path / "synthetic", tmp_path / "results", tmp_path / "examples"
+    environment = {**os.environ, "SLDML_CACHE": str(tmp_path / "prepared")}
 
-    def run(start: str, *more: str, **change: str) -> str:
-        command = next(command for command in LAUNCHED if command.startswith(f"python launch/{start}"))
-        change = {"/tmp/made": str(made), "NAME": "walk", "examples/": str(tmp_path / "examples"), **change}
-        for old, new in change.items():
+    def run(start: str, *more: str, **changes: str) -> str:
+        command = next(command for command in sorted(CONSOLE) if command.startswith(f"python launch/{start}"))
+        for old, new in {"/tmp/synthetic": str(data), "NAME": "walk", "examples/": str(exemplars), **changes}.items():
             command = command.replace(old, new)
-        done = subprocess.run(
-            [sys.executable, *shlex.split(command)[1:], *more],
-            cwd=ROOT, env={**os.environ, "SLDML_CACHE": str(tmp_path / "prepared")},
-            capture_output=True, text=True, timeout=900, check=False,
+        ended = subprocess.run(
+            [sys.executable, *command.split()[1:], *more],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+        return ended.stdout
 
-    run("prepare.py synthetic", "--recordings-per-class", "4")
-    run("tune.py --space demo --tracking-uri", *small, "--name", "walk", "--set", "data.num_auxiliary=8",
-        **{"http://127.0.0.1:5000": f"sqlite:///{results / 'mlflow.db'}"})  # fmt: skip
-    run("tune.py --resume", "--storage", str(results), "--no-final",
-        **{"demo-20261122-140000": "walk", "--trials +20": ""})  # fmt: skip
-
-    # Files of the dataset, each exemplar under a name of a person's own.
+    run("prepare.py synthetic", "--recordings-per-class", "4", **{"--num-auxiliary 30": "--num-auxiliary 8"})
+    run(
+        "tune.py --space utd_mhad --trials 50",
+        *("--set", "protocol.num_auxiliary=8", "--max-epochs", "1", "--top-k", "1", "--final-seeds", "1"),
+        *("--set", "encoder.name=small_cnn", "--set", "encoder.small_cnn.width=16", "--set", "representation.steps=16"),
+        *("--set", "representation.name=swap_axes", "--storage", str(results), "--name", "walk"),
+        **{"utd_mhad": f"ntu --data {data}", "--trials 50": "--trials 1"},
+    )
     for action, name in (("A001", "drink"), ("A007", "throw"), ("A013", "tear")):
-        files = sorted((made / "ntu").glob(f"*{action}.skeleton"))
+        files = sorted((data / "ntu").glob(f"*{action}.skeleton"))
         for folder, file in (("examples", files[0]), ("recordings", files[1])):
             place = tmp_path / folder / name
             place.mkdir(parents=True)
             (place / file.name).write_bytes(file.read_bytes())
     at = ("--storage", str(results))
-    change = {" recordings/": f" {tmp_path / 'recordings'}", "named.json": str(tmp_path / "named.json")}
-    named = run("recognize.py --model NAME --exemplars examples/ recordings/", *at, "--no-unknown", **change)
-    assert (tmp_path / "named.json").stat().st_size > 100
-    assert {"drink", "throw", "tear"} & set(re.findall(r"\w+", named))
+    change = {" recordings/": f" {tmp_path / 'recordings'}", "recognised.json": str(tmp_path / "recognised.json")}
+    output = run("recognize.py --model NAME --exemplars examples/ recordings/ --json", *at, "--no-unknown", **change)
+    assert (tmp_path / "recognised.json").stat().st_size > 100
+    assert {"drink", "throw", "tear"} & set(re.findall(r"\w+", output))
     run("recognize.py --model NAME --exemplars examples/ --export", *at, served=str(tmp_path / "served"))
-    assert (tmp_path / "served" / "MLmodel").is_file()
-    run("evaluate.py", *at, **{" --data ~/data --set protocol.num_auxiliary=15": ""})
+    assert (tmp_path / "served" / "serving_input_example.json").is_file()
+    evaluated = {" --data ~/data --set protocol.num_auxiliary=15": f" --data {data}"}
+    assert "dtw_1nn" in run("evaluate.py", *at, **evaluated)
     run("report.py NAME", *at)
-    run(
-        "train.py --space demo",
-        *at,
-        "--max-epochs",
-        "2",
-        "--no-final",
-        "--name",
-        "other",
-        "--set",
-        "data.num_auxiliary=8",
-    )
-    run("report.py NAME OTHER", *at, OTHER="other", **{"compared.html": str(tmp_path / "compared.html")})
-    assert (tmp_path / "compared.html").stat().st_size > 100_000
-
-    (snippet,) = [
-        s for s in re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL) if "Recognizer.load" in s
-    ]
-    snippet = snippet.replace("results/NAME/model", str(results / "walk" / "model")).replace("/tmp/made", str(made))
-    done = subprocess.run([sys.executable, "-c", snippet], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"(\w+ A\d+ \d\.\d+\n)+", done.stdout), done.stdout
+    assert (results / "walk" / "report.html").stat().st_size > 100_000

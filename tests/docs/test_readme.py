@@ -1,56 +1,37 @@
-"""The README names every file, and what it shows is there."""
+"""README.md is short, and its tree shows the packages of the project."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
+from support.documents import PAGES, section
 from support.running import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-TREE = README.partition("\n## What lies where\n")[2].partition("\n## ")[0]
+README = PAGES["README.md"]
+MAX_LINES = 250
 
 
-def test_every_file_stands_in_the_tree():
-    files = [p for top in ("launch", "search_spaces", "sldml") for p in (ROOT / top).rglob("*")]
-    names = {p.name for p in files if p.suffix in (".py", ".yaml", ".jinja") and p.name != "__init__.py"}
-    names -= {p.name for p in (ROOT / "launch" / "cluster").iterdir()}
-    assert {name for name in names if not re.search(rf"(?<!\w){re.escape(name)}", TREE)} == set()
+def test_it_is_read_in_one_sitting():
+    assert len(README.splitlines()) <= MAX_LINES
 
 
-def test_the_tree_names_no_file_that_is_gone():
-    told = set(re.findall(r"[\w.]+\.(?:py|yaml|jinja)\b", TREE))
-    assert {
-        name for name in told if not any((ROOT / top).rglob(name) for top in ("launch", "search_spaces", "sldml"))
-    } == set()
+def test_its_tree_names_the_packages_and_files_of_the_root():
+    tree = section(README, "## Layout")
+    named = re.findall(r"^  ([\w.]+/?) ", tree, re.MULTILINE)
+    entries = [path for path in (ROOT / "sldml").iterdir() if not path.name.startswith(("_", ".", "py.typed"))]
+    assert sorted(named) == sorted(f"{path.name}/" if path.is_dir() else path.name for path in entries)
+    folders = re.findall(r"^(\w+)/ ", tree, re.MULTILINE)
+    assert all((ROOT / folder).is_dir() for folder in folders)
+    assert {"launch", "search_spaces", "tests"} <= set(folders)
 
 
-def test_links_and_pictures_are_there():
-    linked = [target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target]
-    assert any(target.endswith(".png") for target in linked)
-    assert [target for target in linked if not (ROOT / target).is_file()] == []
+def test_the_output_of_the_demo_is_marked():
+    _, start, rest = README.partition("<!-- demo output -->\n")
+    output, end, _ = rest.partition("<!-- /demo output -->")
+    assert start
+    assert end
+    assert "sealed test" in output
 
 
-def test_pictures_are_small():
-    pictures = list((ROOT / "tests" / "pictures").glob("*.png"))
-    assert pictures
-    assert [p.name for p in pictures if p.stat().st_size > 300_000] == []
-
-
-def options_of(words: tuple[str, ...]) -> set[str]:
-    """Those that the help of a command tells."""
-    command = [sys.executable, *words, "--help"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return set(re.findall(r"^  (--[a-z][a-z-]*)", told, re.MULTILINE))
-
-
-def test_options_that_are_shown_exist():
-    shown: dict[tuple[str, ...], set[str]] = {}
-    for line in re.findall(r"python (launch/(?:[^\n`\\]|\\\n)*)", README):
-        words = line.split()
-        command = tuple(words[: 2 if words[0] == "launch/prepare.py" else 1])
-        shown.setdefault(command, set()).update(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line))
-    assert len(shown) >= 8
-    unknown = {command: options - options_of(command) for command, options in shown.items()}
-    assert {command: options for command, options in unknown.items() if options} == {}
+def test_it_links_to_every_page():
+    assert [page for page in PAGES if page != "README.md" and f"({page})" not in README] == []

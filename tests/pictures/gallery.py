@@ -1,6 +1,6 @@
-"""The README's gallery: one recording in every representation, each with its default parameters.
+"""The gallery of docs/representations.md: one recording in every representation, each with its default parameters.
 
-The picture in the project shows a made recording. Of a real one (UTD-MHAD, fused) a picture can be made elsewhere.
+The gallery in docs/pictures/ shows a synthetic recording. With --data it shows a recording of UTD-MHAD (fused).
 
 Run: python -m tests.pictures.gallery
      python -m tests.pictures.gallery --data ~/data --out /tmp/gallery.png
@@ -26,14 +26,15 @@ from sldml.recordings import Layout, Recording
 from sldml.recordings.readers import ntu, utd_mhad
 from sldml.recordings.synthetic.dataset import SyntheticSource, generate
 
-OUT = Path(__file__).with_name("gallery.png")
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+OUT = PICTURES / "gallery.png"
 NAMES = [name for name in RepresentationConfig.names() if name != "image"]
 STEPS = 64
-MADE = "S001C003P008R001A007"
+NAME = "S001C003P008R001A007"
 
 
 def images(recording: Recording, layout: Layout) -> dict[str, NDArray[np.uint8]]:
-    """The recording in each representation, [H, W, 3], the main actor alone."""
+    """The main actor of a recording in each representation, [H, W, 3]."""
     frames = torch.from_numpy(recording.values)
     lengths = torch.tensor([len(frames)])
     signals = Signals(frames, None, torch.device("cpu")).gather(torch.tensor([0]), lengths, STEPS)
@@ -46,29 +47,29 @@ def images(recording: Recording, layout: Layout) -> dict[str, NDArray[np.uint8]]
 
 
 def gallery(recording: Recording, layout: Layout) -> Image.Image:
-    """All of them side by side, captioned with name and size."""
+    """The images side by side, with name and size as captions."""
     drawn = images(recording, layout)
     captions = [f"{name} ({image.shape[0]} x {image.shape[1]})" for name, image in drawn.items()]
     return contact_sheet(list(drawn.values()), captions, num_columns=3, side_px=256)
 
 
-def made_recording() -> Recording:
-    """A made recording in NTU's format: an exemplar of a novel class."""
+def synthetic_recording() -> Recording:
+    """A synthetic recording in NTU's format: an exemplar of a novel class."""
     with tempfile.TemporaryDirectory() as folder:
         generate(SyntheticSource(num_auxiliary=4, recordings_per_class=2), Path(folder))
-        return ntu.read(Path(folder) / f"{MADE}.skeleton")
+        return ntu.read(Path(folder) / f"{NAME}.skeleton")
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the gallery."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a data folder with utd_mhad/ in it")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     if arguments.data is None:
-        sheet = gallery(made_recording(), ntu.LAYOUT)
+        sheet = gallery(synthetic_recording(), ntu.LAYOUT)
     elif arguments.out == OUT:
-        parser.error("--data needs --out: no real recording becomes part of the project")
+        parser.error("--data needs --out: recordings of a dataset must not become part of the project")
     else:
         path = next(p for p in utd_mhad.find(arguments.data / "utd_mhad", "fused") if p.stem.startswith("a9_s1_t1"))
         sheet = gallery(utd_mhad.read(path, "fused"), utd_mhad.layout("fused"))

@@ -1,6 +1,6 @@
-"""The README's pictures of MLflow: its comparison of the trials of a search, as parallel coordinates and as a scatter.
+"""The screenshots of docs/mlflow.md: the trials of a search in MLflow, as parallel coordinates and as a scatter plot.
 
-The server of the runs has to be there (`mlflow ui --backend-store-uri …`), and Chromium.
+Needs Chromium, and a running server with the runs (`mlflow ui --backend-store-uri …`).
 
 Run: python -m tests.pictures.mlflow_compare http://127.0.0.1:5000 demo [--out FOLDER]
 """
@@ -16,24 +16,25 @@ from urllib.parse import quote
 from mlflow.tracking import MlflowClient
 from playwright.sync_api import Page, sync_playwright
 
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 PARAMETERS = ("loss.name", "optimizer.lr", "augment.time_warp", "head.weight")
 METRIC = "val/accuracy_best"
 WIDTH, HEIGHT = 1400, 620
 CLOSE = (WIDTH - 36, 36)
-"""Where that panel has its cross, which has no name."""
+"""Position of the close button of MLflow's assistant, which has no accessible name."""
 WAIT_MS = 120_000
 
 
 def chromium() -> str | None:
-    """Debian's, or whatever is there."""
+    """The path of an installed Chromium or Chrome; None if there is none."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def compare_trials(server: str, experiment: str, folder: Path) -> list[str]:
-    """Open MLflow's comparison of all trials of an experiment and write `mlflow_compare.png` and `mlflow_scatter.png`.
+    """Compare all trials of an experiment in MLflow, and write `mlflow_compare.png` and `mlflow_scatter.png`.
 
     Returns:
-        The errors on the page's console, without those of things that the server does not have.
+        The errors on the console of the page, except for resources that the server does not have (404).
     """
     client = MlflowClient(server)
     experiment_id = client.get_experiment_by_name(experiment).experiment_id
@@ -58,7 +59,7 @@ def compare_trials(server: str, experiment: str, folder: Path) -> list[str]:
 
 
 def _close_assistant(page: Page) -> None:
-    """MLflow opens a panel for a language model beside everything; it is not what this is about."""
+    """Close the assistant panel that MLflow opens beside the page."""
     panel = page.get_by_text("MLflow Assistant")
     page.wait_for_timeout(5000)
     if panel.count():
@@ -97,7 +98,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server")
     parser.add_argument("experiment")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=PICTURES)
     given = parser.parse_args()
     for error in compare_trials(given.server, given.experiment, given.out):
         print(f"console: {error}")

@@ -1,4 +1,4 @@
-"""A dataset in a layout that nobody has heard of, brought in by the README's own example and searched."""
+"""A dataset in a layout that nobody has heard of, added as in the example of docs/recordings.md, and searched."""
 
 import json
 import re
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.running import ROOT, tune
+from support.documents import PAGES, section
+from support.running import tune
 
 from sldml.config.data import ManifestData
 from sldml.config.recording_format import RecordingFormat, SkeletonFormat, TextFormat
@@ -21,14 +22,14 @@ from sldml.recognition.matching import Matching
 from sldml.recordings.skeletons import walk
 from sldml.recordings.sources import describe, find_source
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n### Any other dataset, without code\n")[2].partition("\n## ")[0]
+PAGE = "docs/recordings.md"
+SECTION = section(PAGES[PAGE], "## Your own dataset")
 CLASSES = ("bow", "circle", "clap", "lift", "point", "push", "salute", "swipe", "wave")
 SUBJECTS = ("anna", "ben", "cleo")
 
 
 def block(language: str) -> str:
-    """The first fenced block of this language in the README's section."""
+    """The first fenced block of this language in the page's section."""
     found = re.search(rf"^```{language}\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
     assert found, f"the section has no example in {language}"
     return found[1]
@@ -46,7 +47,7 @@ def written(cell: float, digits: int) -> str:
 
 
 def write(path: Path, joints_mm: np.ndarray) -> None:
-    """[frames, 6, 3] in the layout of the README's sample, 50 frames a second."""
+    """[frames, 6, 3] in the layout of the page's sample, 50 frames a second."""
     lines = list(COMMENTS)
     for frame, joints in enumerate(joints_mm):
         for name, place in zip(JOINTS, joints, strict=True):
@@ -80,12 +81,12 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
-def test_it_is_understood_as_the_readme_says(data, tmp_path):
+def test_it_is_read_as_the_page_says(data, tmp_path):
     frame = ["; ".join(cells) for cells in FRAME]
-    # The README's frame, and the same two hundredths of a second later.
+    # The page's frame, and the same two hundredths of a second later.
     lines = [*COMMENTS, *frame, *(line.replace("0,000;", "0,020;") for line in frame)]
     (data / "my_gestures" / "anna" / "bow_1.txt").write_text("\n".join(lines))
-    config = parse_space(block("yaml"), "my_gestures", "README.md").default_config()
+    config = parse_space(block("yaml"), "my_gestures", PAGE).default_config()
     prepared = prepare(config.data, data, tmp_path / "cache", num_workers=1)
     assert prepared.meta["refused"] == []
     assert len(prepared.catalog) == 9 * 3 * 2
@@ -97,7 +98,7 @@ def test_it_is_understood_as_the_readme_says(data, tmp_path):
     assert (row["label"], row["subject"], row["trial"], row["length"]) == ("bow", "anna", 1, 2)
     assert row["rate_hz"] == pytest.approx(50)
     signals = np.load(prepared.folder / "signals.npy", mmap_mode="r")
-    # The right hand of the README's first frame, in metres: right, up, depth.
+    # The right hand of the page's first frame, in metres: right, up, depth.
     assert signals[row["offset"], 5].tolist() == pytest.approx([0.3117, 1.5026, 2.1024])
 
 
@@ -112,13 +113,13 @@ def test_it_is_searched(data, tmp_path):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     told = json.loads(summary.read_text())
     assert told["state"] == "completed"
-    # The README's protocol: anna's first recording of each of the last three classes; 3 x 5 queries are left.
+    # The page's protocol: anna's first recording of each of the last three classes; 3 x 5 queries are left.
     assert "15 sealed queries" in ended.stdout
     assert told["baselines"]["dtw_1nn"]["test"] > 0.8
     assert Path(told["report"]).is_file()
 
 
-def test_the_readme_names_every_key():
+def test_the_page_lists_every_key():
     for part in (ManifestData, RecordingFormat, SkeletonFormat, TextFormat):
         keys = set(part.model_fields) - {"dataset"}
         assert {key for key in keys if f"`{key}`" not in SECTION} == set(), part.__name__

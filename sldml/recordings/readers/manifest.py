@@ -1,7 +1,7 @@
 """A person's own dataset: a table of its files, and what their numbers are.
 
 The table (CSV or Parquet) has the columns `path`, `label`, `subject`, may have `rate_hz`, and whatever else it has
-goes to the catalogue. A `RecordingFormat` says how the numbers lie; README.md, "Any other dataset, without code".
+goes to the catalogue. A `RecordingFormat` says how the numbers lie; docs/recordings.md, "Your own dataset".
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def format_beside(manifest: Path) -> RecordingFormat:
     if path is None:
         raise InputError(
             f"{manifest.with_suffix('.yaml')}: there is no such file, nor data.format; one of them must say what the "
-            "numbers are (README.md, Any other dataset, without code)"
+            "numbers are (docs/recordings.md, Your own dataset)"
         )
     try:
         text = read_bytes(path).decode("utf-8-sig")
