@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.running import heed_interrupts
+from support.running import default_interrupts
 
 from sldml.interruption import Interruption, descendants, interruption, parent_in, parents
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(30)
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = """
 import subprocess, sys, time
-from sldml.command import run_command
+from sldml.commands.command import run_command
 from sldml.interruption import interruption
 
 def work():
@@ -66,7 +66,7 @@ class Started:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=heed_interrupts,
+            preexec_fn=default_interrupts,
         )
         assert self.process.stdout is not None
         self.out = self.process.stdout

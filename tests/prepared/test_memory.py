@@ -7,7 +7,7 @@ import pytest
 SCRIPT = """
 import resource, sys
 import torch
-from sldml.memory import keep_freed_memory
+from sldml.prepared.memory import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 def batch():

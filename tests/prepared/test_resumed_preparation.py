@@ -220,10 +220,10 @@ def test_made_recordings_go_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from sldml import preparing
-from sldml.config import Ntu120Data
+from sldml.config.data import Ntu120Data
 from sldml.errors import InputError
-from sldml.prepared import prepare
+from sldml.prepared import writing as preparing
+from sldml.prepared.prepared_set import prepare
 
 preparing._NOTE_EVERY_S = -1.0
 limit = 2 * 1024 * 6  # bytes of a file, in place of a full disk: not even ten of the 29 frames fit

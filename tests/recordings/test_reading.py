@@ -156,7 +156,7 @@ def is_running(process: int) -> bool:
 PARENT = """
 import sys
 from pathlib import Path
-from sldml import reading
+from sldml.recordings import reading
 from support.tiny_recordings import LAYOUT, read
 
 if __name__ == "__main__":
