@@ -21,6 +21,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.verify
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has no such setting")
 def test_batches_after_the_first_need_no_new_pages() -> None:
     faults = {}

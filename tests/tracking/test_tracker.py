@@ -221,6 +221,7 @@ def test_a_server_that_accepts_but_never_answers_is_told_too() -> None:
     server.shutdown()
 
 
+@pytest.mark.verify
 def test_check_makes_the_database_and_says_nothing(tmp_path: Path) -> None:
     uri = default_uri(tmp_path / "deep" / "er")
     code = (
@@ -267,6 +268,7 @@ def test_password_is_hidden(password: str) -> None:
     assert hide_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
 
 
+@pytest.mark.verify
 def test_two_processes_start_on_one_new_store(tmp_path: Path) -> None:
     uri = default_uri(tmp_path)
     code = (
