@@ -1,12 +1,16 @@
 """What several test modules share: a small made dataset, prepared once, and the real recordings where they are."""
 
 import os
+import runpy
 import shutil
-from collections.abc import Iterator
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from support.running import ROOT
 
 from sldml.config.data import SyntheticData
 from sldml.config.protocol import NtuOneShot
@@ -14,6 +18,8 @@ from sldml.prepared.batches import Signals
 from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
+
+Launch = Callable[..., tuple[int, list[str], str]]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -79,3 +85,33 @@ def storage(tmp_path: Path, empty_store: Path) -> Path:
     """A folder of results with an MLflow store in it that is empty."""
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     return tmp_path
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the variables that change where a command looks and writes."""
+    for name in ("DATASET_FOLDER", "SLDML_CACHE", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def launched(
+    clean_environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Launch]:
+    """Runs a script of `launch/` in this process: its exit status, its lines, and what it wrote to stderr."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    wakeup, path = signal.set_wakeup_fd(-1), list(sys.path)
+
+    def run(script: str, *arguments: object) -> tuple[int, list[str], str]:
+        monkeypatch.setattr(sys, "argv", [f"launch/{script}", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / "launch" / script), run_name="__main__")
+        out, err = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, out.splitlines(), err
+
+    yield run
+    signal.set_wakeup_fd(wakeup)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    sys.path[:] = path

@@ -10,8 +10,8 @@ A prepared set is a folder of four files:
 - `meta.json`: source, layout of the rows, counts, refused files with their reasons, hash of the contents.
 
 It is written beside its place and renamed under a lock, so a half-written one is never found; who is killed while
-writing goes on from where it was (`sldml.prepared.writing`). It is found again by a key made of the source's settings, its
-files' names, sizes and times, and the format of these four files.
+writing goes on from where it was (`sldml.prepared.writing`). It is found again by a key made of the source's settings,
+its files' names, sizes and times, and the format of these four files.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import Any
 
 import pandas as pd
 
-from sldml.prepared.whole_folder import FILES, continuing
 from sldml.config.data import DataConfig, ManifestData, SyntheticData
 from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
+from sldml.prepared.whole_folder import FILES, continuing
 from sldml.prepared.writing import FORMAT, Progress, write_set
-from sldml.recordings.reading import held_steps, read_or_refuse
 from sldml.recordings import Layout
+from sldml.recordings.reading import held_steps, read_or_refuse
 from sldml.recordings.sources import find_source, make_source, synthetic_key
 
 __all__ = [

@@ -26,10 +26,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sldml.prepared.whole_folder import Scratch, told_where
 from sldml.errors import InputError
-from sldml.recordings.reading import Entry, Job, Reader, read_all
+from sldml.prepared.whole_folder import Scratch, told_where
 from sldml.recordings import RecordingError
+from sldml.recordings.reading import Entry, Job, Reader, read_all
 from sldml.recordings.sources import RawSource
 
 FORMAT = 2

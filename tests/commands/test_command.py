@@ -12,7 +12,7 @@ from typing import Annotated
 
 import pytest
 import typer
-from support.running import ROOT, heed_interrupts
+from support.running import ROOT, default_interrupts
 
 from sldml.commands.command import (
     cache_folder,
@@ -132,17 +132,16 @@ def test_help_has_the_description_and_the_examples_unfolded(
 
 
 def process(*arguments: str) -> subprocess.Popen[str]:
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import test_command as t; t.run_command(t.made, '')"
-    )
+    code = "import test_command as t; t.run_command(t.made, '')"
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", Path(__file__).parent)))
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,
+        preexec_fn=default_interrupts,
     )
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
-import signal
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.running import ROOT
 from support.shipped import ship_model
 
 from sldml.commands.evaluating import Task, seen_in_training, wilson
@@ -31,27 +28,13 @@ Run = Callable[..., tuple[int, list[str], str]]
 
 
 @pytest.fixture(autouse=True)
-def _as_outside(monkeypatch: pytest.MonkeyPatch, made_set: PreparedSet):
-    for name in ("DATASET_FOLDER", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
-        monkeypatch.delenv(name, raising=False)
+def _own_cache(clean_environment: None, monkeypatch: pytest.MonkeyPatch, made_set: PreparedSet):
     monkeypatch.setenv("SLDML_CACHE", str(made_set.folder.parent))
-    handler, path = signal.getsignal(signal.SIGTERM), list(sys.path)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-    sys.path[:] = path
 
 
 @pytest.fixture
-def evaluate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["launch/evaluate.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(ROOT / "launch" / "evaluate.py"), run_name="__main__")
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out.splitlines(), err
-
-    return run
+def evaluate(launched: Run) -> Run:
+    return partial(launched, "evaluate.py")
 
 
 @pytest.fixture(scope="module")

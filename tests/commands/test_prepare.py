@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import runpy
 import shlex
-import signal
-import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
-from support.running import ROOT
 from support.small import write_recording
 
 from sldml.commands.inventory import inventory_lines
@@ -22,29 +20,9 @@ from sldml.protocols.exemplars import ntu_exemplar
 from sldml.recordings.sources import write_synthetic
 
 
-@pytest.fixture(autouse=True)
-def _as_outside(monkeypatch: pytest.MonkeyPatch):
-    for name in ("DATASET_FOLDER", "SLDML_CACHE", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
-        monkeypatch.delenv(name, raising=False)
-    handler, path = signal.getsignal(signal.SIGTERM), list(sys.path)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-    sys.path[:] = path
-
-
 @pytest.fixture
-def prepare_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs the command in this process: its status, its lines, and what it said of errors."""
-
-    def run(*arguments: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["launch/prepare.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(ROOT / "launch" / "prepare.py"), run_name="__main__")
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out.splitlines(), err
-
-    return run
+def prepare_command(launched: Any):
+    return partial(launched, "prepare.py")
 
 
 @pytest.fixture

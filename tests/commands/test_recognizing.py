@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import mlflow.pyfunc
@@ -32,29 +31,9 @@ MADE = SyntheticData(num_auxiliary=8, recordings_per_class=5)
 Run = Callable[..., tuple[int, list[str], str]]
 
 
-@pytest.fixture(autouse=True)
-def _as_outside(monkeypatch: pytest.MonkeyPatch):
-    for name in ("DATASET_FOLDER", "SLDML_CACHE", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
-        monkeypatch.delenv(name, raising=False)
-    handler, path = signal.getsignal(signal.SIGTERM), list(sys.path)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-    sys.path[:] = path
-
-
 @pytest.fixture
-def recognize(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command in this process: its status, its lines, and what it said of errors."""
-
-    def run(*arguments: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["launch/recognize.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(ROOT / "launch" / "recognize.py"), run_name="__main__")
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out.splitlines(), err
-
-    return run
+def recognize(launched: Run) -> Run:
+    return partial(launched, "recognize.py")
 
 
 @pytest.fixture(scope="module")

@@ -129,8 +129,13 @@ HAVE_WEIGHTS = (
 )
 
 
-@pytest.mark.parametrize("miner", MinerConfig.names())
-@pytest.mark.parametrize("loss", LossConfig.names())
+@pytest.mark.parametrize(
+    ("loss", "miner"),
+    [
+        *((loss, "multi_similarity") for loss in LossConfig.names()),
+        *((loss, miner) for miner in MinerConfig.names() for loss in ("triplet_margin", "arcface")),
+    ],
+)
 def test_a_miner_needs_a_loss_over_tuples(loss: str, miner: str):
     nested = {"loss": {"name": loss}, "miner": {"name": miner}}
     if miner != "none" and loss not in TAKE_TUPLES:

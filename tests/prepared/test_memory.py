@@ -7,7 +7,7 @@ import pytest
 SCRIPT = """
 import resource, sys
 import torch
-from sldml.memory import keep_freed_memory
+from sldml.prepared.memory import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 def batch():
@@ -21,6 +21,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.verify
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has no such setting")
 def test_batches_after_the_first_need_no_new_pages() -> None:
     faults = {}

@@ -1,5 +1,3 @@
-import dataclasses
-import functools
 import json
 import os
 import shutil
@@ -14,19 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from support import tiny_recordings
 from support.small import joints, write_recording
 
-from sldml.prepared.whole_folder import continuing
 from sldml.config.data import Ntu120Data, SyntheticData, UtdMhadData
 from sldml.errors import InputError
-from sldml.prepared.whole_folder import FILES
 from sldml.prepared.prepared_set import PreparedSet, open_prepared, prepare, prepared_key
-from sldml.recordings.reading import held_steps
-from sldml.prepared.writing import write_set
+from sldml.prepared.whole_folder import FILES
 from sldml.recordings import Recording, RecordingError
 from sldml.recordings.readers import ntu
-from sldml.recordings.sources import RawSource
 
 LENGTHS = {"S001C001P001R001A001": 3, "S001C002P003R001A002": 5, "S002C003P008R002A001": 2, "S018C001P002R001A070": 4}
 BROKEN = {
@@ -161,8 +154,8 @@ def test_what_a_killed_writer_left_is_never_found_and_made_whole(data: Path, cac
 WRITER = """
 import sys, time
 from pathlib import Path
-from sldml.config import Ntu120Data
-from sldml.prepared import prepare
+from sldml.config.data import Ntu120Data
+from sldml.prepared.prepared_set import prepare
 
 def wait_in_the_middle(done, total):
     if done == 3:
@@ -173,6 +166,7 @@ prepare(Ntu120Data(), Path(sys.argv[1]), Path(sys.argv[2]), num_workers=1, progr
 """
 
 
+@pytest.mark.verify
 def test_a_writer_killed_half_way_leaves_nothing_that_is_taken_for_good(
     data: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -272,32 +266,6 @@ def test_the_official_list_of_missing_skeletons_is_left_out(data: Path, cache: P
     assert prepared.meta["refused"] == []
 
 
-def test_parallel_and_serial_reading_write_the_same_bytes(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sldml.recordings.reading._MOST_FILES_PER_TASK", 2)
-    monkeypatch.setattr("sldml.recordings.reading._MOST_AHEAD", 8)  # more tasks than are read ahead
-    monkeypatch.setattr("sldml.recordings.reading._TRIED_S", 0.0)
-    monkeypatch.setattr("sldml.recordings.reading._WORTH_PROCESSES_S", 0.0)
-    pools: list[int] = []
-
-    def pool_of(num_workers: int, **options: Any) -> ProcessPoolExecutor:
-        pools.append(num_workers)
-        return ProcessPoolExecutor(num_workers, **options)
-
-    monkeypatch.setattr("sldml.recordings.reading.ProcessPoolExecutor", pool_of)
-    add_broken(data)
-    for i in range(40):
-        write_recording(
-            data / "ntu", f"S004C001P{i:03d}R001A003", 2 + i % 5, seed=i, dropped=(1,) if i % 7 == 0 else ()
-        )
-    serial, parallel = (ready(data, tmp_path / str(n), num_workers=n) for n in (1, 2))
-    assert pools == [2]
-    assert len(serial.catalog) == 44
-    for name in FILES:
-        assert (parallel.folder / name).read_bytes() == (serial.folder / name).read_bytes()
-
-
 def test_two_at_once_read_once(data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, lock, count = ntu.read, threading.Lock(), [0]
 
@@ -338,29 +306,11 @@ def test_a_set_of_another_format_is_not_opened(data: Path, cache: Path) -> None:
 
 def test_a_set_of_another_format_is_not_found(data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = ready(data, cache)
-    for module in ("preparing", "prepared"):
-        monkeypatch.setattr(f"sldml.{module}.FORMAT", 1)
+    for module in ("writing", "prepared_set"):
+        monkeypatch.setattr(f"sldml.prepared.{module}.FORMAT", 1)
     old = ready(data, cache)
     assert old.folder != now.folder
     assert (old.hash, old.meta["key"] != now.meta["key"]) == (now.hash, True)
-
-
-@pytest.mark.parametrize(
-    ("present", "steps"),
-    [
-        ([1, 1, 1], [0, 0, 0]),
-        ([1, 0, 0, 1], [0, -1, -2, 0]),
-        ([0, 0, 1, 0], [2, 1, 0, -1]),
-        ([0, 1, 0, 1, 0], [1, 0, -1, 0, -1]),
-        ([0, 0], [0, 0]),
-    ],
-)
-def test_held_steps(present: list[int], steps: list[int]) -> None:
-    values = np.zeros((len(present), 2, 3), np.float32)
-    values[np.array(present, bool), 1, 2] = -0.5
-    result = held_steps(values)
-    assert result.dtype == np.int32
-    assert result.tolist() == steps
 
 
 def test_a_reader_may_raise_nothing_but_a_recording_error(
@@ -380,49 +330,7 @@ def test_the_same_key_is_made_by_every_version_of_the_project() -> None:
     assert prepared_key("f00d") == "9a08630501567b075574dbf780cd9dac"
 
 
-def catalog_of(tmp_path: Path, details: list[dict[str, int | str]]) -> pd.DataFrame:
-    """What becomes of recordings that have these details."""
-    files = tuple(tmp_path / str(number) for number in range(len(details)))
-    make = functools.partial(with_details, details)
-    with continuing(tmp_path / "cache/set") as scratch:
-        assert scratch is not None
-        write_set(RawSource("any", {}, tmp_path, files, tiny_recordings.LAYOUT, make), "key", scratch, 1, None)
-    return open_prepared(tmp_path / "cache/set").catalog
-
-
-def with_details(details: list[dict[str, int | str]], path: Path) -> Recording:
-    return dataclasses.replace(tiny_recordings.read(path), details=details[int(path.name)])
-
-
-def test_details_may_differ_between_recordings(tmp_path: Path) -> None:
-    catalog = catalog_of(
-        tmp_path,
-        [
-            {"trial": 3, "whole": 1, "role": "train"},
-            {"whole": 2, "mixed": 5},
-            {"trial": 1, "whole": -(2**40), "mixed": "five"},
-        ],
-    )
-    assert list(catalog.columns) == [
-        *("name", "label", "subject", "offset", "length", "rate_hz"),
-        *("mixed", "role", "trial", "whole"),
-    ]
-    assert catalog["whole"].dtype == np.int64
-    assert catalog["whole"].tolist() == [1, 2, -(2**40)]
-    assert str(catalog["trial"].dtype) == "Int64"
-    assert catalog["trial"].tolist() == [3, pd.NA, 1]
-    for column, expected in {"mixed": [None, "5", "five"], "role": ["train", None, None]}.items():
-        assert [None if pd.isna(value) else value for value in catalog[column]] == expected
-
-
-def test_a_table_says_of_each_file_what_the_reader_is_given(tmp_path: Path) -> None:
-    source = dataclasses.replace(tiny_recordings.source_of(tmp_path, 3), facts=(2, 3, 5))
-    with continuing(tmp_path / "cache/set") as scratch:
-        assert scratch is not None
-        write_set(source, "key", scratch, 1, None)
-    assert open_prepared(tmp_path / "cache/set").catalog["length"].tolist() == [2, 3, 5]
-
-
+@pytest.mark.verify
 def test_real_recordings_prepared_twice_have_one_hash(real_utd: Path, tmp_path: Path) -> None:
     config = UtdMhadData(modality="fused")
     first, second = (prepare(config, real_utd, tmp_path / str(n), num_workers=n) for n in (1, 2))
@@ -430,3 +338,30 @@ def test_real_recordings_prepared_twice_have_one_hash(real_utd: Path, tmp_path: 
     assert (first.hash, first.meta["refused"]) == (second.hash, [])
     for name in FILES:
         assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
+
+
+@pytest.mark.verify
+def test_parallel_and_serial_reading_write_the_same_bytes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sldml.recordings.reading._MOST_FILES_PER_TASK", 2)
+    monkeypatch.setattr("sldml.recordings.reading._MOST_AHEAD", 8)  # more tasks than are read ahead
+    monkeypatch.setattr("sldml.recordings.reading._TRIED_S", 0.0)
+    monkeypatch.setattr("sldml.recordings.reading._WORTH_PROCESSES_S", 0.0)
+    pools: list[int] = []
+
+    def pool_of(num_workers: int, **options: Any) -> ProcessPoolExecutor:
+        pools.append(num_workers)
+        return ProcessPoolExecutor(num_workers, **options)
+
+    monkeypatch.setattr("sldml.recordings.reading.ProcessPoolExecutor", pool_of)
+    add_broken(data)
+    for i in range(40):
+        write_recording(
+            data / "ntu", f"S004C001P{i:03d}R001A003", 2 + i % 5, seed=i, dropped=(1,) if i % 7 == 0 else ()
+        )
+    serial, parallel = (ready(data, tmp_path / str(n), num_workers=n) for n in (1, 2))
+    assert pools == [2]
+    assert len(serial.catalog) == 44
+    for name in FILES:
+        assert (parallel.folder / name).read_bytes() == (serial.folder / name).read_bytes()

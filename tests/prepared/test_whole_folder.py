@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from sldml.errors import InputError
 from sldml.prepared import whole_folder as cache
 from sldml.prepared.whole_folder import continuing, told_where, writing
-from sldml.errors import InputError
 
 
 @pytest.fixture(autouse=True)

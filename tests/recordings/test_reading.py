@@ -39,7 +39,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.verify)])
 def test_results_come_in_the_order_of_the_files_and_few_are_held(num_workers: int) -> None:
     found, processes, most = [], set(), 0
     for number, result in enumerate(read_all(READER, jobs_of(1_500, _700="700-broken"), num_workers)):
@@ -129,6 +129,7 @@ def test_processes_start_where_what_is_left_is_worth_it(
         assert sum(handed_on) == (num_files - read_alone if num_workers > 1 else 0)
 
 
+@pytest.mark.verify
 @pytest.mark.usefixtures("at_once")
 def test_a_worker_that_is_ended_from_outside_is_one_line() -> None:
     with pytest.raises(InputError, match=r"ended from outside .* repeat the command to go on") as caught:
@@ -136,6 +137,7 @@ def test_a_worker_that_is_ended_from_outside_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.verify
 @pytest.mark.usefixtures("at_once")
 def test_a_reader_that_is_left_early_leaves_no_process() -> None:
     with closing(read_all(READER, jobs_of(300), 2)) as results:
@@ -156,7 +158,7 @@ def is_running(process: int) -> bool:
 PARENT = """
 import sys
 from pathlib import Path
-from sldml import reading
+from sldml.recordings import reading
 from support.tiny_recordings import LAYOUT, read
 
 if __name__ == "__main__":
@@ -170,6 +172,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.verify
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for children in /proc")
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_a_killed_parent_and_say_nothing_at_ctrl_c(tmp_path: Path, signum: int) -> None:
@@ -192,7 +195,7 @@ def test_workers_end_with_a_killed_parent_and_say_nothing_at_ctrl_c(tmp_path: Pa
         if signum == signal.SIGKILL:
             parent.kill()
             parent.wait()
-            end = time.monotonic() + 5.0
+            end = time.monotonic() + 60.0
             while any(is_running(process) for process in workers):
                 assert time.monotonic() < end, "a worker outlives its parent"
                 time.sleep(0.02)
@@ -284,3 +287,21 @@ def test_what_cannot_be_stored_is_refused(changes: dict[str, Any], reason: str) 
     refused = Reader(lambda _: made, LAYOUT)((Path("some/file"),))
     assert isinstance(refused, RecordingError)
     assert str(refused) == f"some/file: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("present", "steps"),
+    [
+        ([1, 1, 1], [0, 0, 0]),
+        ([1, 0, 0, 1], [0, -1, -2, 0]),
+        ([0, 0, 1, 0], [2, 1, 0, -1]),
+        ([0, 1, 0, 1, 0], [1, 0, -1, 0, -1]),
+        ([0, 0], [0, 0]),
+    ],
+)
+def test_held_steps(present: list[int], steps: list[int]) -> None:
+    values = np.zeros((len(present), 2, 3), np.float32)
+    values[np.array(present, bool), 1, 2] = -0.5
+    result = held_steps(values)
+    assert result.dtype == np.int32
+    assert result.tolist() == steps

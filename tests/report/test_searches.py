@@ -1,55 +1,20 @@
-"""Several searches: found by name or folder, in rows, compared where that is fair, and the command that shows them."""
+"""Several searches: found by name or folder, in rows, and compared where that is fair."""
 
 from __future__ import annotations
 
-import json
 import re
-import runpy
-import signal
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.made_history import HOSTILE, START, made_history
+from support.made_searches import search, three_searches, write_journal
 from support.pages import text_of
-from support.running import ROOT
 
-from sldml.journal import FoundSearch, History, Journal
+from sldml.journal import FoundSearch, History
 from sldml.report.figures.several import accuracy_by_auxiliary, best_so_far
 from sldml.report.searches import find_searches, notes_of, row_of, warnings_of
 from sldml.report.searches_report import render_comparison, sealed_point
-
-
-def search(name: str, num_train: int = 24, **changes: Any) -> FoundSearch:
-    """A made search with `num_train` training classes and 6 others that validate."""
-    history = made_history(12, final=changes.pop("final", True))
-    history.search = {**history.search, "name": name, "environment": {"commit": "c" * 40, "dirty": False}}
-    history.search["split"] = {
-        **history.search["split"],
-        "train_classes": [f"B{i}" for i in range(num_train)],
-        "description": f"made: {num_train + 6} auxiliary classes",
-    }
-    for trial in history.trials.values():
-        protocol = {"name": "made", "num_auxiliary": num_train + 6, "exemplar": {"name": "first"}}
-        trial.config = {"data": {"dataset": "synthetic"}, "protocol": protocol}
-    for part, values in changes.items():
-        history.search[part] = {**history.search[part], **values}
-    return FoundSearch(name, Path("/results") / name, history)
-
-
-def three_searches(names: Sequence[str] = ("small", "middle", "large")) -> list[FoundSearch]:
-    """They differ in the number of auxiliary classes (12, 20, 30) and in what they reached."""
-    found = []
-    for place, (name, number) in enumerate(zip(names, (6, 14, 24), strict=True)):
-        one = search(name, number)
-        assert one.history.test
-        mean = 0.5 + 0.1 * place
-        accuracy = {"mean": mean, "ci95": [mean - 0.05, mean + 0.05], "values": [mean] * 3}
-        one.history.test["finals"][0]["test_accuracy"] = accuracy
-        found.append(one)
-    return found
 
 
 def test_a_row_says_what_a_search_came_to() -> None:
@@ -173,115 +138,6 @@ def test_the_page_has_a_row_for_each_and_hostile_names_stay_text() -> None:
     assert text.count('class="id"') == 3
     assert "has not run in" not in text
     assert "No sealed test has run yet" in text_of(render_comparison([search("open", final=False)] * 2))
-
-
-# ------------------------------------------------------------------------------------------------------ command
-
-
-def write_journal(folder: Path, history: History, *, cut: bool = False) -> Path:
-    """What a search leaves: its journal; with `cut`, of a running one whose last line is not whole."""
-    journal = Journal(folder / "journal.jsonl")
-    journal.append("search", **{key: value for key, value in history.search.items() if key != "time"}, time=START)
-    journal.append("attempt", time=START)
-    journal.append("baselines", results=history.baselines, time=START + 1)
-    for trial in history.trials.values():
-        known = {"trial_id": trial.trial_id, "params": trial.params, "config": trial.config}
-        journal.append("trial_started", **known, time=trial.started)
-        for epoch in trial.epochs:
-            metrics = {key: value for key, value in epoch.items() if key != "time"}
-            journal.append("epoch", trial_id=trial.trial_id, metrics=metrics, time=epoch["time"])
-        if trial.state != "running":
-            journal.append(
-                "trial_ended", trial_id=trial.trial_id, state=trial.state, error=trial.error, time=trial.ended
-            )
-    if history.test is not None:
-        journal.append("test", results=history.test, time=START + 9000)
-    journal.close()
-    if cut:
-        with journal.path.open("a") as file:
-            file.write('{"event": "epo')
-    return journal.path
-
-
-@pytest.fixture
-def report_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs the command in this process: its status, its lines, and what it said of errors."""
-    handler, path = signal.getsignal(signal.SIGTERM), list(sys.path)
-
-    def run(*arguments: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["launch/report.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(ROOT / "launch" / "report.py"), run_name="__main__")
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out.splitlines(), err
-
-    yield run
-    signal.signal(signal.SIGTERM, handler)
-    sys.path[:] = path
-
-
-def test_one_search_is_reported_from_its_journal(report_command: Any, tmp_path: Path) -> None:
-    journal = write_journal(tmp_path / "results" / "one", made_history(12))
-    before = journal.read_bytes()
-    status, lines, _ = report_command("one", "--storage", tmp_path / "results")
-    assert status == 0
-    place = tmp_path / "results" / "one" / "report.html"
-    assert lines[0] == f"report: {place}"
-    assert lines[1].endswith(f"python launch/report.py one --storage {tmp_path / 'results'} OTHER…")
-    assert "Leaderboard" in place.read_text(encoding="utf-8")
-    assert journal.read_bytes() == before
-
-
-def test_a_running_search_is_only_read(report_command: Any, tmp_path: Path) -> None:
-    journal = write_journal(tmp_path / "one", made_history(5, final=False), cut=True)
-    before = journal.read_bytes()
-    status, lines, _ = report_command(journal.parent, "--out", tmp_path / "pages" / "now.html")
-    assert status == 0
-    assert "1 trial had not ended" in (tmp_path / "pages" / "now.html").read_text(encoding="utf-8")
-    assert "python launch/tune.py --resume one" in lines[1]
-    assert journal.read_bytes() == before
-    assert [path.name for path in journal.parent.iterdir()] == ["journal.jsonl"]
-
-
-def test_several_searches_are_compared(report_command: Any, tmp_path: Path) -> None:
-    for one in three_searches()[:2]:
-        write_journal(tmp_path / one.name, one.history)
-    write_journal(tmp_path / "elsewhere" / "middle", three_searches()[1].history)
-    names = ["small", "middle", tmp_path / "elsewhere" / "middle"]
-    status, lines, _ = report_command(*names, "--storage", tmp_path)
-    assert status == 0
-    assert lines[0] == f"report: {tmp_path / 'comparison.html'}"
-    page = text_of((tmp_path / "comparison.html").read_text(encoding="utf-8"))
-    for name in ("small", tmp_path / "middle", tmp_path / "elsewhere" / "middle"):
-        assert f'<td class="id">{name}</td>' in page
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["nothing"], "no search nothing in .*: there are begun, empty"),
-        (["empty"], "no search empty in .* has begun"),
-        (["broken"], "broken/journal.jsonl, line 1: not an event"),
-        (["begun", "begun"], "search begun is given twice"),
-        (["begun", "--out", "."], "is a folder; give a file in it"),
-        (["begun", "--out", "{tmp}/begun/journal.jsonl/x.html"], "cannot be written"),
-        ([], "Missing argument"),
-    ],
-)
-def test_bad_input_is_one_line(arguments: list[str], said: str, report_command: Any, tmp_path: Path) -> None:
-    write_journal(tmp_path / "begun", made_history(3, final=False))
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "journal.jsonl").write_text("")
-    if "broken" in arguments:
-        (tmp_path / "broken").mkdir()
-        (tmp_path / "broken" / "journal.jsonl").write_text(json.dumps({"event": "no such"}) + "\n")
-    given = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
-    status, lines, err = report_command(*given, "--storage", tmp_path)
-    assert (status, lines) == (2, [])
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    assert re.search(said, err)
 
 
 def test_folders_and_names_find_the_same_search(tmp_path: Path) -> None:

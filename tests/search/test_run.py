@@ -1,4 +1,4 @@
-"""What the driver makes of the class folds that workers report."""
+"""What the driver makes of the trials and class folds that workers report."""
 
 from __future__ import annotations
 
@@ -41,6 +41,49 @@ def recorder(tmp_path: Path) -> Recorder:
 def complete(callback: Any, *trials: FakeTrial) -> None:
     for trial in trials:
         callback.on_trial_complete(0, [], trial)
+
+
+class RunningTrial(FakeTrial):
+    """A trial of the search whose last report was not its end."""
+
+    def __init__(self, trial_id: str) -> None:
+        super().__init__(trial_id, 1, {"epoch": 2, "state": "running"})
+        self.config = {"trial_id": trial_id, "params": {"lr": 0.1}, "config": {}}
+
+
+class ToldNothing:
+    """A searcher that remembers whether it was told to keep what it hears to itself."""
+
+    stopped = False
+
+    def abandon_running(self) -> None:
+        self.stopped = True
+
+
+def test_a_trial_that_the_scheduler_ends_is_pruned_and_one_that_the_deadline_ends_is_unfinished(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("sldml.search.run.time.time", lambda: now[0])
+    searcher: Any = ToldNothing()
+    deadline = run._Deadline(160.0, searcher)
+    callback: Any = run._Callback(run._TrialEvents(recorder, deadline))
+    for trial_id in ("t1", "t2"):
+        callback.on_trial_start(0, [], RunningTrial(trial_id))
+    now[0] = 160.0
+    assert not deadline.stop_all()
+    complete(callback, RunningTrial("t1"))
+    now[0] = 160.1
+    assert deadline.stop_all()
+    assert deadline.stop_all()
+    complete(callback, RunningTrial("t2"))
+    assert {trial_id: trial.state for trial_id, trial in recorder.history.trials.items()} == {
+        "t1": "pruned",
+        "t2": "running",
+    }
+    assert searcher.stopped
+    assert not deadline("t3", {}), "one trial alone is never ended by the deadline"
+    assert not run._Deadline().stop_all()
 
 
 def test_folds_are_told_in_order_once_all_have_ended(recorder: Recorder, tmp_path: Path) -> None:

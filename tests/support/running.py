@@ -1,43 +1,56 @@
 """Starting the command in tests, and a search small enough for them."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = [
-    *("--space", "demo", "--trials", "4", "--max-epochs", "3", "--top-k", "2", "--final-seeds", "2"),
+TINY = [
+    *("--space", "demo", "--trials", "4", "--max-epochs", "2", "--top-k", "1", "--final-seeds", "1"),
     *("--set", "data.num_auxiliary=10", "--set", "protocol.num_auxiliary=10"),
-    *("--set", "data.recordings_per_class=5", "--set", "encoder.small_cnn.width=8"),
-    *("--set", "search.grace_period=1"),
+    *("--set", "data.recordings_per_class=4", "--set", "representation.steps=32"),
+    *("--set", "encoder.small_cnn.width=8", "--set", "evaluation.num_draws=20"),
+    *("--set", "normalize.view=face_camera", "--set", "search.grace_period=1"),
 ]
+"""Arguments of a search that trains for less than a second: what it costs is the start of its processes."""
 COMMAND = [sys.executable, str(ROOT / "launch" / "tune.py")]
 
 
-def tune(*arguments, cwd=ROOT, timeout=1500, **environment):
-    """Run the command to its end."""
+def launch(
+    script: str, *arguments: object, cwd: Path = ROOT, timeout_s: float = 900.0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run one of the scripts in `launch/` to its end."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [sys.executable, str(ROOT / "launch" / script), *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=timeout_s,
         check=False,
     )
 
 
-def heed_interrupts():
+def tune(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Run `launch/tune.py` to its end."""
+    return launch("tune.py", *arguments, **settings)
+
+
+def default_interrupts() -> None:
     """For a child process: a shell that put the tests into the background has them ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(*arguments, log: Path, **environment):
-    """Start the command in a process group of its own; what it prints goes to `log`."""
+def start(*arguments: object, log: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Start `launch/tune.py` in a process group of its own; what it prints goes to `log`."""
     with log.open("w") as file:
         return subprocess.Popen(
             [*COMMAND, *map(str, arguments)],
@@ -46,18 +59,31 @@ def start(*arguments, log: Path, **environment):
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=heed_interrupts,
+            preexec_fn=default_interrupts,
         )
 
 
-def events(journal: Path):
-    """The whole events of a journal so far."""
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and everything in its group at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def events(journal: Path) -> list[dict[str, Any]]:
+    """The complete events of a journal so far."""
     if not journal.exists():
         return []
     return [json.loads(line) for line in journal.read_text().split("\n")[:-1]]
 
 
-def wait_for(condition, process, log: Path, timeout_s=1200):
+def count(journal: Path, event: str, **fields: Any) -> int:
+    """The number of events of this name with these fields."""
+    return sum(e["event"] == event and fields.items() <= e.items() for e in events(journal))
+
+
+def wait_for(
+    condition: Callable[[], object], process: subprocess.Popen[bytes], log: Path, timeout_s: float = 600.0
+) -> None:
     """Wait until `condition()` holds while `process` runs."""
     end = time.monotonic() + timeout_s
     while not condition():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -59,9 +58,7 @@ def test_a_store_that_stays_away_is_said_once_with_the_count(
         monkeypatch.setattr(tracker._client, name, dead)
     tracker.start_run("trial:t0", name="t0", params={}, tags={})
     tracker.log_metrics("trial:t0", {"epoch": 1}, step=1)
-    before = time.perf_counter()
     assert tracker.close(timeout_s=0.5) == 3
-    assert time.perf_counter() - before < 3
     assert [r.message for r in caplog.records if "3 items wait in" in r.message]
     assert tracker.close() == 3
 
@@ -112,9 +109,7 @@ def test_nothing_is_left_where_nothing_waits(storage: Path) -> None:
     of_others = set(threading.enumerate())
     tracker = open_tracker(storage, spool=storage / "s" / "tracking.spool")
     tracker.log_metrics(None, {"a": 1})
-    before = time.perf_counter()
     assert tracker.close() == 0
-    assert time.perf_counter() - before < 2
     assert list((storage / "s").iterdir()) == []
     assert not [each for each in set(threading.enumerate()) - of_others if each.name.startswith("mlflow-")]
 

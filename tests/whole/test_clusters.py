@@ -1,78 +1,91 @@
-"""The same search on a Ray cluster of two nodes, and as a submitted Ray job."""
+"""A search as a submitted Ray job, on a cluster of two nodes with token authentication, started as a person would."""
+
+from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.running import ROOT, SMALL, tune, wait_for
+from support.running import ROOT, TINY, wait_for
+from support.servers import free_port
 
 from sldml.journal import read_history
 
-pytestmark = [pytest.mark.verify, pytest.mark.alone]
-RAY = str(Path(sys.executable).with_name("ray"))
+pytestmark = [pytest.mark.verify, pytest.mark.timeout(1200)]
+RAY = Path(sys.executable).with_name("ray")
 
 
-@pytest.fixture
-def two_nodes(tmp_path, monkeypatch):
-    """(address, cache of the second node): two raylets of one core each, the second elsewhere, with its own cache."""
-    from ray.cluster_utils import Cluster
+@dataclass(frozen=True)
+class Cluster:
+    """Two nodes of one core each; the second lies in another folder and has a cache of its own."""
 
-    elsewhere, cache = tmp_path / "elsewhere", tmp_path / "second-cache"
-    elsewhere.mkdir()
-    monkeypatch.delenv("SLDML_CACHE", raising=False)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    monkeypatch.chdir(elsewhere)
-    cluster.add_node(num_cpus=1, env_vars={"SLDML_CACHE": str(cache)})
-    cluster.wait_for_nodes()
-    yield cluster.address, cache
-    cluster.shutdown()
+    dashboard: str
+    environment: dict[str, str]
+    second_cache: Path
 
-
-@pytest.mark.timeout(1800)
-def test_a_search_on_two_nodes(two_nodes, tmp_path):
-    address, cache = two_nodes
-    storage = tmp_path / "results"
-    arguments = [*SMALL, "--name", "two", "--storage", storage, "--address", address]
-    ended = tune(*arguments, "--summary", tmp_path / "summary.json")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["state"] == "completed"
-    assert summary["timing"]["slots"] == 2
-    assert summary["trials"]["failed"] == 0
-    (copied,) = [folder for folder in cache.iterdir() if folder.is_dir()]
-    (original,) = [folder for folder in (storage / "prepared").iterdir() if folder.is_dir()]
-    assert copied.name == original.name, "the second node trained on something else"
-    assert (copied / "signals.npy").read_bytes() == (original / "signals.npy").read_bytes()
-    assert len(read_history(storage / "two" / "journal.jsonl").trials) == 4
+    def submit(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Submit `launch/tune.py` as a job and wait for its end."""
+        runtime = {"env_vars": variables, "excludes": ["/.venv", "/.git", "/results"]}
+        return subprocess.run(
+            [
+                *(RAY, "job", "submit", "--address", self.dashboard, "--working-dir", ROOT),
+                *("--runtime-env-json", json.dumps(runtime)),
+                *("--", "python", "launch/tune.py", *map(str, arguments), "--address", "auto"),
+            ],
+            env=self.environment, capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
 
 
-@pytest.fixture
-def head(tmp_path, monkeypatch):
-    """The environment of a client of a head node with token authentication, started as a person would."""
-    if shutil.which("ray", path=str(Path(RAY).parent)) is None:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if not RAY.is_file():
         pytest.skip("no `ray` command beside this Python")
-    token_file = tmp_path / "token"
+    folder = tmp_path_factory.mktemp("cluster")
+    port, dashboard = free_port(), free_port()
+    (folder / "token").write_text("0123456789abcdef" * 4)
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "SLDML_CACHE"},
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
     }
-    token_file.write_text("0123456789abcdef" * 4)
-    ports = ["--port", "6391", "--dashboard-port", "8291", "--dashboard-agent-listen-port", "52391"]
-    command = [RAY, "start", "--head", "--block", "--num-cpus", "2", "--include-dashboard", "true", *ports]
-    # Ended by its process, not by `ray stop`, which would end every Ray on the machine.
-    with (tmp_path / "head.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    head = [
+        *("--head", "--port", port, "--ray-client-server-port", free_port()),
+        *("--include-dashboard", "true", "--dashboard-port", dashboard),
+    ]
+    second = ["--address", f"127.0.0.1:{port}"]
+    second_cache = folder / "second" / "cache"
+    with ExitStack() as nodes:
+        log = nodes.enter_context(node(folder / "head", head, environment))
+        wait_until_up(dashboard, *log)
+        log = nodes.enter_context(node(folder / "second", second, {**environment, "SLDML_CACHE": str(second_cache)}))
+        wait_for(lambda: "Ray runtime started" in log[1].read_text(), *log, timeout_s=120)
+        yield Cluster(f"http://127.0.0.1:{dashboard}", environment, second_cache)
+
+
+@contextmanager
+def node(
+    folder: Path, arguments: list[object], environment: dict[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A node with its process and log. It is ended by its process: `ray stop` would end every Ray on the machine."""
+    folder.mkdir()
+    log = folder / "log"
+    ports = ["--dashboard-agent-listen-port", free_port(), "--dashboard-agent-grpc-port", free_port()]
+    command = [RAY, "start", "--block", "--num-cpus", "1", *arguments, *ports]
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            list(map(str, command)), cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True
+        )
     try:
-        wait_for(lambda: _answers("127.0.0.1", 8291), process, tmp_path / "head.log", timeout_s=120)
-        yield environment
+        yield process, log
     finally:
         process.terminate()
         try:
@@ -81,39 +94,38 @@ def head(tmp_path, monkeypatch):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _answers(host, port):
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+def wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    def answers() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    wait_for(answers, process, log, timeout_s=120)
 
 
-@pytest.mark.timeout(1800)
-def test_a_search_as_a_ray_job(head, tmp_path):
+def test_a_search_on_two_nodes_as_a_job(cluster: Cluster, tmp_path: Path) -> None:
     storage, summary_file = tmp_path / "results", tmp_path / "summary.json"
-    submit = [
-        *(RAY, "job", "submit", "--address", "http://127.0.0.1:8291", "--working-dir", str(ROOT)),
-        *("--runtime-env-json", json.dumps({"env_vars": {"SLDML_COMMIT": "c0ffee"}, "excludes": ["/.venv", "/.git"]})),
-        *("--", "python", "launch/tune.py", *SMALL, "--address", "auto", "--name", "job"),
-        *("--storage", str(storage), "--summary", str(summary_file)),
-    ]
-    ended = subprocess.run(submit, env=head, capture_output=True, text=True, timeout=800, check=False)
+    arguments = [*TINY, "--name", "job", "--storage", storage, "--summary", summary_file]
+    ended = cluster.submit(*arguments, SLDML_COMMIT="c0ffee")
     assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-5000:]
     summary = json.loads(summary_file.read_text())
     assert summary["state"] == "completed"
+    assert summary["timing"]["slots"] == 2
+    assert summary["trials"]["failed"] == 0
     assert summary["environment"]["commit"] == "c0ffee"
     assert summary["mlflow"]["tracking_uri"] == f"sqlite:///{storage / 'mlflow.db'}"
     assert Path(summary["report"]).is_file()
+    history = read_history(storage / "job" / "journal.jsonl")
+    assert len(history.trials) == 4
+    (copied,) = [folder for folder in cluster.second_cache.iterdir() if folder.is_dir()]
+    (original,) = [folder for folder in (storage / "prepared").iterdir() if folder.is_dir()]
+    assert copied.name == original.name, "the second node trained on something else"
+    assert (copied / "signals.npy").read_bytes() == (original / "signals.npy").read_bytes()
 
 
-@pytest.mark.timeout(900)
-def test_a_job_with_relative_storage_is_refused_in_one_line(head):
-    submit = [
-        *(RAY, "job", "submit", "--address", "http://127.0.0.1:8291", "--working-dir", str(ROOT)),
-        *("--runtime-env-json", json.dumps({"excludes": ["/.venv", "/.git"]})),
-        *("--", "python", "launch/tune.py", *SMALL, "--address", "auto"),
-    ]
-    ended = subprocess.run(submit, env=head, capture_output=True, text=True, timeout=250, check=False)
+def test_a_job_with_relative_storage_is_refused_in_one_line(cluster: Cluster) -> None:
+    ended = cluster.submit(*TINY)
     assert ended.returncode != 0
     assert "error: --storage" in ended.stdout + ended.stderr

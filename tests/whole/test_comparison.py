@@ -1,61 +1,36 @@
 """`--compare` as a person runs it: killed in the middle, taken up again, and ended in a table."""
 
 import json
-import os
-import signal
 from collections import Counter
 
 import pytest
 from mlflow import MlflowClient
-from support.running import SMALL, events, start, tune, wait_for
+from support.running import TINY, events, kill, start, tune, wait_for
 
 from sldml.journal import read_history
 from sldml.report.comparison import HEADER
 
-COMPARED = [*SMALL, "--trials", "2", "--compare", "loss", "--choices", "triplet_margin,proxy_anchor,sup_con"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--resume", "c", "--compare", "loss"], "leave out --compare"),
-        (["--space", "demo", "--choices", "sup_con,arcface"], "--compare"),
-        # Only the recordings tell how many folds there can be.
-        pytest.param(
-            [*COMPARED, "--set", "evaluation.num_folds=6"],
-            "6 folds of 10 auxiliary classes",
-            marks=pytest.mark.verify,
-        ),
-    ],
-)
-def test_bad_input_is_one_line_and_status_2(arguments, said, tmp_path):
-    ended = tune(*arguments, cwd=tmp_path)
-    assert ended.returncode == 2, ended.stdout + ended.stderr
-    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
-    assert said in line
-    assert "Traceback" not in ended.stderr
-    assert not list(tmp_path.glob("results/*/journal.jsonl")), "something is left that looks like a search"
-
-
-def test_a_dry_run_says_what_would_be_compared(tmp_path):
-    choices = ("--choices", "triplet_margin,proxy_anchor,sup_con", "--against", "sup_con")
-    ended = tune("--space", "demo", "--trials", "2", "--compare", "loss", *choices, "--dry-run", cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert "compares loss: triplet_margin, proxy_anchor with sup_con" in ended.stdout
-    assert "2 trials of 30 epochs for each of the 3 choices (6 in all), over 3 class folds" in ended.stdout
-    assert "what ships: nothing" in ended.stdout
-    assert not list(tmp_path.iterdir())
+COMPARED = [
+    *TINY,
+    "--trials",
+    "2",
+    "--final-seeds",
+    "2",
+    "--compare",
+    "loss",
+    "--choices",
+    "triplet_margin,proxy_anchor,sup_con",
+]
 
 
 @pytest.mark.verify
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(1200)
 def test_a_killed_comparison_goes_on_to_its_table(tmp_path):
     folder, log = tmp_path / "c", tmp_path / "log"
     journal = folder / "journal.jsonl"
     process = start(*COMPARED, "--name", "c", "--storage", tmp_path, log=log)
     wait_for(lambda: sum(e["event"] == "trial_ended" for e in events(journal)) >= 2, process, log)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill(process)
     before = read_history(journal)
 
     ended = tune("--resume", "c", "--storage", tmp_path, "--summary", tmp_path / "summary.json")
@@ -71,7 +46,7 @@ def test_a_killed_comparison_goes_on_to_its_table(tmp_path):
         if record.state != "running":
             assert after.trials[trial_id] == record, "a finished trial was touched"
     for record in after.trials.values():
-        assert [e["epoch"] for e in record.epochs] == [1, 2, 3], "every trial runs all its epochs"
+        assert [e["epoch"] for e in record.epochs] == [1, 2], "every trial runs all its epochs"
         assert {f"val/accuracy_fold_{i}" for i in (1, 2, 3)} <= record.epochs[-1].keys()
 
     comparison = summary["comparison"]
@@ -103,7 +78,3 @@ def test_a_killed_comparison_goes_on_to_its_table(tmp_path):
     choices = Counter((run.data.tags["stage"], run.data.tags["choice"]) for run in runs if "choice" in run.data.tags)
     assert choices == {(stage, name): 2 for stage in ("search", "final") for name in comparison["choices"]}
     assert "comparison.md" in [artifact.path for artifact in client.list_artifacts(summary["mlflow"]["run_id"])]
-
-    again = tune("--resume", "c", "--storage", tmp_path)
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert sum(e["event"] == "test" for e in events(journal)) == 1, "the sealed test was opened twice"

@@ -102,14 +102,15 @@ def test_it_is_read_as_the_page_says(data, tmp_path):
     assert signals[row["offset"], 5].tolist() == pytest.approx([0.3117, 1.5026, 2.1024])
 
 
+@pytest.mark.verify
 @pytest.mark.timeout(900)
-def test_it_is_searched(data, tmp_path):
-    space = tmp_path / "my_gestures.yaml"
+def test_it_is_searched(data, storage):
+    space = storage / "my_gestures.yaml"
     space.write_text(block("yaml"), encoding="utf-8")
     small = ["--trials", 2, "--max-epochs", 2, "--top-k", 1, "--final-seeds", 1, "--set", "encoder.name=small_cnn"]
     small += ["--set", "encoder.small_cnn.width=8", "--set", "search.grace_period=1"]
-    summary = tmp_path / "summary.json"
-    ended = tune("--space", space, "--data", data, "--storage", tmp_path / "results", *small, "--summary", summary)
+    summary = storage / "summary.json"
+    ended = tune("--space", space, "--data", data, "--storage", storage, *small, "--summary", summary)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     told = json.loads(summary.read_text())
     assert told["state"] == "completed"

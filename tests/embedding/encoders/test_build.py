@@ -342,8 +342,8 @@ def test_a_narrow_small_cnn_trains_on_large_images() -> None:
     # In a process of its own: where the 1 x 1 shortcut had a stride of 2, this ended with a segmentation fault.
     code = """
 import torch
-from sldml.config import EncoderConfig
-from sldml.encoders import build_encoder
+from sldml.config.encoder import EncoderConfig
+from sldml.embedding.encoders import build_encoder
 torch.set_num_threads(1)
 for side in (112, 128):
     encoder = build_encoder(EncoderConfig.model_validate({"small_cnn": {"width": 8}}), (3, side, side))

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import os
-import random
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import tiny_recordings
+from support.running import ROOT
 from support.small import write_recording
 
-from sldml.prepared import writing as preparing
 from sldml.config.data import Ntu120Data, SyntheticData
 from sldml.errors import InputError
-from sldml.prepared.whole_folder import FILES
+from sldml.prepared import writing
 from sldml.prepared.prepared_set import open_prepared, prepare
-from sldml.prepared.writing import GrowingArray
+from sldml.prepared.whole_folder import FILES, continuing
+from sldml.prepared.writing import GrowingArray, write_set
 from sldml.recordings import Recording
 from sldml.recordings.readers import ntu
+from sldml.recordings.sources import RawSource
 from sldml.recordings.synthetic import dataset as synthetic
-from sldml.recordings.sources import write_synthetic
-from support.running import ROOT
 
 LENGTHS = (3, 5, 2, 4, 0, 6, 3, 0, 2, 4)
 """Of ten recordings; those without frames are broken files."""
@@ -117,7 +117,7 @@ def test_wherever_it_is_killed_the_bytes_are_the_same(
     """A kill leaves any part of the notes, and anything after the frames of which they tell."""
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preparing, "_NOTE_EVERY_S", -1.0)
+        patch.setattr(writing, "_NOTE_EVERY_S", -1.0)
         with pytest.raises(Killed):
             prepare(Ntu120Data(), data, cache, num_workers=1, progress=kill_after(killed_after))
     scratch = scratch_of(cache)
@@ -140,7 +140,7 @@ def test_no_file_that_was_done_is_read_again_however_often_it_is_killed(
     monkeypatch: pytest.MonkeyPatch,
     reads: list[str],
 ) -> None:
-    monkeypatch.setattr(preparing, "_NOTE_EVERY_S", -1.0)
+    monkeypatch.setattr(writing, "_NOTE_EVERY_S", -1.0)
     for num_files in (2, 3, 4, 7, 8, 10):
         with pytest.raises(Killed):
             prepare(Ntu120Data(), data, tmp_path, num_workers=1, progress=kill_after(num_files))
@@ -167,7 +167,11 @@ def test_killed_while_it_finishes(
     def die(*_: object) -> None:
         raise Killed
 
-    for dies in ("sldml.prepared.writing._catalog", "sldml.prepared.writing._content_hash", "sldml.prepared.whole_folder._put"):
+    for dies in (
+        "sldml.prepared.writing._catalog",
+        "sldml.prepared.writing._content_hash",
+        "sldml.prepared.whole_folder._put",
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(dies, die)
             with pytest.raises(Killed):
@@ -179,7 +183,7 @@ def test_killed_while_it_finishes(
 def test_what_another_version_or_key_left_is_not_gone_on_from(
     data: Path, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
 ) -> None:
-    monkeypatch.setattr(preparing, "_NOTE_EVERY_S", -1.0)
+    monkeypatch.setattr(writing, "_NOTE_EVERY_S", -1.0)
     with pytest.raises(Killed):
         prepare(Ntu120Data(), data, tmp_path, num_workers=1, progress=kill_after(9))
     notes = scratch_of(tmp_path) / "aside/notes.jsonl"
@@ -191,7 +195,7 @@ def test_what_another_version_or_key_left_is_not_gone_on_from(
 def test_notes_of_frames_that_never_reached_the_disk_are_not_believed(
     data: Path, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
 ) -> None:
-    monkeypatch.setattr(preparing, "_NOTE_EVERY_S", -1.0)
+    monkeypatch.setattr(writing, "_NOTE_EVERY_S", -1.0)
     with pytest.raises(Killed):
         prepare(Ntu120Data(), data, tmp_path, num_workers=1, progress=kill_after(6))
     held = scratch_of(tmp_path) / "whole/held.npy"
@@ -203,7 +207,7 @@ def test_notes_of_frames_that_never_reached_the_disk_are_not_believed(
 def test_made_recordings_go_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = SyntheticData(num_auxiliary=4, recordings_per_class=2)
     expected = bytes_of(prepare(config, None, tmp_path / "undisturbed", num_workers=1).folder)
-    monkeypatch.setattr(preparing, "_NOTE_EVERY_S", -1.0)
+    monkeypatch.setattr(writing, "_NOTE_EVERY_S", -1.0)
     with pytest.raises(Killed):
         prepare(config, None, tmp_path / "cache", num_workers=1, progress=kill_after(40))
     write, written = synthetic.skeleton_writer.write, list[str]()
@@ -220,10 +224,10 @@ def test_made_recordings_go_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from sldml import preparing
-from sldml.config import Ntu120Data
+from sldml.config.data import Ntu120Data
 from sldml.errors import InputError
-from sldml.prepared import prepare
+from sldml.prepared import writing as preparing
+from sldml.prepared.prepared_set import prepare
 
 preparing._NOTE_EVERY_S = -1.0
 limit = 2 * 1024 * 6  # bytes of a file, in place of a full disk: not even ten of the 29 frames fit
@@ -275,100 +279,44 @@ def test_a_broken_source_is_told_as_before_when_it_was_begun_already(tmp_path: P
         assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
 
 
-# ------------------------------------------------------------------------------------------------- real kills
-
-NUM_KILLS = 20
-NUM_LINKS = 8
-
-
-@pytest.fixture(scope="module")
-def many_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some 4,000 `.skeleton` files, of which most are links: some seconds of reading for one core."""
-    folder = tmp_path_factory.mktemp("many")
-    write_synthetic(SyntheticData(num_auxiliary=30, recordings_per_class=10), folder)
-    for path in list((folder / "ntu").iterdir()):
-        for number in range(1, NUM_LINKS):
-            (folder / "ntu" / f"S1{number:02d}{path.name[4:]}").hardlink_to(path)
-    return folder
+def catalog_of(tmp_path: Path, details: list[dict[str, int | str]]) -> pd.DataFrame:
+    """What becomes of recordings that have these details."""
+    files = tuple(tmp_path / str(number) for number in range(len(details)))
+    make = functools.partial(with_details, details)
+    with continuing(tmp_path / "cache/set") as scratch:
+        assert scratch is not None
+        write_set(RawSource("any", {}, tmp_path, files, tiny_recordings.LAYOUT, make), "key", scratch, 1, None)
+    return open_prepared(tmp_path / "cache/set").catalog
 
 
-def command_line(command: str, space: str, storage: Path, data: Path) -> list[str]:
-    arguments = ["launch/prepare.py", "set"] if command == "prepare" else ["launch/tune.py", "--trials", "1"]
-    places = ["--storage", str(storage)] if space == "demo" else ["--storage", str(storage), "--data", str(data)]
-    return [sys.executable, *arguments, "--space", space, *places]
+def with_details(details: list[dict[str, int | str]], path: Path) -> Recording:
+    return dataclasses.replace(tiny_recordings.read(path), details=details[int(path.name)])
 
 
-def run_to_its_end(space: str, storage: Path, data: Path) -> Path:
-    """Prepare, undisturbed; the set's folder."""
-    command = command_line("prepare", space, storage, data)
-    subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=environment())
-    (folder,) = (path for path in (storage / "prepared").glob("[!.]*") if path.is_dir())
-    return folder
+def test_details_may_differ_between_recordings(tmp_path: Path) -> None:
+    catalog = catalog_of(
+        tmp_path,
+        [
+            {"trial": 3, "whole": 1, "role": "train"},
+            {"whole": 2, "mixed": 5},
+            {"trial": 1, "whole": -(2**40), "mixed": "five"},
+        ],
+    )
+    assert list(catalog.columns) == [
+        *("name", "label", "subject", "offset", "length", "rate_hz"),
+        *("mixed", "role", "trial", "whole"),
+    ]
+    assert catalog["whole"].dtype == np.int64
+    assert catalog["whole"].tolist() == [1, 2, -(2**40)]
+    assert str(catalog["trial"].dtype) == "Int64"
+    assert catalog["trial"].tolist() == [3, pd.NA, 1]
+    for column, expected in {"mixed": [None, "5", "five"], "role": ["train", None, None]}.items():
+        assert [None if pd.isna(value) else value for value in catalog[column]] == expected
 
 
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "SLDML_CACHE"}
-
-
-@pytest.mark.verify
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("space", ["ntu", "demo"])
-def test_killed_twenty_times_it_ends_with_the_same_bytes(space: str, many_files: Path, tmp_path: Path) -> None:
-    started = time.monotonic()
-    expected = bytes_of(run_to_its_end(space, tmp_path / "undisturbed", many_files))
-    undisturbed_s = time.monotonic() - started
-    moments = random.Random(0)
-    storage = tmp_path / "killed"
-    cache = storage / "prepared"
-    num_kills = num_with_something = num_sets = 0
-    while num_kills < NUM_KILLS:
-        # Every fifth is a search, which prepares in the same way; it takes longer to get there.
-        command = "tune" if num_kills % 5 == 4 else "prepare"
-        before = num_noted(cache)
-        process = subprocess.Popen(
-            command_line(command, space, storage, many_files),
-            cwd=ROOT,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            if num_kills % 2 == 0 or command == "tune":  # the others are killed from the start on
-                wait_until(lambda process=process: process.poll() is not None or is_preparing(process.pid, cache))
-            time.sleep(moments.uniform(0.0, 0.5 * undisturbed_s))
-        finally:
-            if command == "tune":
-                os.killpg(process.pid, signal.SIGKILL)  # it may have started a Ray by now
-            else:
-                process.kill()  # this process alone: its workers have to see it for themselves
-        num_kills += process.wait() == -signal.SIGKILL
-        after = num_noted(cache)
-        assert after >= before, "something that was done is lost"
-        num_with_something += after > before
-        if after == sys.maxsize:
-            (folder,) = (path for path in cache.glob("[!.]*") if path.is_dir())
-            assert bytes_of(folder) == expected
-            shutil.rmtree(cache)  # the remaining kills shall hit something
-            num_sets += 1
-    folder = run_to_its_end(space, storage, many_files)
-    assert bytes_of(folder) == expected
-    assert open_prepared(folder).meta["refused"] == []
-    assert num_with_something > 3
-    print(f"{space}: {num_kills} kills, {num_with_something} got further, {num_sets} sets were done meanwhile")
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
-def is_preparing(process: int, cache: Path) -> bool:
-    """Whether the process has the notes open, or has found a finished set."""
-    try:
-        opened = [path.readlink().name for path in Path(f"/proc/{process}/fd").iterdir()]
-    except OSError:
-        return False
-    return num_noted(cache) == sys.maxsize or "notes.jsonl" in opened
+def test_a_table_says_of_each_file_what_the_reader_is_given(tmp_path: Path) -> None:
+    source = dataclasses.replace(tiny_recordings.source_of(tmp_path, 3), facts=(2, 3, 5))
+    with continuing(tmp_path / "cache/set") as scratch:
+        assert scratch is not None
+        write_set(source, "key", scratch, 1, None)
+    assert open_prepared(tmp_path / "cache/set").catalog["length"].tolist() == [2, 3, 5]
