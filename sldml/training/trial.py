@@ -13,11 +13,11 @@ import torch
 
 from sldml.config.trial import TrialConfig
 from sldml.embedding.encoders import Encoder
+from sldml.embedding.view import View
 from sldml.journal import OBJECTIVE
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.protocols.folds import fold_developments
-from sldml.protocols.split import Development, Subset
-from sldml.recordings import Layout
+from sldml.protocols.split import Development
 from sldml.training.checkpoints import CheckpointFile
 from sldml.training.loop import DivergedError, EpochStats, Training
 from sldml.training.machine_load import GpuMeter
@@ -33,8 +33,7 @@ WORKER = f"{socket.gethostname()}:{os.getpid()}"
 def run_trial(
     config: TrialConfig,
     development: Development,
-    signals: Signals,
-    layout: Layout,
+    frames: Frames,
     *,
     report: Report,
     checkpoint: CheckpointFile | None = None,
@@ -48,15 +47,14 @@ def run_trial(
     Args:
         config: What to do.
         development: Recordings to train on and to validate on; no other is within reach.
-        signals: The prepared set's frames.
-        layout: What its rows mean.
+        frames: Those of the prepared set.
         report: Called once an epoch, with `state` completed in the last one, or diverged.
         checkpoint: Where to go on from, if something lies there, and what to write.
         epochs_reported: Reports that counted before an interruption: those that a checkpoint has beyond
             them are repeated, those it lacks are trained again.
     """
     folds = fold_developments(development, config.evaluation.num_folds)
-    trainings = [Training(config, fold.train, signals, layout) for fold in folds]
+    trainings = [Training(config, View(frames, fold.train)) for fold in folds]
     history: list[dict[str, Any]] = []
     saved = checkpoint.load(trainings[0].device) if checkpoint is not None else None
     if saved is not None:
@@ -65,7 +63,7 @@ def run_trial(
         history = saved["history"]
         for past in history[epochs_reported:]:
             report(past)
-    validators = [Validator(config, fold, signals, layout) for fold in folds]
+    validators = [Validator(config, fold, frames) for fold in folds]
     usage = Usage(trainings[0].device)
 
     for epoch in range(len(history) + 1, config.train.max_epochs + 1):
@@ -160,9 +158,7 @@ class Usage:
 def run_final(
     config: TrialConfig,
     num_epochs: int,
-    train: Subset,
-    signals: Signals,
-    layout: Layout,
+    train: View,
     *,
     report: Report,
     checkpoint: CheckpointFile,
@@ -172,15 +168,14 @@ def run_final(
     The schedule is the trial's own, cut at `num_epochs`. Nothing is measured that could be chosen by. The
     trained weights are in the last checkpoint.
     """
-    _run_fixed(config, num_epochs, train, signals, layout, report=report, checkpoint=checkpoint)
+    _run_fixed(config, num_epochs, train, report=report, checkpoint=checkpoint)
 
 
 def run_fold(
     config: TrialConfig,
     num_epochs: int,
     fold: Development,
-    signals: Signals,
-    layout: Layout,
+    frames: Frames,
     *,
     report: Report,
     checkpoint: CheckpointFile,
@@ -193,28 +188,24 @@ def run_fold(
     _run_fixed(
         config,
         num_epochs,
-        fold.train,
-        signals,
-        layout,
+        View(frames, fold.train),
         report=report,
         checkpoint=checkpoint,
-        measure=Validator(config, fold, signals, layout),
+        measure=Validator(config, fold, frames),
     )
 
 
 def _run_fixed(
     config: TrialConfig,
     num_epochs: int,
-    train: Subset,
-    signals: Signals,
-    layout: Layout,
+    train: View,
     *,
     report: Report,
     checkpoint: CheckpointFile,
     measure: Callable[[Encoder], dict[str, Any]] | None = None,
 ) -> None:
     """Train for `num_epochs` epochs; `measure` what came out, if asked to."""
-    training = Training(config, train, signals, layout)
+    training = Training(config, train)
     usage = Usage(training.device)
     saved = checkpoint.load(training.device)
     history: list[dict[str, Any]] = []
