@@ -22,7 +22,8 @@ from sldml.protocols.split import Development
 from sldml.search.cluster import bring_set
 from sldml.search.folders import final_folder, fold_folder, trial_folder
 from sldml.training.checkpoints import CheckpointFile, open_folder
-from sldml.training.trial import WORST, run_final, run_fold, run_trial
+from sldml.training.fixed_epochs import run_final, run_fold
+from sldml.training.trial import WORST, run_trial
 
 
 @dataclass(frozen=True)

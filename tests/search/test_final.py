@@ -32,7 +32,7 @@ from sldml.search.final import (
     was_tested,
 )
 from sldml.training.checkpoints import CheckpointFile
-from sldml.training.trial import run_fold
+from sldml.training.fixed_epochs import run_fold
 
 CONFIG = trial_config()
 

@@ -16,8 +16,9 @@ from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Development, Split
 from sldml.recognition.one_shot import exemplar_draws, map_at_r, score_embeddings
 from sldml.training.checkpoints import CheckpointFile
+from sldml.training.fixed_epochs import run_final, run_fold
 from sldml.training.loop import DivergedError, EpochStats, Training
-from sldml.training.trial import WORST, run_final, run_fold, run_trial
+from sldml.training.trial import WORST, run_trial
 from sldml.training.validation import Validator
 
 CPU = torch.device("cpu")
