@@ -21,7 +21,7 @@ from sldml.config.encoder import EncoderConfig
 from sldml.embedding.encoders import require_imagenet_weights
 from sldml.interruption import interruption
 from sldml.journal import ALL, History, Journal
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, as_prepared
 from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Split
@@ -55,7 +55,7 @@ class Search:
     tracker: Tracker
     prepared: PreparedSet
     split: Split
-    signals: Signals
+    frames: Frames
     slots: Slots
     watcher: Watcher
     timing: Timing
@@ -212,10 +212,8 @@ def _test(search: Search, plan: list[dict[str, Any]]) -> None:
         tested = {key: final for key, final in history.finals.items() if key in planned}
         results = sealed_test(
             dataclasses.replace(history, finals=tested),
-            split.sealed,
-            split.development.merged(),
-            search.signals,
-            search.prepared.layout,
+            split,
+            search.frames,
             load_final,
         )
         if request.comparison is not None:
@@ -226,8 +224,7 @@ def _test(search: Search, plan: list[dict[str, Any]]) -> None:
             history,
             results,
             split=split,
-            signals=search.signals,
-            layout=search.prepared.layout,
+            frames=search.frames,
             data=as_prepared(request.space.default_config().data, search.prepared),
             load_final=load_final,
             load_trial=lambda trial_id: trial_weights(folder, trial_id),
@@ -271,15 +268,14 @@ def _open(
         spool=request.folder / "tracking.spool",
     )
     recorder = Recorder(Journal(request.journal), history, tracker, watcher, tags)
-    signals = Signals.open(prepared.folder, torch.device("cpu"))
-    return Search(request, recorder, tracker, prepared, split, signals, slots, watcher, timing)
+    frames = Frames.open(prepared.folder, torch.device("cpu"))
+    return Search(request, recorder, tracker, prepared, split, frames, slots, watcher, timing)
 
 
 def _scorer(search: Search) -> BaselineScorer:
     space = search.request.space
     return BaselineScorer(
-        search.signals,
-        search.prepared.layout,
+        search.frames,
         normalizations=space.normalizations(),
         encoders=space.encoders(),
         representations=space.representations(),
@@ -292,7 +288,6 @@ def _job(search: Search) -> Job:
         storage=str(search.request.folder),
         prepared=str(search.prepared.folder),
         server=serve_set(search.prepared.folder),
-        layout=search.prepared.layout,
         development=search.split.development,
         threads=search.slots.threads,
     )

@@ -14,7 +14,7 @@ from support.running import ROOT
 
 from sldml.config.data import SyntheticData
 from sldml.config.protocol import NtuOneShot
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
@@ -50,8 +50,8 @@ def made_split(made_set: PreparedSet) -> Split:
 
 
 @pytest.fixture(scope="session")
-def made_signals(made_set: PreparedSet) -> Signals:
-    return Signals.open(made_set.folder, torch.device("cpu"))
+def made_frames(made_set: PreparedSet) -> Frames:
+    return Frames.open(made_set.folder, torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")

@@ -19,19 +19,20 @@ from sldml.config.data import DataConfig
 from sldml.config.protocol import ProtocolConfig
 from sldml.config.representation import NormalizeConfig
 from sldml.config.space_file import override, parse_space, read_space
+from sldml.embedding.view import View
 from sldml.errors import InputError, listed
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.prepared.writing import Progress
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
 from sldml.recognition.latency import evenly, latency_lines, measure_latency
 from sldml.recognition.matching import Matching
+from sldml.recognition.one_shot import describe_predictions
 from sldml.recognition.recognizer import Recognizer
+from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.recordings.sources import describe
 from sldml.search.environment import describe_environment
-from sldml.search.final import describe_predictions
-from sldml.search.shipping import recorded
 
 _FREE = ("raw_1nn", "dtw_1nn")
 _WORDS = {"raw_1nn": "raw 1-NN", "dtw_1nn": "DTW 1-NN"}
@@ -90,28 +91,28 @@ def evaluate(model: Recognizer, task: Task, data: Path | None, cache: Path, prog
     """
     prepared = prepare(task.data, data, cache, progress=progress)
     split = make_split(task.protocol, prepared.catalog)
-    sealed = split.sealed
     _require_same_rows(model, prepared, split)
-    signals = Signals.open(prepared.folder, model.device)
-    distances = model.matching.between(signals, sealed.exemplars, sealed.queries).cpu().numpy()
-    predicted = sealed.exemplars.labels[distances.argmin(axis=0)]
-    found = describe_predictions(predicted, sealed)
+    frames = Frames.open(prepared.folder, model.device)
+    exemplars, queries = View(frames, split.sealed.exemplars), View(frames, split.sealed.queries)
+    distances = model.matching.between(exemplars, queries).cpu().numpy()
+    predicted = exemplars.labels[distances.argmin(axis=0)]
+    found = describe_predictions(queries.labels, predicted, exemplars.classes)
     return {
         "origin": model.origin,
         "data": describe(task.data),
         "prepared": prepared.hash,
         "protocol": {"description": split.description, **task.protocol.model_dump(mode="json", exclude_none=True)},
         "split": split.hash,
-        "num_classes": len(sealed.exemplars.classes),
-        "num_queries": len(sealed.queries),
+        "num_classes": len(exemplars.classes),
+        "num_queries": len(queries),
         "num_refused": len(prepared.meta["refused"]),
         "notes": [*prepared.meta["notes"], *split.notes],
-        "warnings": seen_in_training(model, task, sealed.exemplars.classes),
+        "warnings": seen_in_training(model, task, exemplars.classes),
         **found,
-        "ci95": list(wilson(round(found["accuracy"] * len(sealed.queries)), len(sealed.queries))),
-        "threshold": _with_threshold(model.threshold, distances, predicted == sealed.queries.labels),
-        "baselines": {name: _baseline(name, model, signals, split, prepared) for name in _FREE},
-        "latency": _latency(model, signals, split, prepared),
+        "ci95": list(wilson(round(found["accuracy"] * len(queries)), len(queries))),
+        "threshold": _with_threshold(model.threshold, distances, predicted == queries.labels),
+        "baselines": {name: _baseline(name, model, exemplars, queries) for name in _FREE},
+        "latency": _latency(model, exemplars, queries),
         "environment": describe_environment(),
     }
 
@@ -159,7 +160,7 @@ def _with_threshold(threshold: float, distances: NDArray[np.float32], right: NDA
     return {"ratio": threshold, "named": int(named.sum()), "right": int((named & right).sum())}
 
 
-def _baseline(name: str, model: Recognizer, signals: Signals, split: Split, prepared: PreparedSet) -> dict[str, Any]:
+def _baseline(name: str, model: Recognizer, exemplars: View, queries: View) -> dict[str, Any]:
     """A training-free way, normalised as validation of the model's search liked best, else as the model is."""
     normalization = model.origin.get("baselines", {}).get(name, model.matching.normalize.model_dump())
     matching = Matching(
@@ -167,20 +168,17 @@ def _baseline(name: str, model: Recognizer, signals: Signals, split: Split, prep
         model.matching.layout,
         NormalizeConfig.model_validate(normalization),
     )
-    sealed = split.sealed
-    distances = matching.between(signals, sealed.exemplars, sealed.queries).cpu().numpy()
-    right = int((sealed.exemplars.labels[distances.argmin(axis=0)] == sealed.queries.labels).sum())
-    total = len(sealed.queries)
+    distances = matching.between(exemplars, queries).cpu().numpy()
+    right = int((exemplars.labels[distances.argmin(axis=0)] == queries.labels).sum())
+    total = len(queries)
     return {"accuracy": right / total, "ci95": list(wilson(right, total)), "normalize": normalization}
 
 
-def _latency(model: Recognizer, signals: Signals, split: Split, prepared: PreparedSet) -> dict[str, Any]:
-    exemplars, queries = split.sealed.exemplars, split.sealed.queries
-    values = recorded(signals, exemplars, prepared.layout)
+def _latency(model: Recognizer, exemplars: View, queries: View) -> dict[str, Any]:
+    kept = SavedExemplars.of_view(exemplars)
     enrolled = model.emptied()
-    enrolled.enrol_signals(values, [exemplars.classes[label] for label in exemplars.labels])
-    some = queries.take(np.array(evenly(len(queries)), dtype=np.int64))
-    return measure_latency(enrolled, values, recorded(signals, some, prepared.layout))
+    enrolled.enrol_signals(kept.signals, kept.labels)
+    return measure_latency(enrolled, kept.signals, [queries.recorded(i) for i in evenly(len(queries))])
 
 
 # ------------------------------------------------------------------------------------------------- for a person

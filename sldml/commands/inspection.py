@@ -1,12 +1,10 @@
-"""What was understood of recordings: numbers by which wrong axes or units show, and a sheet of pictures.
+"""Checks of a prepared set: ranges that show wrong axes or units, and a contact sheet.
 
-A stick figure of the middle frame tells at a glance whether a skeleton's tree and axes are right; beside it stands
+A stick figure of the middle frame shows at a glance whether a skeleton's tree and axes are right; beside it stands
 the image that an encoder would see.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +15,8 @@ from sldml.commands.contact_sheet import contact_sheet
 from sldml.config.trial import TrialConfig
 from sldml.embedding.images import represent
 from sldml.embedding.normalize import normalize
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.classes import ProtocolError
 from sldml.protocols.make_split import make_split
@@ -33,14 +32,6 @@ _COLUMNS = 6
 _LEFT, _RIGHT, _MIDDLE = (214, 95, 0), (0, 90, 170), (70, 70, 70)
 
 
-class Values(NamedTuple):
-    """Recordings as they were read, resampled to a few steps."""
-
-    frames: NDArray[np.float32]
-    """[recordings, steps, rows, 3] in the source's units."""
-    layout: Layout
-
-
 def inspection_lines(prepared: PreparedSet, config: TrialConfig) -> list[str]:
     """Extents of bodies, ranges of sensors, rates, and what the protocol makes of the classes, for a person."""
     rates = prepared.catalog["rate_hz"]
@@ -51,8 +42,8 @@ def inspection_lines(prepared: PreparedSet, config: TrialConfig) -> list[str]:
         else [f"rate: {rates.min():g} Hz" if same else f"rate: {rates.min():g} to {rates.max():g} Hz"]
     )
     some = Subset.of(prepared.catalog, sorted(set(prepared.catalog["label"]))).sample(_MOST_LOOKED_AT)
-    values = Values(_gather(prepared, some).numpy(), prepared.layout)
-    lines += _body_lines(values) + _sensor_lines(values)
+    frames = _view(prepared, some).resampled(_STEPS).numpy()
+    lines += _body_lines(frames, prepared.layout) + _sensor_lines(frames, prepared.layout)
     try:
         split = make_split(config.protocol, prepared.catalog)
     except ProtocolError as error:
@@ -67,7 +58,7 @@ def inspection_sheet(prepared: PreparedSet, config: TrialConfig) -> Image.Image:
     first = catalog[catalog["label"].isin(labels)].drop_duplicates("label")
     subset = Subset.of(first, labels)
     layout, representation = prepared.layout, config.representation
-    raw = _gather(prepared, subset, representation.steps)
+    raw = _view(prepared, subset).resampled(representation.steps)
     signals = normalize(raw, config.normalize, layout)
     images = represent(signals, representation, layout).permute(0, 2, 3, 1).round().byte().numpy()
     pictures: list[NDArray[np.uint8]] = []
@@ -127,17 +118,15 @@ def _on_sheet(points: NDArray[np.float32]) -> NDArray[np.float64]:
     return placed
 
 
-def _gather(prepared: PreparedSet, subset: Subset, steps: int = _STEPS) -> torch.Tensor:
-    signals = Signals.open(prepared.folder, torch.device("cpu"))
-    return signals.gather(torch.tensor(subset.offsets), torch.tensor(subset.lengths), steps)
+def _view(prepared: PreparedSet, subset: Subset) -> View:
+    return View(Frames.open(prepared.folder, torch.device("cpu")), subset)
 
 
-def _body_lines(values: Values) -> list[str]:
-    """Where bodies are, how tall they stand, how long a torso is: a wrong axis or unit shows here."""
-    layout = values.layout
+def _body_lines(frames: NDArray[np.float32], layout: Layout) -> list[str]:
+    """Position and height of bodies, length of the torso: a wrong axis or unit shows here."""
     if layout.skeleton is None:
         return []
-    bodies = values.frames[:, :, : layout.body_rows].reshape(*values.frames.shape[:2], layout.num_bodies, -1, 3)
+    bodies = frames[:, :, : layout.body_rows].reshape(*frames.shape[:2], layout.num_bodies, -1, 3)
     present: NDArray[np.bool_] = np.any(bodies, axis=(3, 4))
     main = bodies[:, :, 0][present[:, :, 0]]
     if not len(main):
@@ -160,10 +149,10 @@ def _body_lines(values: Values) -> list[str]:
     return lines
 
 
-def _sensor_lines(values: Values) -> list[str]:
+def _sensor_lines(frames: NDArray[np.float32], layout: Layout) -> list[str]:
     lines = []
-    for row, (name, full_scale) in enumerate(values.layout.sensors.items(), start=values.layout.body_rows):
-        signal = values.frames[:, :, row]
+    for row, (name, full_scale) in enumerate(layout.sensors.items(), start=layout.body_rows):
+        signal = frames[:, :, row]
         beyond = 100 * (np.abs(signal) > full_scale).any(axis=-1).mean()
         lines.append(
             f"{name}: {signal.min():.3g} to {signal.max():.3g}, full scale {full_scale:g}"

@@ -1,4 +1,4 @@
-"""From recordings to embeddings: the whole way of one batch, and of all recordings of a subset."""
+"""From recordings to embeddings: one batch of an encoder's input, and the embeddings of all recordings of a view."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sldml.embedding.encoders import Encoder
 from sldml.embedding.images import drawn_rows, image_shape, represent, to_input
 from sldml.embedding.normalize import normalize
 from sldml.embedding.picture_augment import augment_pictures
+from sldml.embedding.view import View
 from sldml.errors import InputError
-from sldml.prepared.batches import Signals
-from sldml.protocols.split import Split, Subset
+from sldml.protocols.split import Split
 from sldml.recordings import Layout
 
 _BATCH = 256
@@ -69,28 +69,22 @@ def input_shape(encoder: EncoderConfig, representation: RepresentationConfig, la
 @torch.inference_mode()
 def embed(
     encoder: Encoder,
-    signals: Signals,
-    subset: Subset,
+    view: View,
     normalization: NormalizeConfig,
     representation: RepresentationConfig,
-    layout: Layout,
     *,
     frames: Alignment | None = None,
 ) -> Tensor:
-    """Embed all recordings of a subset, encoder in evaluation mode: float32 [N, dim] on the signals' device.
+    """Embed all recordings of a view with the encoder in evaluation mode: float32 [N, dim] on the view's device.
 
-    Of their rows, which `layout` describes, the encoder sees those that the subset names. With `frames`, what comes
-    out are the features along time that an alignment compares, [N, steps, dim].
+    With `frames`, returns the features along time that an alignment compares instead: [N, steps, dim].
     """
-    layout = layout.part(subset.rows)
     was_training = encoder.training
     encoder.eval()
-    offsets, lengths = torch.tensor(subset.offsets), torch.tensor(subset.lengths)
     parts = []
-    for piece in torch.arange(len(subset)).split(_BATCH):
-        batch = signals.gather(offsets[piece], lengths[piece], representation.steps)
-        taken = layout.take_rows(batch, subset.rows)
-        inputs = encoder_input(taken, normalization, representation, layout, takes=encoder.takes)
+    for index in torch.arange(len(view)).split(_BATCH):
+        batch = view.batch(index, representation.steps)
+        inputs = encoder_input(batch, normalization, representation, view.layout, takes=encoder.takes)
         if frames is None:
             parts.append(encoder(inputs).float())
         else:

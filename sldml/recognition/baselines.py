@@ -21,7 +21,8 @@ from sldml.config.representation import NormalizeConfig, RepresentationConfig
 from sldml.config.training import EvaluationConfig
 from sldml.embedding.embed import input_shape
 from sldml.embedding.encoders import Encoder, build_encoder
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
 from sldml.protocols.split import Development, Sealed
 from sldml.recognition.matching import Matching
@@ -46,8 +47,7 @@ class BaselineScorer:
 
     def __init__(
         self,
-        signals: Signals,
-        layout: Layout,
+        frames: Frames,
         *,
         normalizations: Sequence[NormalizeConfig],
         encoders: Sequence[EncoderConfig],
@@ -56,7 +56,7 @@ class BaselineScorer:
     ) -> None:
         """`normalizations`, `encoders` and `representations`: what the search space declares; each is a candidate.
         `progress`: called with (candidates scored, of how many in all; on several folds each counts as often)."""
-        self._signals, self._layout = signals, layout
+        self._frames = frames
         self._normalizations = list(normalizations)
         # An ensemble that was not trained is a wider network that was not trained, at several times the cost.
         self._encoders = [encoder.model_copy(update={"members": 1}) for encoder in encoders]
@@ -83,16 +83,16 @@ class BaselineScorer:
 
     def _validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
         """The same on one set of validation classes."""
-        subset = development.validation.sample(MOST_TO_SCORE)
-        draws = exemplar_draws(subset.labels, evaluation.num_draws, evaluation.seed)
+        view = View(self._frames, development.validation.sample(MOST_TO_SCORE))
+        draws = exemplar_draws(view.labels, evaluation.num_draws, evaluation.seed)
 
         one_shot = development.measure != "map_at_r"
-        queries = (np.bincount(subset.labels) - 1).tolist() if one_shot else []
+        queries = (np.bincount(view.labels) - 1).tolist() if one_shot else []
 
         def score(distances: Tensor) -> tuple[float, float, NDArray[np.float64]]:
             if not one_shot:
-                return map_at_r_distances(distances, subset.labels), 0.0, np.zeros(0)
-            result = score_distances(distances, subset.labels, draws)
+                return map_at_r_distances(distances, view.labels), 0.0, np.zeros(0)
+            result = score_distances(distances, view.labels, draws)
             return result.mean, result.std, result.right
 
         results: BaselineResults = {}
@@ -100,8 +100,8 @@ class BaselineScorer:
             started = time.perf_counter()
             candidates: list[dict[str, Any]] = []
             for candidate in self._candidates(name):
-                ways = self._ways(name, candidate)
-                scores = [score(way.between(self._signals, subset, subset)) for way in ways]
+                ways = self._ways(name, candidate, view.layout)
+                scores = [score(way.between(view, view)) for way in ways]
                 mean, std, right = (np.mean(parts, axis=0) for parts in zip(*scores, strict=True))
                 candidates.append(
                     {
@@ -141,15 +141,16 @@ class BaselineScorer:
     def test(self, sealed: Sealed, results: BaselineResults) -> BaselineResults:
         """Add the accuracy on the sealed test to `results`; what stands for each stays as validation chose it."""
         self._begin(1)
+        exemplars, queries = View(self._frames, sealed.exemplars), View(self._frames, sealed.queries)
         tested: BaselineResults = {}
         for name in BASELINES:
             candidates: list[dict[str, Any]] = [dict(c) for c in results[name]["candidates"]]
             for candidate, described in zip(candidates, self._candidates(name), strict=True):
                 accuracies = []
-                for way in self._ways(name, described):
-                    distances = way.between(self._signals, sealed.exemplars, sealed.queries)
-                    predicted = sealed.exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
-                    accuracies.append((predicted == sealed.queries.labels).mean())
+                for way in self._ways(name, described, exemplars.layout):
+                    distances = way.between(exemplars, queries)
+                    predicted = exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
+                    accuracies.append((predicted == queries.labels).mean())
                 candidate["test"] = float(np.mean(accuracies))
                 self._scored()
             best = max(candidates, key=_value)
@@ -176,10 +177,10 @@ class BaselineScorer:
             for representation in self._representations[: 1 if encoder.takes == "signals" else None]
         ]
 
-    def _ways(self, name: BaselineName, candidate: Candidate) -> list[Matching]:
+    def _ways(self, name: BaselineName, candidate: Candidate, layout: Layout) -> list[Matching]:
         """The one way to match, or one for each initialisation of an encoder."""
         seeds = (0,) if candidate[1] is None else UNTRAINED_SEEDS
-        return [training_free(name, candidate, self._layout, seed) for seed in seeds]
+        return [training_free(name, candidate, layout, seed) for seed in seeds]
 
 
 def training_free(name: str, candidate: Candidate, layout: Layout, seed: int = UNTRAINED_SEEDS[0]) -> Matching:

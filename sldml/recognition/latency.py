@@ -17,11 +17,12 @@ _MOST = 50
 _MOST_S = 5.0
 """A slow model is not measured for longer, neither at enrolling nor at recognising."""
 
-Signal = NDArray[np.float32]
 _Item = TypeVar("_Item")
 
 
-def measure_latency(model: Recognizer, exemplars: Sequence[Signal], queries: Sequence[Signal]) -> dict[str, Any]:
+def measure_latency(
+    model: Recognizer, exemplars: Sequence[NDArray[np.float32]], queries: Sequence[NDArray[np.float32]]
+) -> dict[str, Any]:
     """Time enrolling and recognising; what is enrolled in `model` is left as it is.
 
     What a process does once (compiling the warping's loop, the first use of a network, the index of a large gallery)

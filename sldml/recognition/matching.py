@@ -18,8 +18,7 @@ from sldml.config.representation import NormalizeConfig, RepresentationConfig
 from sldml.embedding.embed import embed
 from sldml.embedding.encoders import Encoder
 from sldml.embedding.normalize import normalize
-from sldml.prepared.batches import Signals
-from sldml.protocols.split import Subset
+from sldml.embedding.view import View
 from sldml.recognition.dtw import dtw_distances, raw_distances
 from sldml.recordings import Layout
 
@@ -35,30 +34,34 @@ Features = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Matching:
-    """A way to match recordings, with everything it needs but the recordings."""
+    """A way to match recordings, with everything it needs except the recordings.
+
+    Its methods raise ValueError for a view whose rows are not those of `layout`.
+    """
 
     kind: Kind
     layout: Layout
+    """The rows of the recordings that it compares."""
     normalize: NormalizeConfig
     representation: RepresentationConfig | None = None
     """For an encoder: what it sees."""
     encoder: Encoder | None = None
     matcher: MatcherConfig = EMBEDDING
-    """For an encoder: what is made of what it tells."""
+    """For an encoder: how its embeddings are compared."""
     raw_scale: float = 1.0
     """For an encoder whose matcher adds the DTW distance of the signals: the unit of that distance."""
 
-    def features(self, signals: Signals, subset: Subset) -> Features:
-        """What recordings are compared by; of their rows, those that the subset names.
+    def features(self, view: View) -> Features:
+        """What recordings are compared by.
 
-        Signals [N, 32, rows * 3], normalised, on the CPU; or of an encoder, unit embeddings [N, dim] or, on the CPU,
-        features along time [N, steps, dim], and after them the signals where their distance is added.
+        Without an encoder, normalised signals [N, 32, rows * 3] on the CPU. With one, unit embeddings [N, dim] or, on
+        the CPU, features along time [N, steps, dim]; then the signals, if the matcher adds their distance.
         """
         if self.kind != "encoder":
-            return (self._resampled(signals, subset),)
+            return (self._resampled(view),)
         if self.matcher.raw_weight == 0.0:
-            return (self.encoded(signals, subset),)
-        return self.encoded(signals, subset), self._resampled(signals, subset)
+            return (self.encoded(view),)
+        return self.encoded(view), self._resampled(view)
 
     def distances(self, first: Features, second: Features) -> Tensor:
         """Distances [A, B] of features."""
@@ -71,56 +74,59 @@ class Matching:
             return distances
         return distances.cpu() + self.added_distances(first[1], second[1])
 
-    def between(self, signals: Signals, first: Subset, second: Subset) -> Tensor:
-        """Distances [A, B] of recordings."""
-        features = self.features(signals, first)
-        return self.distances(features, features if second is first else self.features(signals, second))
+    def between(self, exemplars: View, queries: View) -> Tensor:
+        """Distances [E, Q] of each exemplar to each query."""
+        features = self.features(exemplars)
+        return self.distances(features, features if queries is exemplars else self.features(queries))
 
     # ------------------------------------------------------------------------------- the parts of an encoder's
 
-    def encoded(self, signals: Signals, subset: Subset) -> Tensor:
-        """What the encoder makes of recordings: unit embeddings [N, dim], or features along time on the CPU."""
+    def encoded(self, view: View) -> Tensor:
+        """The encoder's output for recordings: unit embeddings [N, dim], or features along time on the CPU."""
         assert self.encoder is not None
         assert self.representation is not None
-        self.encoder.to(signals.device)
+        self._require_rows(view)
+        self.encoder.to(view.device)
         frames = self.matcher.alignment
-        found = embed(self.encoder, signals, subset, self.normalize, self.representation, self.layout, frames=frames)
+        found = embed(self.encoder, view, self.normalize, self.representation, frames=frames)
         return nn.functional.normalize(found, dim=1) if frames is None else found.cpu()
 
     def encoded_distances(self, first: Tensor, second: Tensor) -> Tensor:
-        """Distances [A, B] of what `encoded` gave."""
+        """Distances [A, B] of outputs of `encoded`."""
         if self.matcher.alignment is None:
             return 1.0 - first @ second.T
         # Half the squared distance of unit vectors is 1 less their cosine; a path has at least as many steps.
         return dtw_distances(first, second, self.matcher.alignment.band) / (2.0 * first.shape[1])
 
-    def added(self, signals: Signals, subset: Subset) -> Tensor:
-        """The training-free part [N, N] of the distances within one subset, which no training changes."""
-        resampled = self._resampled(signals, subset)
+    def added(self, view: View) -> Tensor:
+        """The part [N, N] of the distances within one view that does not depend on the encoder."""
+        resampled = self._resampled(view)
         return self.added_distances(resampled, resampled)
 
     def added_distances(self, first: Tensor, second: Tensor) -> Tensor:
         """Weighted and scaled DTW distances [A, B] of signals."""
         return dtw_distances(first, second) * (self.matcher.raw_weight / self.raw_scale)
 
-    def _resampled(self, signals: Signals, subset: Subset) -> Tensor:
-        return _resampled(signals, subset, self.normalize, self.layout)
+    def _resampled(self, view: View) -> Tensor:
+        self._require_rows(view)
+        return _resampled(view, self.normalize)
+
+    def _require_rows(self, view: View) -> None:
+        if view.layout != self.layout:
+            raise ValueError(
+                f"recordings of {self.layout.num_rows} rows are compared, but these have {view.layout.num_rows}, or "
+                "rows that mean something else"
+            )
 
 
-def signal_scale(signals: Signals, train: Subset, normalization: NormalizeConfig, layout: Layout) -> float:
-    """The unit of the DTW distance that a matcher adds to an encoder's: its median over pairs of training recordings.
-
-    `layout` describes all the recordings' rows.
-    """
-    sample = _resampled(signals, train.sample(_MOST_TO_SCALE_BY), normalization, layout)
+def signal_scale(train: View, normalization: NormalizeConfig) -> float:
+    """The median DTW distance of pairs of training recordings: the unit of the one that a matcher adds."""
+    sample = _resampled(train.sample(_MOST_TO_SCALE_BY), normalization)
     distances = dtw_distances(sample, sample)
     pairs = distances[torch.ones_like(distances, dtype=torch.bool).triu(diagonal=1)]
     return max(float(pairs.median()), 1e-12) if len(pairs) else 1.0
 
 
-def _resampled(signals: Signals, subset: Subset, normalization: NormalizeConfig, layout: Layout) -> Tensor:
+def _resampled(view: View, normalization: NormalizeConfig) -> Tensor:
     """Normalised signals [N, 32, rows * 3] on the CPU."""
-    offsets, lengths = torch.tensor(subset.offsets), torch.tensor(subset.lengths)
-    layout = layout.part(subset.rows)
-    taken = layout.take_rows(signals.gather(offsets, lengths, STEPS), subset.rows)
-    return normalize(taken, normalization, layout).flatten(2).cpu()
+    return normalize(view.resampled(STEPS), normalization, view.layout).flatten(2).cpu()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -147,6 +148,22 @@ def per_class_accuracy(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     total = matrix.sum(axis=1)
     share: NDArray[np.float64] = np.divide(matrix.diagonal(), total, out=np.full(len(matrix), np.nan), where=total > 0)
     return share
+
+
+def describe_predictions(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str]
+) -> dict[str, Any]:
+    """`accuracy`, `confusion` (`labels` and `matrix`) and `per_class` accuracy of predictions, as plain values.
+
+    A class without queries has no accuracy in `per_class`.
+    """
+    matrix = confusion(truth, predicted, len(classes))
+    shares = zip(classes, per_class_accuracy(matrix), strict=True)
+    return {
+        "accuracy": float(matrix.trace() / matrix.sum()),
+        "confusion": {"labels": list(classes), "matrix": matrix.tolist()},
+        "per_class": {label: float(share) for label, share in shares if np.isfinite(share)},
+    }
 
 
 def mean_ci95(values: Sequence[float]) -> tuple[float, tuple[float, float]]:

@@ -29,14 +29,12 @@ from sldml.config.matcher import MatcherConfig
 from sldml.config.representation import NormalizeConfig, RepresentationConfig
 from sldml.embedding.embed import input_shape
 from sldml.embedding.encoders import build_encoder, without_download
+from sldml.embedding.view import View
 from sldml.errors import InputError
-from sldml.prepared.batches import Signals
-from sldml.protocols.split import Subset
 from sldml.recognition.gallery import Gallery, Nearest
 from sldml.recognition.matching import Features, Matching
 from sldml.recognition.saved_exemplars import SavedExemplars, read_exemplars, write_exemplars
 from sldml.recordings import Layout, Recording
-from sldml.recordings.reading import held_steps
 
 _FORMAT = 3
 _FORMATS = (1, 2, _FORMAT)
@@ -155,16 +153,7 @@ class Recognizer:
                 )
 
     def _features_of(self, signals: Sequence[NDArray[np.float32]]) -> Features:
-        lengths = np.array([len(values) for values in signals], dtype=np.int64)
-        nameless = ("",) * len(signals)
-        zeros = np.zeros(len(signals), dtype=np.int64)
-        subset = Subset((), zeros, np.cumsum(lengths) - lengths, lengths, nameless, nameless)
-        frames = torch.from_numpy(np.concatenate(signals))
-        held = None
-        if self.matching.layout.picture_rows == 0:  # a black column of a picture is no frame without a recording
-            steps = np.concatenate([held_steps(values) for values in signals])
-            held = torch.from_numpy(steps) if steps.any() else None
-        return self.matching.features(Signals(frames, held, self.device), subset)
+        return self.matching.features(View.of(signals, self.matching.layout, self.device))
 
     # ------------------------------------------------------------------------------------------ files
 

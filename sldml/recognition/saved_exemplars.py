@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from sldml.embedding.view import View
 from sldml.errors import InputError
 from sldml.recordings import Recording
 
@@ -38,6 +39,12 @@ class SavedExemplars:
         return cls(
             [one.values for one in recordings], [one.label for one in recordings], [one.name for one in recordings]
         )
+
+    @classmethod
+    def of_view(cls, view: View) -> Self:
+        """All recordings of a view as exemplars."""
+        signals = [view.recorded(i) for i in range(len(view))]
+        return cls(signals, [view.classes[label] for label in view.labels], view.names)
 
 
 def write_exemplars(folder: Path, exemplars: SavedExemplars, dtype: str) -> None:

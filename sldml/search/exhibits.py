@@ -11,7 +11,6 @@ import io
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.manifold import TSNE
@@ -20,8 +19,8 @@ from threadpoolctl import threadpool_limits
 from sldml.config.representation import RepresentationConfig
 from sldml.embedding.images import represent
 from sldml.embedding.normalize import normalize
-from sldml.prepared.batches import Signals
-from sldml.protocols.split import Sealed, Subset, union
+from sldml.embedding.view import View
+from sldml.protocols.split import union
 from sldml.recognition.matching import Matching
 
 MAX_POINTS = 1_000
@@ -33,35 +32,38 @@ _SIDES_PX = (256, 192, 128, 96, 64, 48)
 
 
 def exhibits(
-    matching: Matching, sealed: Sealed, signals: Signals, distances: NDArray[np.float32], predicted: NDArray[np.int64]
+    matching: Matching,
+    exemplars: View,
+    queries: View,
+    distances: NDArray[np.float32],
+    predicted: NDArray[np.int64],
 ) -> dict[str, Any]:
     """`embedding_map` and `confused` of the journal's event `test`.
 
     Args:
         matching: Of the model that ships.
-        sealed: Exemplars and queries.
-        signals: The prepared set's frames.
+        exemplars: Of the sealed test, one per class.
+        queries: Of the sealed test.
         distances: [E, Q] of each exemplar to each query.
         predicted: [Q] the class that each query was named, an index into the exemplars' classes.
     """
     return {
-        "embedding_map": embedding_map(matching, sealed, signals, predicted),
-        "confused": confused_pairs(matching, sealed, signals, distances, predicted),
+        "embedding_map": embedding_map(matching, exemplars, queries, predicted),
+        "confused": confused_pairs(matching, exemplars, queries, distances, predicted),
     }
 
 
-def embedding_map(matching: Matching, sealed: Sealed, signals: Signals, predicted: NDArray[np.int64]) -> dict[str, Any]:
+def embedding_map(matching: Matching, exemplars: View, queries: View, predicted: NDArray[np.int64]) -> dict[str, Any]:
     """The sealed test on a plane: recordings that the model takes for alike lie close together.
 
     Returns:
         `method` in words, and `points`: the exemplars, then queries (evenly of all classes where not all have room),
         each with `name`, `label`, `x`, `y`, `exemplar` and, of a query, `named`: what it was taken for.
     """
-    exemplars, queries = sealed.exemplars, sealed.queries
     named = dict(zip(queries.names, predicted, strict=True))
     shown = queries.sample(max(0, MAX_POINTS - len(exemplars)))
-    both = union(exemplars, shown)
-    places = on_a_plane(matching.between(signals, both, both).cpu().numpy())
+    both = View(exemplars.frames, union(exemplars.subset, shown.subset))
+    places = on_a_plane(matching.between(both, both).cpu().numpy())
     classes = exemplars.classes
     points = []
     for i, name in enumerate(both.names):
@@ -112,8 +114,8 @@ def on_a_plane(distances: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def confused_pairs(
     matching: Matching,
-    sealed: Sealed,
-    signals: Signals,
+    exemplars: View,
+    queries: View,
     distances: NDArray[np.float32],
     predicted: NDArray[np.int64],
 ) -> list[dict[str, Any]]:
@@ -125,18 +127,18 @@ def confused_pairs(
     Returns:
         The worst first: `true`, `named`, `count` of `total` queries of the true class, and `images` (`what`, `png`).
     """
-    classes, truth = sealed.exemplars.classes, sealed.queries.labels
+    classes, truth = exemplars.classes, queries.labels
     pairs = []
     for true, named, count in worst_pairs(truth, predicted, len(classes)):
         misnamed = np.flatnonzero((truth == true) & (predicted == named))
-        wrong = np.flatnonzero(sealed.exemplars.labels == named)
+        wrong = np.flatnonzero(exemplars.labels == named)
         query = misnamed[distances[np.ix_(wrong, misnamed)].min(axis=0).argmin()]
-        right = int(np.flatnonzero(sealed.exemplars.labels == true)[0])
+        right = int(np.flatnonzero(exemplars.labels == true)[0])
         nearest = int(wrong[distances[wrong, query].argmin()])
         shown = (
-            (sealed.queries.take(np.array([query])), f"query {sealed.queries.names[query]}"),
-            (sealed.exemplars.take(np.array([right])), f"exemplar of {classes[true]}"),
-            (sealed.exemplars.take(np.array([nearest])), f"exemplar of {classes[named]}"),
+            (queries.take(np.array([query])), f"query {queries.names[query]}"),
+            (exemplars.take(np.array([right])), f"exemplar of {classes[true]}"),
+            (exemplars.take(np.array([nearest])), f"exemplar of {classes[named]}"),
         )
         pairs.append(
             {
@@ -144,7 +146,7 @@ def confused_pairs(
                 "named": classes[named],
                 "count": count,
                 "total": int((truth == true).sum()),
-                "images": [{"what": what, "png": png(picture(matching, signals, one))} for one, what in shown],
+                "images": [{"what": what, "png": png(picture(matching, one))} for one, what in shown],
             }
         )
     return pairs
@@ -162,15 +164,14 @@ def worst_pairs(
     return [pair for pair in found if pair[2] > 0]
 
 
-def picture(matching: Matching, signals: Signals, recording: Subset) -> NDArray[np.uint8]:
+def picture(matching: Matching, recording: View) -> NDArray[np.uint8]:
     """What the model sees of one recording, uint8 [H, W, 3]; of ways without an encoder, rows × steps as colours."""
-    layout = matching.layout.part(recording.rows)
+    layout = recording.layout
     representation = matching.representation
     if representation is None and layout.picture_rows:
         representation = RepresentationConfig(name="image", steps=layout.picture_rows)
     representation = representation or RepresentationConfig()
-    raw = signals.gather(torch.tensor(recording.offsets), torch.tensor(recording.lengths), representation.steps)
-    normalised = normalize(layout.take_rows(raw, recording.rows), matching.normalize, layout)
+    normalised = normalize(recording.resampled(representation.steps), matching.normalize, layout)
     image = represent(normalised, representation, layout)[0].permute(1, 2, 0)
     found: NDArray[np.uint8] = image.round().clamp(0, 255).byte().cpu().numpy()
     return found

@@ -12,11 +12,12 @@ from sldml.config.training import EvaluationConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import input_shape
 from sldml.embedding.encoders import build_encoder, without_download
+from sldml.embedding.view import View
 from sldml.journal import History
-from sldml.prepared.batches import Signals
-from sldml.protocols.split import Sealed, Subset
+from sldml.prepared.batches import Frames
+from sldml.protocols.split import Sealed, Split
 from sldml.recognition.matching import Matching, signal_scale
-from sldml.recognition.one_shot import confusion, mean_ci95, per_class_accuracy
+from sldml.recognition.one_shot import confusion, mean_ci95
 from sldml.recordings import Layout
 
 
@@ -86,36 +87,32 @@ def trained_matching(
     return Matching("encoder", layout, config.normalize, config.representation, encoder, config.matcher, raw_scale)
 
 
-def matching_scale(config: TrialConfig, train: Subset, signals: Signals, layout: Layout) -> float:
+def matching_scale(config: TrialConfig, train: View) -> float:
     """The unit of the DTW distance that a configuration's matcher adds, of what the model was trained on; 1 if none."""
     if config.matcher.raw_weight == 0.0:
         return 1.0
-    return signal_scale(signals, train, config.normalize, layout)
+    return signal_scale(train, config.normalize)
 
 
-def predict(matching: Matching, sealed: Sealed, signals: Signals) -> NDArray[np.int64]:
+def predict(matching: Matching, sealed: Sealed, frames: Frames) -> NDArray[np.int64]:
     """The class of the nearest exemplar of each query [Q]."""
-    distances = matching.between(signals, sealed.exemplars, sealed.queries)
+    distances = matching.between(View(frames, sealed.exemplars), View(frames, sealed.queries))
     predicted: NDArray[np.int64] = sealed.exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
     return predicted
 
 
 def sealed_test(
     history: History,
-    sealed: Sealed,
-    train: Subset,
-    signals: Signals,
-    layout: Layout,
+    split: Split,
+    frames: Frames,
     load_weights: Callable[[str, int], Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Score every final model on the novel classes. The list keeps the order of validation.
 
     Args:
         history: Its trials and completed final trainings.
-        sealed: Exemplars and queries.
-        train: What the final models were trained on.
-        signals: The prepared set's frames.
-        layout: What its rows mean.
+        split: Its sealed test, and its development recordings, all of which the final models were trained on.
+        frames: Those of the prepared set.
         load_weights: From trial and seed to the trained encoder's state.
 
     Returns:
@@ -124,18 +121,18 @@ def sealed_test(
     Raises:
         NothingToTrainError: no final training completed.
     """
-    truth, num_classes = sealed.queries.labels, len(sealed.exemplars.classes)
-    test_layout = layout.part(sealed.exemplars.rows)
+    sealed, train = split.sealed, View(frames, split.development.merged())
+    test_layout, num_classes = View(frames, sealed.exemplars).layout, len(sealed.exemplars.classes)
     finals = []
     for record in history.ranked():
         done = [f for f in history.finals.values() if f.trial_id == record.trial_id and f.state == "completed"]
         done.sort(key=lambda final: final.seed)  # the journal has them as they began, side by side
         matrices = []
-        scale = matching_scale(TrialConfig.model_validate(record.config), train, signals, layout)
+        scale = matching_scale(TrialConfig.model_validate(record.config), train)
         for final in done:
             config = TrialConfig.model_validate(final.config)
             matching = trained_matching(config, load_weights(final.trial_id, final.seed), test_layout, scale)
-            matrices.append(confusion(truth, predict(matching, sealed, signals), num_classes))
+            matrices.append(confusion(sealed.queries.labels, predict(matching, sealed, frames), num_classes))
         if not matrices:
             continue
         values = [float(matrix.trace() / matrix.sum()) for matrix in matrices]
@@ -160,20 +157,4 @@ def sealed_test(
         "num_classes": num_classes,
         "num_exemplars": len(sealed.exemplars),
         "finals": finals,
-    }
-
-
-def describe_predictions(predicted: NDArray[np.int64], sealed: Sealed) -> dict[str, Any]:
-    """Confusion and accuracy by class of predictions on the sealed test."""
-    classes = sealed.exemplars.classes
-    matrix = confusion(sealed.queries.labels, predicted, len(classes))
-    by_class = {
-        label: float(accuracy)
-        for label, accuracy in zip(classes, per_class_accuracy(matrix), strict=True)
-        if np.isfinite(accuracy)
-    }
-    return {
-        "accuracy": float(matrix.trace() / matrix.sum()),
-        "confusion": {"labels": list(classes), "matrix": matrix.tolist()},
-        "per_class": by_class,
     }

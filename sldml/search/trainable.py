@@ -14,15 +14,16 @@ from pyarrow import fs
 from ray import tune
 
 from sldml.config.trial import TrialConfig
+from sldml.embedding.view import View
 from sldml.journal import OBJECTIVE
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Development
-from sldml.recordings import Layout
 from sldml.search.cluster import bring_set
 from sldml.search.folders import final_folder, fold_folder, trial_folder
 from sldml.training.checkpoints import CheckpointFile, open_folder
-from sldml.training.trial import WORST, run_final, run_fold, run_trial
+from sldml.training.fixed_epochs import run_final, run_fold
+from sldml.training.trial import WORST, run_trial
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class Job:
     """The prepared set's folder on the driver's node."""
     server: Any
     """Where nodes that do not see that folder copy it from; None on a single node."""
-    layout: Layout
     development: Development
     threads: int
 
@@ -43,12 +43,11 @@ class Job:
 def train_trial(config: dict[str, Any], job: Job) -> None:
     """One trial of the search."""
 
-    def run(trial: TrialConfig, signals: Signals, checkpoint: CheckpointFile) -> None:
+    def run(trial: TrialConfig, frames: Frames, checkpoint: CheckpointFile) -> None:
         run_trial(
             trial,
             job.development,
-            signals,
-            job.layout,
+            frames,
             report=tune.report,
             checkpoint=checkpoint,
             epochs_reported=config["epochs_reported"],
@@ -61,13 +60,11 @@ def train_final(config: dict[str, Any], job: Job) -> None:
     """One final training: a configuration of the search with another seed, on all auxiliary classes."""
     final = config["final"]
 
-    def run(trial: TrialConfig, signals: Signals, checkpoint: CheckpointFile) -> None:
+    def run(trial: TrialConfig, frames: Frames, checkpoint: CheckpointFile) -> None:
         run_final(
             trial,
             final["num_epochs"],
-            job.development.merged(),
-            signals,
-            job.layout,
+            View(frames, job.development.merged()),
             report=tune.report,
             checkpoint=checkpoint,
         )
@@ -79,14 +76,13 @@ def train_fold(config: dict[str, Any], job: Job) -> None:
     """One class fold: a configuration of the search trained on the auxiliary classes of the other folds."""
     fold = config["fold"]
 
-    def run(trial: TrialConfig, signals: Signals, checkpoint: CheckpointFile) -> None:
+    def run(trial: TrialConfig, frames: Frames, checkpoint: CheckpointFile) -> None:
         development = scored_folds(job.development, fold["num_folds"])[fold["fold"] - 1]
         run_fold(
             trial,
             fold["num_epochs"],
             development,
-            signals,
-            job.layout,
+            frames,
             report=tune.report,
             checkpoint=checkpoint,
         )
@@ -98,7 +94,7 @@ def _run(
     config: dict[str, Any],
     job: Job,
     folder: str,
-    run: Callable[[TrialConfig, Signals, CheckpointFile], None],
+    run: Callable[[TrialConfig, Frames, CheckpointFile], None],
 ) -> None:
     """Run and tell errors of the configuration; failures of the machine go through, for Ray to try again."""
     torch.set_num_threads(job.threads)
@@ -107,8 +103,8 @@ def _run(
     require_shared(job.storage)
     try:
         trial = TrialConfig.model_validate(config["config"])
-        signals = _signals(str(bring_set(job.prepared, job.server)))
-        run(trial, signals, CheckpointFile(f"{job.storage}/{folder}"))
+        frames = _frames(str(bring_set(job.prepared, job.server)))
+        run(trial, frames, CheckpointFile(f"{job.storage}/{folder}"))
     except (OSError, MemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
@@ -117,9 +113,9 @@ def _run(
 
 
 @functools.lru_cache(maxsize=1)
-def _signals(folder: str) -> Signals:
+def _frames(folder: str) -> Frames:
     """The prepared set, opened (on a GPU: loaded) once for all trials that this process runs."""
-    return Signals.open(Path(folder), torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return Frames.open(Path(folder), torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def require_shared(storage: str) -> None:

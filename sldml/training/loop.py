@@ -17,9 +17,7 @@ from sldml.config.training import BatchConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import encoder_input, input_shape
 from sldml.embedding.encoders import build_encoder
-from sldml.prepared.batches import Signals
-from sldml.protocols.split import Subset
-from sldml.recordings import Layout
+from sldml.embedding.view import View
 from sldml.training.objective import Objective
 from sldml.training.optimizers import (
     build_optimizer,
@@ -52,21 +50,19 @@ class EpochStats:
 class Training:
     """One model in training. The same configuration gives the same weights on a CPU with as many threads."""
 
-    def __init__(self, config: TrialConfig, train: Subset, signals: Signals, layout: Layout) -> None:
-        self.config, self.signals = config, signals
-        self._rows, self.layout = train.rows, layout.part(train.rows)
-        self.device = signals.device
+    def __init__(self, config: TrialConfig, view: View) -> None:
+        self.config, self.view = config, view
+        self.device = view.device
         torch.manual_seed(config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
-        num_classes = len(train.classes)
-        shape = input_shape(config.encoder, config.representation, self.layout)
+        num_classes = len(view.classes)
+        shape = input_shape(config.encoder, config.representation, view.layout)
         self.encoder = build_encoder(config.encoder, shape).to(self.device)
 
-        self._labels = torch.tensor(train.labels)
-        self._offsets, self._lengths = torch.tensor(train.offsets), torch.tensor(train.lengths)
+        self._labels = torch.tensor(view.labels)
         self._members = [torch.nonzero(self._labels == c).flatten() for c in range(num_classes)]
         self.batch_size = min(config.batch.num_classes, num_classes) * config.batch.samples_per_class
-        self.steps_per_epoch = max(config.train.min_steps_per_epoch, round(len(train) / self.batch_size))
+        self.steps_per_epoch = max(config.train.min_steps_per_epoch, round(len(view) / self.batch_size))
         members = range(config.encoder.members)
         self.objectives = nn.ModuleList(Objective(config, num_classes, self.batch_size) for _ in members)
         self.objectives.to(self.device)
@@ -114,12 +110,11 @@ class Training:
 
     def _inputs(self, index: Tensor) -> Tensor:
         """What the encoder takes of some recordings, augmented."""
-        signals = self.signals.gather(self._offsets[index], self._lengths[index], self.config.representation.steps)
         return encoder_input(
-            self.layout.take_rows(signals, self._rows),
+            self.view.batch(index, self.config.representation.steps),
             self.config.normalize,
             self.config.representation,
-            self.layout,
+            self.view.layout,
             self.config.augment,
             self._generator,
             takes=self.config.encoder.takes,

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sldml.config.trial import TrialConfig
 from sldml.embedding.encoders import Encoder
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE
 from sldml.protocols.split import Development
 from sldml.recognition.matching import Matching, signal_scale
@@ -22,7 +23,6 @@ from sldml.recognition.one_shot import (
     score_distances,
     score_embeddings,
 )
-from sldml.recordings import Layout
 
 
 class Validator:
@@ -32,12 +32,12 @@ class Validator:
     is scored.
     """
 
-    def __init__(self, config: TrialConfig, development: Development, signals: Signals, layout: Layout) -> None:
-        self._config, self._signals, self._layout = config, signals, layout
-        self._plain, self._measure, self._train = config.matcher.is_plain, development.measure, development.train
-        whole = development.validation
-        self._subset = whole if self._plain else whole.sample(MOST_TO_SCORE)
-        self._draws = exemplar_draws(self._subset.labels, config.evaluation.num_draws, config.evaluation.seed)
+    def __init__(self, config: TrialConfig, development: Development, frames: Frames) -> None:
+        self._config, self._plain, self._measure = config, config.matcher.is_plain, development.measure
+        self._train = View(frames, development.train)
+        whole = View(frames, development.validation)
+        self._view = whole if self._plain else whole.sample(MOST_TO_SCORE)
+        self._draws = exemplar_draws(self._view.labels, config.evaluation.num_draws, config.evaluation.seed)
 
     def __call__(self, encoder: Encoder) -> dict[str, Any]:
         """`val/accuracy` (the objective), `val/accuracy_std` over the exemplar draws, and `val/map_at_r`.
@@ -45,9 +45,9 @@ class Validator:
         With one-shot accuracy as the objective, what it is made of, too: `val/right_per_class` of
         `val/queries_per_class`, in the order of the classes.
         """
-        labels = self._subset.labels
+        labels = self._view.labels
         way = self._matching(encoder)
-        encoded = way.encoded(self._signals, self._subset)
+        encoded = way.encoded(self._view)
         if self._plain:
             retrieval = map_at_r(encoded, labels)
             distances = None
@@ -80,9 +80,9 @@ class Validator:
         """The training-free part of the distances: the same after every epoch."""
         if self._config.matcher.raw_weight == 0.0:
             return None
-        scale = signal_scale(self._signals, self._train, self._config.normalize, self._layout)
-        return self._matching(None, scale).added(self._signals, self._subset)
+        scale = signal_scale(self._train, self._config.normalize)
+        return self._matching(None, scale).added(self._view)
 
     def _matching(self, encoder: Encoder | None, raw_scale: float = 1.0) -> Matching:
         c = self._config
-        return Matching("encoder", self._layout, c.normalize, c.representation, encoder, c.matcher, raw_scale)
+        return Matching("encoder", self._view.layout, c.normalize, c.representation, encoder, c.matcher, raw_scale)

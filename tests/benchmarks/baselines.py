@@ -22,7 +22,8 @@ from sldml.config.protocol import ProtocolConfig
 from sldml.config.representation import NormalizeConfig
 from sldml.config.space_file import read_space
 from sldml.config.training import EvaluationConfig
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.protocols.folds import scored_folds
 from sldml.protocols.make_split import make_split
@@ -44,13 +45,14 @@ def accuracies(prepared: PreparedSet, protocol: dict[str, Any], normalize: dict[
     """Raw and DTW 1-NN on the sealed test."""
     config: ProtocolConfig = pydantic.TypeAdapter(ProtocolConfig).validate_python(protocol)
     sealed = make_split(config, prepared.catalog).sealed
-    signals = Signals.open(prepared.folder, torch.device("cpu"))
+    frames = Frames.open(prepared.folder, torch.device("cpu"))
+    exemplars, queries = View(frames, sealed.exemplars), View(frames, sealed.queries)
     normalization = NormalizeConfig.model_validate(normalize)
     found = []
     for kind in ("raw_1nn", "dtw_1nn"):
-        way = Matching(kind, prepared.layout, normalization)  # type: ignore[arg-type]
-        nearest = way.between(signals, sealed.exemplars, sealed.queries).argmin(dim=0).numpy()
-        found.append(float((sealed.exemplars.labels[nearest] == sealed.queries.labels).mean()))
+        way = Matching(kind, exemplars.layout, normalization)  # type: ignore[arg-type]
+        nearest = way.between(exemplars, queries).argmin(dim=0).numpy()
+        found.append(float((exemplars.labels[nearest] == queries.labels).mean()))
     return found[0], found[1]
 
 
@@ -93,8 +95,7 @@ def utd_mhad_folds() -> None:
     prepared = prepared_set(config.data)
     development = make_split(config.protocol, prepared.catalog).development
     scorer = BaselineScorer(
-        Signals.open(prepared.folder, torch.device("cpu")),
-        prepared.layout,
+        Frames.open(prepared.folder, torch.device("cpu")),
         normalizations=space.normalizations(),
         encoders=[EncoderConfig()],
         representations=[config.representation],

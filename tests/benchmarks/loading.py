@@ -30,8 +30,7 @@ from torchvision import datasets, transforms
 
 from sldml.config.representation import NormalizeConfig, RepresentationConfig
 from sldml.embedding.embed import encoder_input
-from sldml.prepared.batches import Signals
-from sldml.prepared.memory import keep_freed_memory
+from sldml.prepared.batches import Frames, keep_freed_memory
 from sldml.recordings import KINECT_V1, KINECT_V2, Layout
 from sldml.search.environment import describe_environment
 
@@ -87,7 +86,7 @@ def signals_epoch(
     """A function that makes the images of every recording once, and returns how many there were."""
     lengths = torch.tensor([len(values) for values in recordings])
     offsets = lengths.cumsum(0) - lengths
-    signals = Signals(torch.from_numpy(np.concatenate(recordings)), None, torch.device("cpu"))
+    signals = Frames(torch.from_numpy(np.concatenate(recordings)), None, layout, torch.device("cpu"))
     options = {"name": "swap_axes", "steps": STEPS, "image_px": image_px, "swap_axes": {"value_range": value_range}}
     representation, normalization = RepresentationConfig.model_validate(options), NormalizeConfig()
 
@@ -146,9 +145,9 @@ def gather_alone(num_recordings: int, num_turns: int) -> None:
         recordings = make_recordings(layout, num_recordings)
         lengths = torch.tensor([len(values) for values in recordings])
         offsets = lengths.cumsum(0) - lengths
-        signals = Signals(torch.from_numpy(np.concatenate(recordings)), None, torch.device("cpu"))
+        signals = Frames(torch.from_numpy(np.concatenate(recordings)), None, layout, torch.device("cpu"))
 
-        def epoch(signals: Signals = signals, offsets: torch.Tensor = offsets, lengths: torch.Tensor = lengths) -> int:
+        def epoch(signals: Frames = signals, offsets: torch.Tensor = offsets, lengths: torch.Tensor = lengths) -> int:
             for index in torch.randperm(len(lengths)).split(64):
                 signals.gather(offsets[index], lengths[index], STEPS)
             return len(lengths)

@@ -21,8 +21,9 @@ from sldml.config.matcher import MatcherConfig
 from sldml.config.space_file import override, read_space
 from sldml.config.trial import TrialConfig
 from sldml.embedding.encoders import Encoder
-from sldml.prepared.batches import Signals
-from sldml.prepared.prepared_set import PreparedSet, prepare
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
+from sldml.prepared.prepared_set import prepare
 from sldml.protocols.folds import scored_folds
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Development
@@ -39,17 +40,15 @@ MATCHERS = {
 }
 
 
-def scores(
-    config: TrialConfig, encoder: Encoder, fold: Development, signals: Signals, prepared: PreparedSet
-) -> list[float]:
+def scores(config: TrialConfig, encoder: Encoder, fold: Development, frames: Frames) -> list[float]:
     """The accuracy of each matcher on a fold's validation classes."""
-    subset, layout = fold.validation, prepared.layout
-    draws = exemplar_draws(subset.labels, config.evaluation.num_draws, config.evaluation.seed)
-    scale = signal_scale(signals, fold.train, config.normalize, layout)
+    view = View(frames, fold.validation)
+    draws = exemplar_draws(view.labels, config.evaluation.num_draws, config.evaluation.seed)
+    scale = signal_scale(View(frames, fold.train), config.normalize)
     found = []
     for matcher in MATCHERS.values():
-        way = Matching("encoder", layout, config.normalize, config.representation, encoder, matcher, scale)
-        found.append(score_distances(way.between(signals, subset, subset).cpu(), subset.labels, draws).mean)
+        way = Matching("encoder", view.layout, config.normalize, config.representation, encoder, matcher, scale)
+        found.append(score_distances(way.between(view, view).cpu(), view.labels, draws).mean)
     return found
 
 
@@ -63,26 +62,26 @@ def main() -> None:
     space = override(read_space(arguments.space), [f"train.max_epochs={arguments.epochs}"])
     config = space.configure(dict(space.known_good[0]))
     prepared = prepare(config.data, Path(os.environ["DATASET_FOLDER"]), Path("results/prepared").absolute())
-    signals = Signals.open(prepared.folder, torch.device("cpu"))
+    frames = Frames.open(prepared.folder, torch.device("cpu"))
     folds = scored_folds(make_split(config.protocol, prepared.catalog).development, NUM_FOLDS)
 
     way = Matching("dtw_1nn", prepared.layout, config.normalize)
     free = []
     for fold in folds:
-        subset = fold.validation
-        draws = exemplar_draws(subset.labels, config.evaluation.num_draws, config.evaluation.seed)
-        free.append(score_distances(way.between(signals, subset, subset), subset.labels, draws).mean)
+        view = View(frames, fold.validation)
+        draws = exemplar_draws(view.labels, config.evaluation.num_draws, config.evaluation.seed)
+        free.append(score_distances(way.between(view, view), view.labels, draws).mean)
     line("DTW of signals alone", free)
     first = config.encoder.model_copy(update={"members": 1})
     for encoder in (first, EncoderConfig(embedding_dim=first.embedding_dim)):
         chosen = config.model_copy(update={"encoder": encoder})
         untrained, trained = [], []
         for fold in folds:
-            training = Training(chosen, fold.train, signals, prepared.layout)
-            untrained.append(scores(chosen, training.encoder, fold, signals, prepared))
+            training = Training(chosen, View(frames, fold.train))
+            untrained.append(scores(chosen, training.encoder, fold, frames))
             for _ in range(chosen.train.max_epochs):
                 training.run_epoch()
-            trained.append(scores(chosen, training.encoder, fold, signals, prepared))
+            trained.append(scores(chosen, training.encoder, fold, frames))
         for state, table in (("untrained", untrained), (f"{arguments.epochs} epochs", trained)):
             for matcher, values in zip(MATCHERS, zip(*table, strict=True), strict=True):
                 line(f"{encoder.name}, {state}, {matcher}", values)

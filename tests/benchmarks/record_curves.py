@@ -18,7 +18,7 @@ import optuna
 import torch
 
 from sldml.config.space_file import read_space
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import prepare
 from sldml.protocols.make_split import make_split
 from sldml.training.trial import run_trial
@@ -42,7 +42,7 @@ def main() -> None:
     config = space.default_config()
     prepared = prepare(config.data, Path(os.environ["DATASET_FOLDER"]), arguments.cache.absolute())
     development = make_split(config.protocol, prepared.catalog).development
-    signals = Signals.open(prepared.folder, torch.device("cpu"))
+    frames = Frames.open(prepared.folder, torch.device("cpu"))
     known = {json.loads(line)["trial"] for line in arguments.out.open()} if arguments.out.exists() else set()
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=space.search.seed))
@@ -56,7 +56,7 @@ def main() -> None:
         def report(metrics: dict[str, Any], curve: list[float] = curve) -> None:
             curve.append(round(metrics["val/accuracy"], 5))
 
-        run_trial(space.configure(trial.params), development, signals, prepared.layout, report=report)
+        run_trial(space.configure(trial.params), development, frames, report=report)
         with arguments.out.open("a") as file:
             file.write(json.dumps({"trial": number, "params": trial.params, "curve": curve}) + "\n")
         print(f"{number}: best {max(curve):.3f} after epoch {curve.index(max(curve)) + 1}", flush=True)

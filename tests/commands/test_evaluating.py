@@ -16,6 +16,7 @@ from sldml.commands.evaluating import Task, seen_in_training, wilson
 from sldml.config.data import SyntheticData, UtdMhadData
 from sldml.config.protocol import NtuOneShot
 from sldml.config.representation import NormalizeConfig
+from sldml.embedding.view import View
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.classes import NTU_DEVELOPMENT, NTU_NOVEL
 from sldml.protocols.split import Split
@@ -50,7 +51,7 @@ def models(made_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> t
 
 @pytest.mark.parametrize("name", ["trained", "free"])
 def test_its_own_protocol_gives_what_the_sealed_test_recorded(
-    name: str, evaluate: Run, models, made_set: PreparedSet, made_split: Split, made_signals, tmp_path: Path
+    name: str, evaluate: Run, models, made_set: PreparedSet, made_split: Split, made_frames, tmp_path: Path
 ):
     folder, shipped = models
     out = tmp_path / "evaluated.json"
@@ -72,8 +73,12 @@ def test_its_own_protocol_gives_what_the_sealed_test_recorded(
     candidates = [NormalizeConfig(center="every_frame"), Recognizer.load(folder / name / "model").matching.normalize]
     for free, normalization in (("dtw_1nn", candidates[0]), ("raw_1nn", candidates[1])):
         matching = Matching(free, made_set.layout, normalization)  # type: ignore[arg-type]
-        distances = matching.between(made_signals, made_split.sealed.exemplars, made_split.sealed.queries)
-        right = made_split.sealed.exemplars.labels[distances.argmin(dim=0).numpy()] == made_split.sealed.queries.labels
+        exemplars, queries = (
+            View(made_frames, made_split.sealed.exemplars),
+            View(made_frames, made_split.sealed.queries),
+        )
+        distances = matching.between(exemplars, queries)
+        right = exemplars.labels[distances.argmin(dim=0).numpy()] == queries.labels
         assert found["baselines"][free]["accuracy"] == right.mean()
     assert any(line.startswith("without training, DTW 1-NN: ") for line in lines)
     assert any(line.startswith("  recognising ") for line in lines)

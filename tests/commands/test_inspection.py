@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,9 @@ def fused(tmp_path: Path) -> PreparedSet:
             "rate_hz": [30.0, 25.0],
         }
     )
-    return PreparedSet(tmp_path, catalog, {"layout": layout.to_json()})
+    meta = {"layout": layout.to_json()}
+    (tmp_path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    return PreparedSet(tmp_path, catalog, meta)
 
 
 def test_wrong_axes_and_units_would_show(fused: PreparedSet) -> None:

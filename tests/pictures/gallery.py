@@ -21,7 +21,7 @@ from sldml.commands.contact_sheet import contact_sheet
 from sldml.config.representation import NormalizeConfig, RepresentationConfig
 from sldml.embedding.images import represent
 from sldml.embedding.normalize import normalize
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.recordings import Layout, Recording
 from sldml.recordings.readers import ntu, utd_mhad
 from sldml.recordings.synthetic.dataset import SyntheticSource, generate
@@ -37,7 +37,7 @@ def images(recording: Recording, layout: Layout) -> dict[str, NDArray[np.uint8]]
     """The main actor of a recording in each representation, [H, W, 3]."""
     frames = torch.from_numpy(recording.values)
     lengths = torch.tensor([len(frames)])
-    signals = Signals(frames, None, torch.device("cpu")).gather(torch.tensor([0]), lengths, STEPS)
+    signals = Frames(frames, None, layout, torch.device("cpu")).gather(torch.tensor([0]), lengths, STEPS)
     normalized = normalize(signals, NormalizeConfig(), layout)
     found = {}
     for name in NAMES:

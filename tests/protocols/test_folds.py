@@ -10,9 +10,9 @@ import pytest
 import torch
 from support.small import assert_same_state, subset_of, trial_config, without_times
 
+from sldml.embedding.view import View
 from sldml.journal import OBJECTIVE
-from sldml.prepared.batches import Signals
-from sldml.prepared.prepared_set import PreparedSet
+from sldml.prepared.batches import Frames
 from sldml.protocols.classes import ProtocolError
 from sldml.protocols.folds import fold_developments, scored_folds
 from sldml.protocols.split import Development, Split
@@ -80,16 +80,14 @@ def test_large_folds_are_scored_on_a_sample_of_every_class(
         assert set(scored.validation.names) <= set(fold.validation.names)
 
 
-def run(development: Development, signals: Signals, made_set: PreparedSet, **options: Any) -> list[dict[str, Any]]:
+def run(development: Development, frames: Frames, **options: Any) -> list[dict[str, Any]]:
     reports: list[dict[str, Any]] = []
-    run_trial(options.pop("config", CONFIG), development, signals, made_set.layout, report=reports.append, **options)
+    run_trial(options.pop("config", CONFIG), development, frames, report=reports.append, **options)
     return reports
 
 
-def test_a_trial_reports_the_mean_of_its_folds(
-    development: Development, made_signals: Signals, made_set: PreparedSet
-) -> None:
-    reports = run(development, made_signals, made_set)
+def test_a_trial_reports_the_mean_of_its_folds(development: Development, made_frames: Frames) -> None:
+    reports = run(development, made_frames)
     assert [r["epoch"] for r in reports] == [1, 2, 3]
     assert [r["state"] for r in reports] == ["running", "running", "completed"]
     for r in reports:
@@ -99,21 +97,19 @@ def test_a_trial_reports_the_mean_of_its_folds(
     assert [r[OBJECTIVE] for r in reports] == np.maximum.accumulate([r["val/accuracy"] for r in reports]).tolist()
 
 
-def test_without_folds_nothing_is_said_of_them(
-    development: Development, made_signals: Signals, made_set: PreparedSet
-) -> None:
-    (report,) = run(development, made_signals, made_set, config=trial_config(train={"max_epochs": 1}))
+def test_without_folds_nothing_is_said_of_them(development: Development, made_frames: Frames) -> None:
+    (report,) = run(development, made_frames, config=trial_config(train={"max_epochs": 1}))
     assert not any("fold" in key for key in report)
 
 
 def test_the_first_fold_is_trained_as_it_would_be_alone(
-    development: Development, made_signals: Signals, made_set: PreparedSet, tmp_path: Path
+    development: Development, made_frames: Frames, tmp_path: Path
 ) -> None:
     # Without dropout nothing is drawn from the generator that the folds share.
     config = trial_config(evaluation={"num_folds": 2})
     file = CheckpointFile(str(tmp_path))
-    run(development, made_signals, made_set, config=config, checkpoint=file)
-    alone = Training(config, fold_developments(development, 2)[0].train, made_signals, made_set.layout)
+    run(development, made_frames, config=config, checkpoint=file)
+    alone = Training(config, View(made_frames, fold_developments(development, 2)[0].train))
     for _ in range(config.train.max_epochs):
         alone.run_epoch()
     saved = file.load(torch.device("cpu"))
@@ -122,9 +118,9 @@ def test_the_first_fold_is_trained_as_it_would_be_alone(
 
 
 def test_an_interrupted_trial_of_folds_goes_on_exactly(
-    development: Development, made_signals: Signals, made_set: PreparedSet, tmp_path: Path
+    development: Development, made_frames: Frames, tmp_path: Path
 ) -> None:
-    whole = run(development, made_signals, made_set)
+    whole = run(development, made_frames)
 
     class KilledError(Exception):
         pass
@@ -140,6 +136,6 @@ def test_an_interrupted_trial_of_folds_goes_on_exactly(
     save = file.save
     file.save = lambda state, *, must: save(state, must=True)  # type: ignore[method-assign]
     with pytest.raises(KilledError):
-        run_trial(CONFIG, development, made_signals, made_set.layout, report=report, checkpoint=file)
-    rest = run(development, made_signals, made_set, checkpoint=file, epochs_reported=2)
+        run_trial(CONFIG, development, made_frames, report=report, checkpoint=file)
+    rest = run(development, made_frames, checkpoint=file, epochs_reported=2)
     assert [without_times(r) for r in part + rest] == [without_times(r) for r in whole]

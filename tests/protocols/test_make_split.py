@@ -36,7 +36,6 @@ from sldml.protocols.classes import NTU_DEVELOPMENT, NTU_NOVEL, ProtocolError
 from sldml.protocols.exemplars import ntu_exemplar
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Development, Split
-from sldml.recordings import KINECT_V2, Layout
 from sldml.recordings.readers import ntu
 
 # ------------------------------------------------------------------------------------------------ NTU RGB+D 120
@@ -461,7 +460,6 @@ def test_what_a_trial_receives_tells_nothing_of_novel_recordings(split: Split) -
         storage="/results/search",
         prepared="/cache/set",
         server=None,
-        layout=Layout(KINECT_V2, 2),
         development=split.development,
         threads=1,
     )

@@ -11,7 +11,8 @@ from sldml.config.matcher import MatcherConfig
 from sldml.config.representation import NormalizeConfig
 from sldml.config.training import EvaluationConfig
 from sldml.embedding.images import image_shape
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.folds import fold_developments, scored_folds
 from sldml.protocols.split import Sealed, Split
@@ -34,10 +35,9 @@ EVALUATION = EvaluationConfig(num_draws=20, seed=1)
 
 
 @pytest.fixture(scope="module")
-def scorer(made_set: PreparedSet, made_signals: Signals) -> BaselineScorer:
+def scorer(made_frames: Frames) -> BaselineScorer:
     return BaselineScorer(
-        made_signals,
-        made_set.layout,
+        made_frames,
         normalizations=NORMALIZATIONS,
         encoders=ENCODERS,
         representations=[CONFIG.representation],
@@ -72,13 +72,13 @@ def test_every_declared_candidate_is_scored_and_the_best_by_validation_stands(va
 
 @pytest.mark.parametrize("kind", ["raw_1nn", "dtw_1nn"])
 def test_validation_is_the_accuracy_over_the_draws_that_trials_have(
-    kind: str, validated: dict[str, Any], made_set: PreparedSet, made_split: Split, made_signals: Signals
+    kind: str, validated: dict[str, Any], made_set: PreparedSet, made_split: Split, made_frames: Frames
 ) -> None:
-    subset = made_split.development.validation
-    draws = exemplar_draws(subset.labels, 20, seed=1)
+    view = View(made_frames, made_split.development.validation)
+    draws = exemplar_draws(view.labels, 20, seed=1)
     for normalization, candidate in zip(NORMALIZATIONS, validated[kind]["candidates"], strict=True):
         way = Matching(kind, made_set.layout, normalization)  # type: ignore[arg-type]
-        expected = score_distances(way.between(made_signals, subset, subset), subset.labels, draws)
+        expected = score_distances(way.between(view, view), view.labels, draws)
         assert (candidate["val"], candidate["val_std"]) == pytest.approx((expected.mean, expected.std))
         assert candidate["val_right_per_class"] == pytest.approx(expected.right.tolist(), abs=1e-4)
         assert candidate["val_queries_per_class"] == expected.queries.tolist()
@@ -93,33 +93,33 @@ def test_the_untrained_encoder_is_scored_over_its_initialisations(
     validated: dict[str, Any],
     made_set: PreparedSet,
     made_split: Split,
-    made_signals: Signals,
+    made_frames: Frames,
 ) -> None:
-    subset = made_split.development.validation
-    draws = exemplar_draws(subset.labels, 20, seed=1)
+    view = View(made_frames, made_split.development.validation)
+    draws = exemplar_draws(view.labels, 20, seed=1)
     shape = image_shape(CONFIG.representation, made_set.layout)
     means = []
     for seed in UNTRAINED_SEEDS:
         network = initialised(ENCODERS[1], shape, seed)
         way = Matching("encoder", made_set.layout, NORMALIZATIONS[0], CONFIG.representation, network, matcher)
-        means.append(score_distances(way.between(made_signals, subset, subset), subset.labels, draws).mean)
+        means.append(score_distances(way.between(view, view), view.labels, draws).mean)
     assert validated[kind]["candidates"][1]["val"] == pytest.approx(np.mean(means))
 
 
 def test_where_subjects_are_held_out_retrieval_is_scored(
-    scorer: BaselineScorer, made_set: PreparedSet, made_split: Split, made_signals: Signals
+    scorer: BaselineScorer, made_set: PreparedSet, made_split: Split, made_frames: Frames
 ) -> None:
     development = dataclasses.replace(made_split.development, measure="map_at_r")
-    subset = development.validation
+    view = View(made_frames, development.validation)
     way = Matching("raw_1nn", made_set.layout, NORMALIZATIONS[0])
-    expected = map_at_r_distances(way.between(made_signals, subset, subset), subset.labels)
+    expected = map_at_r_distances(way.between(view, view), view.labels)
     found = scorer.validate(development, EVALUATION)["raw_1nn"]["candidates"][0]
     assert found["val"] == pytest.approx(expected)
     assert (found["val_std"], found["val_right_per_class"], found["val_queries_per_class"]) == (0.0, [], [])
 
 
 def test_over_folds_every_candidate_has_one_accuracy_a_fold(
-    scorer: BaselineScorer, made_set: PreparedSet, made_split: Split, made_signals: Signals
+    scorer: BaselineScorer, made_set: PreparedSet, made_split: Split, made_frames: Frames
 ) -> None:
     folds = scored_folds(made_split.development, 4)
     candidates = scorer.validate_folds(folds, EVALUATION)
@@ -129,10 +129,10 @@ def test_over_folds_every_candidate_has_one_accuracy_a_fold(
         assert candidate["normalize"] == normalization.model_dump()
         expected = []
         for fold in folds:
-            subset = fold.validation
+            view = View(made_frames, fold.validation)
             way = Matching("dtw_1nn", made_set.layout, normalization)
-            draws = exemplar_draws(subset.labels, 20, seed=1)
-            expected.append(score_distances(way.between(made_signals, subset, subset), subset.labels, draws).mean)
+            draws = exemplar_draws(view.labels, 20, seed=1)
+            expected.append(score_distances(way.between(view, view), view.labels, draws).mean)
         assert candidate["accuracies"] == pytest.approx(expected)
     declared = [encoder.model_dump(exclude_none=True) for encoder in ENCODERS]
     assert [c["encoder"] for c in candidates[6:8]] == declared
@@ -157,7 +157,7 @@ def test_tests_are_added_and_the_choice_stays(
     validated: dict[str, Any],
     made_set: PreparedSet,
     made_split: Split,
-    made_signals: Signals,
+    made_frames: Frames,
 ) -> None:
     sealed = made_split.sealed
     tested = scorer.test(sealed, validated)
@@ -170,7 +170,7 @@ def test_tests_are_added_and_the_choice_stays(
         assert all(0 <= c["test"] <= 1 for c in result["candidates"])
         assert all(c["test"] is None for c in validated[name]["candidates"])  # what was validated is left alone
     way = Matching("dtw_1nn", made_set.layout, NORMALIZATIONS[1])
-    distances = way.between(made_signals, sealed.exemplars, sealed.queries)
+    distances = way.between(View(made_frames, sealed.exemplars), View(made_frames, sealed.queries))
     right = (distances.argmin(dim=0).numpy() == sealed.queries.labels).mean()
     assert tested["dtw_1nn"]["candidates"][1]["test"] == pytest.approx(right)
 

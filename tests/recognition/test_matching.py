@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.small import signals_of, subset_of, trial_config
+from support.small import frames_of, subset_of, trial_config
 from torch import Tensor
 
 from sldml.config.data import UtdMhadData
@@ -14,7 +14,8 @@ from sldml.config.representation import NormalizeConfig
 from sldml.embedding.encoders import build_encoder
 from sldml.embedding.images import image_shape
 from sldml.embedding.normalize import normalize
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
@@ -95,57 +96,52 @@ def test_raw_is_the_euclidean_distance() -> None:
 
 
 @pytest.fixture
-def walkers() -> tuple[Signals, list[np.ndarray]]:
+def walkers() -> tuple[View, list[np.ndarray]]:
     rng = np.random.default_rng(0)
     values = [rng.normal(size=(n, LAYOUT.num_rows, 3)).astype(np.float32) for n in (5, 40, 32)]
-    return signals_of(values), values
+    return View(frames_of(values, LAYOUT), subset_of([0, 1, 2], [5, 40, 32])), values
 
 
-def test_signal_features_are_normalised_resampled_signals(walkers: tuple[Signals, list[np.ndarray]]) -> None:
-    signals, values = walkers
-    subset = subset_of([0, 1, 2], [5, 40, 32])
+def test_signal_features_are_normalised_resampled_signals(walkers: tuple[View, list[np.ndarray]]) -> None:
+    view, values = walkers
     config = NormalizeConfig(center="first_frame")
-    (features,) = Matching("raw_1nn", LAYOUT, config).features(signals, subset)
+    (features,) = Matching("raw_1nn", LAYOUT, config).features(view)
     assert features.shape == (3, STEPS, LAYOUT.num_rows * 3)
     own = normalize(torch.from_numpy(values[2])[None], config, LAYOUT).flatten(2)  # has 32 frames already
     assert torch.allclose(features[2:], own, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["raw_1nn", "dtw_1nn", "encoder"])
-def test_between_is_the_distance_of_each_recording_to_each(
-    walkers: tuple[Signals, list[np.ndarray]], kind: str
-) -> None:
-    signals, _ = walkers
+def test_between_is_the_distance_of_each_recording_to_each(walkers: tuple[View, list[np.ndarray]], kind: str) -> None:
+    view, _ = walkers
     config = trial_config()
     encoder = build_encoder(config.encoder, image_shape(config.representation, LAYOUT)) if kind == "encoder" else None
     way = Matching(kind, LAYOUT, config.normalize, config.representation, encoder)  # type: ignore[arg-type]
-    subset = subset_of([0, 1, 2], [5, 40, 32])
-    whole = way.between(signals, subset, subset)
-    part = way.between(signals, subset.take(np.array([2, 0])), subset.take(np.array([1])))
+    whole = way.between(view, view)
+    part = way.between(view.take(np.array([2, 0])), view.take(np.array([1])))
     assert whole.shape == (3, 3)
     assert torch.allclose(whole, whole.T, atol=1e-4)
     assert torch.allclose(part, whole[[2, 0]][:, [1]], rtol=1e-4, atol=1e-5)
     if encoder is not None:
-        (embeddings,) = way.features(signals, subset)
+        (embeddings,) = way.features(view)
         assert torch.allclose(embeddings.norm(dim=1), torch.ones(3))
         cosine = torch.nn.functional.cosine_similarity(embeddings[0], embeddings[1], dim=0)
         assert whole[0, 1].item() == pytest.approx(1 - cosine.item(), abs=1e-6)
 
 
 def test_an_alignment_is_the_mean_cosine_distance_along_the_best_path(
-    walkers: tuple[Signals, list[np.ndarray]],
+    walkers: tuple[View, list[np.ndarray]],
 ) -> None:
-    signals, _ = walkers
+    view, _ = walkers
     config = trial_config(representation={"steps": 16})
     encoder = build_encoder(config.encoder, image_shape(config.representation, LAYOUT))
     options = Alignment(steps=4, band=1, row_groups=2)
     matcher = MatcherConfig(name="alignment", alignment=options)
     way = Matching("encoder", LAYOUT, config.normalize, config.representation, encoder, matcher)
-    subset = subset_of([0, 1, 2], [5, 40, 32])
-    (frames,) = way.features(signals, subset)
+    (frames,) = way.features(view)
     assert frames.shape[1] == 4
     assert torch.allclose(frames.norm(dim=2), torch.ones(3, 4))
-    found = way.between(signals, subset, subset)
+    found = way.between(view, view)
     for a in range(3):
         for b in range(3):
             # The textbook's squared Euclidean distance of unit vectors is twice 1 less their cosine.
@@ -153,22 +149,21 @@ def test_an_alignment_is_the_mean_cosine_distance_along_the_best_path(
             assert found[a, b].item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_signals_distance_is_added_in_its_own_unit(walkers: tuple[Signals, list[np.ndarray]]) -> None:
-    signals, _ = walkers
+def test_the_signals_distance_is_added_in_its_own_unit(walkers: tuple[View, list[np.ndarray]]) -> None:
+    view, _ = walkers
     config = trial_config()
     encoder = build_encoder(config.encoder, image_shape(config.representation, LAYOUT))
-    subset = subset_of([0, 1, 2], [5, 40, 32])
     parts = LAYOUT, config.normalize, config.representation, encoder
-    embedded = Matching("encoder", *parts).between(signals, subset, subset)
-    warped = Matching("dtw_1nn", LAYOUT, config.normalize).between(signals, subset, subset)
-    scale = signal_scale(signals, subset, config.normalize, LAYOUT)
+    embedded = Matching("encoder", *parts).between(view, view)
+    warped = Matching("dtw_1nn", LAYOUT, config.normalize).between(view, view)
+    scale = signal_scale(view, config.normalize)
     pairs = sorted([warped[0, 1].item(), warped[0, 2].item(), warped[1, 2].item()])
     assert scale == pytest.approx(pairs[1], rel=1e-5)
     both = Matching("encoder", *parts, MatcherConfig(raw_weight=0.25), scale)
     expected = embedded + 0.25 * warped / pairs[1]
-    assert torch.allclose(both.between(signals, subset, subset), expected, atol=1e-5)
-    some, other = subset.take(np.array([2, 0])), subset.take(np.array([1]))
-    assert torch.allclose(both.between(signals, some, other), expected[[2, 0]][:, [1]], atol=1e-4)
+    assert torch.allclose(both.between(view, view), expected, atol=1e-5)
+    some, other = view.take(np.array([2, 0])), view.take(np.array([1]))
+    assert torch.allclose(both.between(some, other), expected[[2, 0]][:, [1]], atol=1e-4)
 
 
 # -------------------------------------------------------------------- FACTS, section 2: measured on UTD-MHAD
@@ -185,7 +180,7 @@ def real_set(real_utd: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepar
 
 
 def accuracy(kind: str, prepared: PreparedSet, split: Split) -> float:
-    signals = Signals.open(prepared.folder, torch.device("cpu"))
+    signals = Frames.open(prepared.folder, torch.device("cpu"))
     way = Matching(kind, prepared.layout, NormalizeConfig(center="first_frame"))  # type: ignore[arg-type]
     return float((predict(way, split.sealed, signals) == split.sealed.queries.labels).mean())
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from sldml.recognition import one_shot as oneshot
 from sldml.recognition.one_shot import (
     confusion,
+    describe_predictions,
     exemplar_draws,
     map_at_r,
     map_at_r_distances,
@@ -334,3 +335,12 @@ def test_the_paired_interval_is_scipys(pairs: list[tuple[float, float]]) -> None
 
 def test_one_value_says_nothing_of_its_spread() -> None:
     assert mean_ci95([0.75]) == (0.75, (0.0, 1.0))
+
+
+def test_predictions_as_plain_values() -> None:
+    truth, predicted = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 0, 2, 1, 1, 0, 0])
+    assert describe_predictions(truth, predicted, ("wave", "clap", "jump")) == {
+        "accuracy": 5 / 8,
+        "confusion": {"labels": ["wave", "clap", "jump"], "matrix": [[3, 0, 1], [2, 2, 0], [0, 0, 0]]},
+        "per_class": {"wave": 0.75, "clap": 0.5},  # a class without queries has no accuracy
+    }

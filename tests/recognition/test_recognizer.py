@@ -12,8 +12,9 @@ from support.small import trial_config
 from sldml.config.matcher import Alignment, MatcherConfig
 from sldml.config.representation import NormalizeConfig
 from sldml.embedding.images import image_shape
+from sldml.embedding.view import View
 from sldml.errors import InputError
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.split import Sealed, Split, Subset
 from sldml.recognition.baselines import initialised
@@ -141,14 +142,14 @@ def test_other_rows_are_refused(made_set: PreparedSet) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_recognises_as_the_sealed_test_does(
-    kind: str, made_set: PreparedSet, made_split: Split, made_signals: Signals
+    kind: str, made_set: PreparedSet, made_split: Split, made_frames: Frames
 ) -> None:
     """Frames that were lost, lengths, normalisation: enrolled recordings go the way of prepared ones."""
     sealed = made_split.sealed
     model = recognizer(kind, made_set.layout)
     model.enrol(recordings_of(made_set, sealed.exemplars))
     found = model.recognize(recordings_of(made_set, sealed.queries))
-    distances = model.matching.between(made_signals, sealed.exemplars, sealed.queries).numpy()
+    distances = model.matching.between(View(made_frames, sealed.exemplars), View(made_frames, sealed.queries)).numpy()
     assert [r.distance for r in found] == pytest.approx(distances.min(axis=0), rel=1e-3, abs=1e-5)
     lowest = np.sort(distances, axis=0)
     assert [r.ratio for r in found] == pytest.approx(lowest[0] / lowest[1], rel=1e-2, abs=1e-3)
@@ -159,7 +160,7 @@ def test_it_recognises_as_the_sealed_test_does(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_model_is_the_saved_one(
-    kind: str, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+    kind: str, made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path
 ) -> None:
     model = recognizer(kind, made_set.layout, threshold=0.75, origin={"search": "demo", "trial_id": "t1"})
     assert model.save(tmp_path / "results/model") == tmp_path / "results/model"
@@ -172,7 +173,7 @@ def test_a_loaded_model_is_the_saved_one(
     sealed: Sealed = made_split.sealed
     queries = sealed.queries.take(np.arange(10))
     ways = (model.matching, loaded.matching)
-    expected, found = (way.between(made_signals, sealed.exemplars, queries) for way in ways)
+    expected, found = (way.between(View(made_frames, sealed.exemplars), View(made_frames, queries)) for way in ways)
     assert torch.equal(found, expected)
     model.enrol(recordings_of(made_set, sealed.exemplars))
     loaded.enrol(recordings_of(made_set, sealed.exemplars))

@@ -8,14 +8,14 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from support.small import signals_of, subset_of
+from support.small import frames_of, subset_of
 
 from sldml.config.representation import NormalizeConfig, RepresentationConfig
 from sldml.embedding.images import represent
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.split import Sealed, Split
 from sldml.recognition.matching import Matching
@@ -33,29 +33,32 @@ from sldml.search.exhibits import (
 )
 from sldml.search.final import predict
 
+SENSOR = Layout(None, 0, {"sensor": 1.0})
+
 
 def opened(text: str) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text, validate=True))).convert("RGB"))
 
 
 @pytest.fixture
-def sensors() -> tuple[Matching, Sealed, Signals]:
+def sensors() -> tuple[Matching, View, View]:
     """Three classes of one sensor that stands still at 0, 1 and 8: raw distances are known to the last digit."""
     labels = [0, 1, 2, 0, 0, 1, 1, 2]
     at = [0.0, 1.0, 8.0, 0.25, 0.75, 0.875, 0.625, 0.25]
     values = [np.full((4, 1, 3), value, dtype=np.float32) for value in at]
     everything = subset_of(labels, [4] * 8)
-    sealed = Sealed(everything.take(np.arange(3)), everything.take(np.arange(3, 8)))
-    matching = Matching("raw_1nn", Layout(None, 0, {"sensor": 1.0}), NormalizeConfig(sensors="none"))
-    return matching, sealed, signals_of(values)
+    view = View(frames_of(values, SENSOR), everything)
+    matching = Matching("raw_1nn", SENSOR, NormalizeConfig(sensors="none"))
+    return matching, view.take(np.arange(3)), view.take(np.arange(3, 8))
 
 
-def test_confused_pairs_show_the_query_nearest_to_the_wrong_exemplar(sensors: tuple[Matching, Sealed, Signals]) -> None:
-    matching, sealed, signals = sensors
-    distances = matching.between(signals, sealed.exemplars, sealed.queries).numpy()
+def test_confused_pairs_show_the_query_nearest_to_the_wrong_exemplar(sensors: tuple[Matching, View, View]) -> None:
+    matching, exemplars, queries = sensors
+    distances = matching.between(exemplars, queries).numpy()
     predicted = np.array([1, 1, 1, 1, 0])  # the first class has two misnamed queries, at .25 and .75
-    assert predict(matching, sealed, signals).tolist() == [0, 1, 1, 1, 0]
-    pairs = confused_pairs(matching, sealed, signals, distances, predicted)
+    sealed = Sealed(exemplars.subset, queries.subset)
+    assert predict(matching, sealed, queries.frames).tolist() == [0, 1, 1, 1, 0]
+    pairs = confused_pairs(matching, exemplars, queries, distances, predicted)
     assert [(p["true"], p["named"], p["count"], p["total"]) for p in pairs] == [
         ("class 0", "class 1", 2, 2),
         ("class 2", "class 0", 1, 1),
@@ -78,9 +81,9 @@ def test_the_worst_pairs_come_first_and_rightly_named_are_none() -> None:
     assert worst_pairs(truth, truth, 3) == []
 
 
-def test_the_map_has_exemplars_queries_and_what_they_were_named(sensors: tuple[Matching, Sealed, Signals]) -> None:
-    matching, sealed, signals = sensors
-    found = embedding_map(matching, sealed, signals, np.array([0, 1, 1, 1, 0]))
+def test_the_map_has_exemplars_queries_and_what_they_were_named(sensors: tuple[Matching, View, View]) -> None:
+    matching, exemplars, queries = sensors
+    found = embedding_map(matching, exemplars, queries, np.array([0, 1, 1, 1, 0]))
     told = [(p["name"], p["label"], p["exemplar"], p["named"]) for p in found["points"]]
     assert told[:4] == [
         ("recording 0", "class 0", True, None),
@@ -119,25 +122,27 @@ def test_of_many_queries_a_part_is_shown_evenly_from_all_classes() -> None:
     count = MAX_POINTS + 200
     labels = [0, 1, *([0] * (count // 2)), *([1] * (count // 2))]
     everything = subset_of(labels, [2] * len(labels))
-    sealed = Sealed(everything.take(np.arange(2)), everything.take(np.arange(2, len(labels))))
     values = [np.full((2, 1, 3), label + i / 5000, dtype=np.float32) for i, label in enumerate(labels)]
-    matching = Matching("raw_1nn", Layout(None, 0, {"sensor": 1.0}), NormalizeConfig(sensors="none"))
-    found = embedding_map(matching, sealed, signals_of(values), sealed.queries.labels)
+    view = View(frames_of(values, SENSOR), everything)
+    exemplars, queries = view.take(np.arange(2)), view.take(np.arange(2, len(labels)))
+    matching = Matching("raw_1nn", SENSOR, NormalizeConfig(sensors="none"))
+    found = embedding_map(matching, exemplars, queries, queries.labels)
     assert len(found["points"]) == MAX_POINTS
     assert f"{MAX_POINTS - 2} of {count} queries, evenly from all classes" in found["method"]
     assert sum(point["label"] == "class 0" for point in found["points"]) == MAX_POINTS // 2
     assert len(json.dumps(found)) < 200_000
 
 
-def test_a_picture_is_what_the_encoder_sees(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> None:
-    one = made_split.sealed.queries.take(np.array([3]))
+def test_a_picture_is_what_the_encoder_sees(made_set: PreparedSet, made_split: Split, made_frames: Frames) -> None:
+    one = View(made_frames, made_split.sealed.queries.take(np.array([3])))
     for representation in (RepresentationConfig(steps=32), RepresentationConfig(name="reindexed", steps=33)):
         matching = Matching("encoder", made_set.layout, NormalizeConfig(scale="none", center="none"), representation)
-        seen = picture(matching, made_signals, one)
-        frames = made_signals.gather(torch.tensor(one.offsets), torch.tensor(one.lengths), representation.steps)
-        image = represent(frames, representation, made_set.layout)[0].round().byte().numpy()
+        seen = picture(matching, one)
+        image = (
+            represent(one.resampled(representation.steps), representation, made_set.layout)[0].round().byte().numpy()
+        )
         assert np.array_equal(seen, image.transpose(1, 2, 0))
-    dtw = picture(Matching("dtw_1nn", made_set.layout, NormalizeConfig()), made_signals, one)
+    dtw = picture(Matching("dtw_1nn", made_set.layout, NormalizeConfig()), one)
     assert dtw.shape == (made_set.layout.num_rows, 64, 3)
 
 
@@ -155,16 +160,17 @@ def test_a_png_is_small_and_large_enough_to_see(size: tuple[int, int]) -> None:
     assert shown[-1, -1].tolist() == [0, 0, 0]
 
 
-def test_exhibits_are_json_and_small(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> None:
-    matching, sealed = Matching("raw_1nn", made_set.layout, NormalizeConfig()), made_split.sealed
-    distances = matching.between(made_signals, sealed.exemplars, sealed.queries).numpy()
-    predicted = sealed.exemplars.labels[distances.argmin(axis=0)]
-    found = exhibits(matching, sealed, made_signals, distances, predicted)
+def test_exhibits_are_json_and_small(made_set: PreparedSet, made_split: Split, made_frames: Frames) -> None:
+    matching = Matching("raw_1nn", made_set.layout, NormalizeConfig())
+    exemplars, queries = (View(made_frames, side) for side in (made_split.sealed.exemplars, made_split.sealed.queries))
+    distances = matching.between(exemplars, queries).numpy()
+    predicted = exemplars.labels[distances.argmin(axis=0)]
+    found = exhibits(matching, exemplars, queries, distances, predicted)
     text = json.dumps(found, allow_nan=False)
     assert len(text) < 400_000
-    assert len(found["embedding_map"]["points"]) == len(sealed.queries) + len(sealed.exemplars)
+    assert len(found["embedding_map"]["points"]) == len(queries) + len(exemplars)
     named = [p["named"] for p in found["embedding_map"]["points"] if not p["exemplar"]]
-    assert named == [sealed.exemplars.classes[c] for c in predicted]
+    assert named == [exemplars.classes[c] for c in predicted]
     assert 0 < len(found["confused"]) <= MAX_PAIRS
     counts = [pair["count"] for pair in found["confused"]]
     assert counts == sorted(counts, reverse=True)

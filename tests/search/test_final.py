@@ -13,17 +13,17 @@ from sldml.config.protocol import NtuOneShot
 from sldml.config.training import EvaluationConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.images import image_shape
+from sldml.embedding.view import View
 from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.folds import scored_folds
 from sldml.protocols.make_split import make_split
-from sldml.protocols.split import Sealed, Split, Subset
+from sldml.protocols.split import Sealed, Split
 from sldml.recognition.baselines import initialised
 from sldml.recognition.matching import Matching
 from sldml.search.final import (
     NothingToTrainError,
-    describe_predictions,
     plan_finals,
     plan_folds,
     predict,
@@ -32,7 +32,7 @@ from sldml.search.final import (
     was_tested,
 )
 from sldml.training.checkpoints import CheckpointFile
-from sldml.training.trial import run_fold
+from sldml.training.fixed_epochs import run_fold
 
 CONFIG = trial_config()
 
@@ -154,17 +154,12 @@ def search() -> History:
     return finished(history_of(*trials), {"t1": [1], "t5": [1, 2, 3], "t3": [1, 2], "t4": [1]})
 
 
-def sides_of(split: Split) -> tuple[Sealed, Subset]:
-    """What the models are tested on, and what they were trained on."""
-    return split.sealed, split.development.merged()
-
-
 def test_every_final_model_is_scored_in_the_order_of_validation(
-    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+    weights: Weights, made_set: PreparedSet, made_split: Split, made_frames: Frames
 ) -> None:
     history, sealed = search(), made_split.sealed
     history.finals["t3", 3] = FinalRecord("t3", 3, 0.0, history.trials["t3"].config, state="diverged")
-    results = sealed_test(history, sealed, sides_of(made_split)[1], made_signals, made_set.layout, weights)
+    results = sealed_test(history, made_split, made_frames, weights)
     assert (results["num_queries"], results["num_classes"], results["num_exemplars"]) == (80, 20, 20)
     assert [(f["trial_id"], f["seeds"]) for f in results["finals"]] == [
         ("t5", [1, 2, 3]), ("t4", [1]), ("t3", [1, 2]), ("t1", [1]),
@@ -177,7 +172,7 @@ def test_every_final_model_is_scored_in_the_order_of_validation(
         accuracies = []
         for seed in final["seeds"]:
             matching = trained_matching(CONFIG, weights(final["trial_id"], seed), made_set.layout)
-            accuracies.append(float((predict(matching, sealed, made_signals) == sealed.queries.labels).mean()))
+            accuracies.append(float((predict(matching, sealed, made_frames) == sealed.queries.labels).mean()))
         accuracy = final["test_accuracy"]
         assert accuracy["values"] == pytest.approx(accuracies)
         assert accuracy["mean"] == pytest.approx(np.mean(accuracies))
@@ -189,27 +184,24 @@ def test_every_final_model_is_scored_in_the_order_of_validation(
     assert results["finals"][1]["test_accuracy"]["ci95"] == [0.0, 1.0]  # one seed has no spread
 
 
-def test_seeds_stand_in_order_however_they_began(
-    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
-) -> None:
+def test_seeds_stand_in_order_however_they_began(weights: Weights, made_split: Split, made_frames: Frames) -> None:
     """Two begin at once: which comes first in the journal is chance, and the first one ships."""
     history = finished(history_of(trial("t5", [0.5])), {"t5": [2, 1, 3]})
-    (found,) = sealed_test(history, *sides_of(made_split), made_signals, made_set.layout, weights)["finals"]
+    (found,) = sealed_test(history, made_split, made_frames, weights)["finals"]
     assert found["seeds"] == [1, 2, 3]
     ordered = finished(history_of(trial("t5", [0.5])), {"t5": [1, 2, 3]})
-    (expected,) = sealed_test(ordered, *sides_of(made_split), made_signals, made_set.layout, weights)["finals"]
+    (expected,) = sealed_test(ordered, made_split, made_frames, weights)["finals"]
     assert found["test_accuracy"] == expected["test_accuracy"]
 
 
-def test_shuffled_test_labels_do_not_change_the_order(
-    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
-) -> None:
+def test_shuffled_test_labels_do_not_change_the_order(weights: Weights, made_split: Split, made_frames: Frames) -> None:
     history, queries = search(), made_split.sealed.queries
     orders, orders_by_test = set(), set()
     for seed in range(6):
         labels = np.random.default_rng(seed).permutation(queries.labels)
         sealed = Sealed(made_split.sealed.exemplars, dataclasses.replace(queries, labels=labels))
-        finals = sealed_test(history, sealed, sides_of(made_split)[1], made_signals, made_set.layout, weights)["finals"]
+        shuffled = dataclasses.replace(made_split, sealed=sealed)
+        finals = sealed_test(history, shuffled, made_frames, weights)["finals"]
         orders.add(tuple((f["trial_id"], tuple(f["seeds"])) for f in finals))
         by_test = sorted(finals, key=lambda f: -f["test_accuracy"]["mean"])
         orders_by_test.add(tuple(f["trial_id"] for f in by_test))
@@ -218,43 +210,23 @@ def test_shuffled_test_labels_do_not_change_the_order(
 
 
 def test_without_a_finished_final_training_there_is_no_test(
-    weights: Weights, made_set: PreparedSet, made_split: Split, made_signals: Signals
+    weights: Weights, made_split: Split, made_frames: Frames
 ) -> None:
     with pytest.raises(NothingToTrainError, match="no final training completed"):
-        sealed_test(
-            history_of(trial("t1", [0.5])),
-            made_split.sealed,
-            made_split.development.merged(),
-            made_signals,
-            made_set.layout,
-            weights,
-        )
+        sealed_test(history_of(trial("t1", [0.5])), made_split, made_frames, weights)
 
 
 def test_predict_names_the_class_of_the_nearest_exemplar(
-    made_set: PreparedSet, made_split: Split, made_signals: Signals
+    made_set: PreparedSet, made_split: Split, made_frames: Frames
 ) -> None:
     way = Matching("raw_1nn", made_set.layout, CONFIG.normalize)
     sealed = made_split.sealed
-    found = predict(way, sealed, made_signals)
-    distances = way.between(made_signals, sealed.exemplars, sealed.queries).numpy()
+    found = predict(way, sealed, made_frames)
+    distances = way.between(View(made_frames, sealed.exemplars), View(made_frames, sealed.queries)).numpy()
     assert found.tolist() == [min(range(20), key=lambda c: distances[c, q]) for q in range(80)]
     # Exemplars as queries are themselves.
-    itself = predict(way, Sealed(sealed.exemplars, sealed.exemplars), made_signals)
+    itself = predict(way, Sealed(sealed.exemplars, sealed.exemplars), made_frames)
     assert itself.tolist() == list(range(20))
-
-
-def test_predictions_in_numbers(made_split: Split) -> None:
-    sealed = made_split.sealed
-    few = Sealed(sealed.exemplars, sealed.queries.take(np.flatnonzero(sealed.queries.labels < 2)))  # 4 + 4 queries
-    predicted = np.empty(8, np.int64)
-    predicted[few.queries.labels == 0] = [0, 0, 0, 5]
-    predicted[few.queries.labels == 1] = [1, 1, 0, 0]
-    found = describe_predictions(predicted, few)
-    assert found["accuracy"] == pytest.approx(5 / 8)
-    assert found["per_class"] == {"A001": 0.75, "A007": 0.5}  # a class without queries has no accuracy
-    assert found["confusion"]["matrix"][0][:6] == [3, 0, 0, 0, 0, 1]
-    assert len(found["confusion"]["labels"]) == 20
 
 
 def test_trained_weights_are_loaded_without_fetching_pretrained_ones(
@@ -287,7 +259,7 @@ def test_a_worker_trains_final_models_on_all_auxiliary_recordings_for_the_planne
 
     monkeypatch.setattr(trainable, "run_final", run_final)
     (tmp_path / "journal.jsonl").touch()
-    job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_set.layout, made_split.development, threads=1)
+    job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_split.development, threads=1)
     (final,) = plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1)
     trainable.train_final({"final": final}, job)
     assert (given["config"].seed, given["num_epochs"]) == (1, 2)
@@ -309,7 +281,7 @@ def test_a_worker_trains_a_fold_of_the_classes(
     reports: list[dict[str, Any]] = []
     monkeypatch.setattr(trainable.tune, "report", reports.append)
     (tmp_path / "journal.jsonl").touch()
-    job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_set.layout, made_split.development, threads=1)
+    job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_split.development, threads=1)
     (plan,) = plan_folds(plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1), 4, CONFIG.evaluation)
     config = {"fold": {**plan, "fold": 3}}
     trainable.train_fold(config, job)
@@ -320,8 +292,7 @@ def test_a_worker_trains_a_fold_of_the_classes(
         TrialConfig.model_validate(plan["config"]),
         2,
         fold,
-        Signals.open(made_set.folder, torch.device("cpu")),
-        made_set.layout,
+        Frames.open(made_set.folder, torch.device("cpu")),
         report=expected.append,
         checkpoint=CheckpointFile(str(tmp_path / "other")),
     )

@@ -11,8 +11,9 @@ from support.small import trial_config
 from sldml.config.representation import NormalizeConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.images import image_shape
+from sldml.embedding.view import View
 from sldml.journal import History
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.folds import fold_developments
 from sldml.protocols.split import Split
@@ -61,7 +62,7 @@ def results(val_accuracy: float, config: TrialConfig = CONFIG) -> dict[str, Any]
 
 
 @pytest.fixture
-def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path, state: Any) -> Any:
+def send(made_split: Split, made_frames: Frames, tmp_path: Path, state: Any) -> Any:
     def run(past: History, val_accuracy: float, config: TrialConfig = CONFIG) -> dict[str, Any]:
         def load_final(trial_id: str, seed: int) -> Mapping[str, Any]:
             return state({("t1", 4): "final", ("t2", 4): "second"}.get((trial_id, seed), "other final"))
@@ -71,8 +72,7 @@ def send(made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_pa
             past,
             results(val_accuracy, config),
             split=made_split,
-            signals=made_signals,
-            layout=made_set.layout,
+            frames=made_frames,
             data=config.data,
             load_final=load_final,
             load_trial=lambda trial_id: state("trial" if trial_id == "t1" else "second trial"),
@@ -88,11 +88,11 @@ def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "FEWEST_CLASSES_TO_TRUST", 8)
 
 
-def check(outcome: dict[str, Any], expected: Matching, tmp_path: Path, split: Split, signals: Signals) -> Recognizer:
+def check(outcome: dict[str, Any], expected: Matching, tmp_path: Path, split: Split, frames: Frames) -> Recognizer:
     """The saved model predicts as `expected` does, and what is said of it is what it does."""
     model = Recognizer.load(tmp_path / "model")
-    predicted = predict(model.matching, split.sealed, signals)
-    assert predicted.tolist() == predict(expected, split.sealed, signals).tolist()
+    predicted = predict(model.matching, split.sealed, frames)
+    assert predicted.tolist() == predict(expected, split.sealed, frames).tolist()
     accuracy = float((predicted == split.sealed.queries.labels).mean())
     assert outcome["shipped"]["accuracy"] == pytest.approx(accuracy)
     matrix = torch.tensor(outcome["confusion"]["matrix"])
@@ -111,33 +111,33 @@ def check(outcome: dict[str, Any], expected: Matching, tmp_path: Path, split: Sp
     return model
 
 
-def threshold(matching: Matching, split: Split, signals: Signals, *, trained: bool = True) -> float:
+def threshold(matching: Matching, split: Split, frames: Frames, *, trained: bool = True) -> float:
     """Of a trained model from validation; one that was not trained has seen none of the development classes."""
-    subset = split.development.validation if trained else split.development.merged()
-    draws = exemplar_draws(subset.labels, CONFIG.evaluation.num_draws, CONFIG.evaluation.seed)
-    return calibrate(matching.between(signals, subset, subset), subset.labels, draws)
+    view = View(frames, split.development.validation if trained else split.development.merged())
+    draws = exemplar_draws(view.labels, CONFIG.evaluation.num_draws, CONFIG.evaluation.seed)
+    return calibrate(matching.between(view, view), view.labels, draws)
 
 
 @pytest.mark.usefixtures("trusted")
 def test_the_first_configurations_first_seed_ships_where_it_is_better_on_validation(
-    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path
 ) -> None:
     outcome = send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.61)
     shipped = outcome["shipped"]
     assert (shipped["kind"], shipped["trial_id"], shipped["seed"]) == ("trained", "t1", 4)
     assert "dtw_1nn: 0.600" in shipped["reason"]
     expected = trained_matching(CONFIG, state("final"), made_set.layout)
-    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    model = check(outcome, expected, tmp_path, made_split, made_frames)
     assert model.encoder_config == CONFIG.encoder
     # Its threshold comes from weights that have not seen the validation classes.
     unseen = trained_matching(CONFIG, state("trial"), made_set.layout)
-    assert model.threshold == pytest.approx(threshold(unseen, made_split, made_signals))
-    assert model.threshold != pytest.approx(threshold(expected, made_split, made_signals))
+    assert model.threshold == pytest.approx(threshold(unseen, made_split, made_frames))
+    assert model.threshold != pytest.approx(threshold(expected, made_split, made_frames))
 
 
 @pytest.mark.usefixtures("trusted")
 def test_of_a_trial_over_class_folds_the_first_folds_classes_give_the_threshold(
-    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path
 ) -> None:
     """It is the first fold's model that the trial keeps; it was trained on classes that the protocol validates on."""
     outcome = send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.61, trial_config(
@@ -146,9 +146,9 @@ def test_of_a_trial_over_class_folds_the_first_folds_classes_give_the_threshold(
     first = fold_developments(made_split.development, 3)[0]
     assert set(first.validation.classes) != set(made_split.development.validation.classes)
     unseen = trained_matching(CONFIG, state("trial"), made_set.layout)
-    expected = threshold(unseen, dataclasses.replace(made_split, development=first), made_signals)
+    expected = threshold(unseen, dataclasses.replace(made_split, development=first), made_frames)
     assert outcome["shipped"]["threshold"] == pytest.approx(expected)
-    assert expected != pytest.approx(threshold(unseen, made_split, made_signals))
+    assert expected != pytest.approx(threshold(unseen, made_split, made_frames))
     assert Recognizer.load(tmp_path / "model").threshold == pytest.approx(expected)
 
 
@@ -161,7 +161,7 @@ def test_a_training_free_way_that_is_as_good_ships_instead(
     send: Any,
     made_set: PreparedSet,
     made_split: Split,
-    made_signals: Signals,
+    made_frames: Frames,
     tmp_path: Path,
 ) -> None:
     values = {"raw_1nn": 0.3, "dtw_1nn": 0.3, "untrained": 0.3, name: 0.7}
@@ -174,10 +174,10 @@ def test_a_training_free_way_that_is_as_good_ships_instead(
         expected = Matching("encoder", made_set.layout, FREE_NORMALIZATION, CONFIG.representation, network)
     else:
         expected = Matching(name, made_set.layout, FREE_NORMALIZATION)  # type: ignore[arg-type]
-    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    model = check(outcome, expected, tmp_path, made_split, made_frames)
     assert model.matching.kind == expected.kind
-    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals, trained=False))
-    assert model.threshold != pytest.approx(threshold(expected, made_split, made_signals))
+    assert model.threshold == pytest.approx(threshold(expected, made_split, made_frames, trained=False))
+    assert model.threshold != pytest.approx(threshold(expected, made_split, made_frames))
 
 
 @pytest.mark.usefixtures("trusted")
@@ -205,7 +205,7 @@ def with_folds(past: History, t1: list[float], t2: list[float], **free: list[flo
 
 
 def test_with_few_classes_the_best_over_the_folds_ships_if_it_earned_it(
-    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path
 ) -> None:
     dtw = [0.6, 0.7, 0.5, 0.6]
     past = with_folds(
@@ -217,13 +217,13 @@ def test_with_few_classes_the_best_over_the_folds_ships_if_it_earned_it(
     assert "over 4 folds of the 8 auxiliary classes (t2 0.812, dtw_1nn without training 0.600)" in shipped["reason"]
     assert [row["name"] for row in outcome["folds"]["rows"]] == ["dtw_1nn", "raw_1nn", "t2", "t1"]
     expected = trained_matching(CONFIG, state("second"), made_set.layout)
-    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    model = check(outcome, expected, tmp_path, made_split, made_frames)
     unseen = trained_matching(CONFIG, state("second trial"), made_set.layout)
-    assert model.threshold == pytest.approx(threshold(unseen, made_split, made_signals))
+    assert model.threshold == pytest.approx(threshold(unseen, made_split, made_frames))
 
 
 def test_with_few_classes_and_no_proof_the_way_and_normalisation_best_over_the_folds_ship(
-    send: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path
+    send: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path
 ) -> None:
     raw = [0.6, 0.7, 0.5, 0.6]
     past = with_folds(
@@ -236,9 +236,9 @@ def test_with_few_classes_and_no_proof_the_way_and_normalisation_best_over_the_f
     assert shipped["normalize"] == FOLD_NORMALIZATION.model_dump()
     assert shipped["reason"].startswith("no trained model earned it over 4 folds of the 8 auxiliary classes")
     expected = Matching("raw_1nn", made_set.layout, FOLD_NORMALIZATION)
-    model = check(outcome, expected, tmp_path, made_split, made_signals)
+    model = check(outcome, expected, tmp_path, made_split, made_frames)
     assert model.matching.normalize == FOLD_NORMALIZATION
-    assert model.threshold == pytest.approx(threshold(expected, made_split, made_signals, trained=False))
+    assert model.threshold == pytest.approx(threshold(expected, made_split, made_frames, trained=False))
 
 
 def test_what_the_folds_decide_does_not_depend_on_the_test(send: Any) -> None:
@@ -250,7 +250,7 @@ def test_what_the_folds_decide_does_not_depend_on_the_test(send: Any) -> None:
 
 
 def test_validation_without_classes_of_its_own_trusts_no_trained_model(
-    made_set: PreparedSet, made_split: Split, made_signals: Signals, tmp_path: Path, state: Any
+    made_split: Split, made_frames: Frames, tmp_path: Path, state: Any
 ) -> None:
     development = dataclasses.replace(made_split.development, measure="map_at_r")
     outcome = ship(
@@ -258,8 +258,7 @@ def test_validation_without_classes_of_its_own_trusts_no_trained_model(
         history(raw_1nn=0.5, dtw_1nn=0.6),
         results(0.99),
         split=dataclasses.replace(made_split, development=development),
-        signals=made_signals,
-        layout=made_set.layout,
+        frames=made_frames,
         data=CONFIG.data,
         load_final=lambda trial_id, seed: state("final"),
         load_trial=lambda trial_id: state("trial"),

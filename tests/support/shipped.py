@@ -12,7 +12,7 @@ from sldml.config.protocol import ProtocolConfig
 from sldml.config.representation import NormalizeConfig
 from sldml.embedding.embed import input_shape
 from sldml.journal import History
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, as_prepared
 from sldml.protocols.make_split import make_split
 from sldml.recognition.baselines import initialised
@@ -42,8 +42,7 @@ def ship_model(
         History(baselines={free: {"val": 0.5 if trained else 0.95, **own}}),
         {"finals": [final]},
         split=make_split(protocol, prepared.catalog),
-        signals=Signals.open(prepared.folder, torch.device("cpu")),
-        layout=prepared.layout,
+        frames=Frames.open(prepared.folder, torch.device("cpu")),
         data=as_prepared(data, prepared),
         load_final=lambda trial_id, seed: weights,
         load_trial=lambda trial_id: weights,

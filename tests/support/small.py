@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from sldml.config.dotted import merge
 from sldml.config.trial import TrialConfig
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.protocols.split import Subset
+from sldml.recordings import Layout
 from sldml.recordings.synthetic import ntu_writer as skeleton_writer
 
 BASE: dict[str, Any] = {
@@ -57,8 +58,8 @@ def subset_of(labels: Sequence[int], lengths: Sequence[int], *, num_classes: int
     )
 
 
-def signals_of(values: Sequence[NDArray[np.float32]]) -> Signals:
-    return Signals(torch.from_numpy(np.concatenate(values)), None, torch.device("cpu"))
+def frames_of(values: Sequence[NDArray[np.float32]], layout: Layout) -> Frames:
+    return Frames(torch.from_numpy(np.concatenate(values)), None, layout, torch.device("cpu"))
 
 
 def without_times(metrics: Mapping[str, Any]) -> dict[str, Any]:

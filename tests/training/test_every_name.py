@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support.small import BASE, signals_of, subset_of
+from support.small import BASE, frames_of, subset_of
 
 from sldml.config.encoder import EncoderConfig, PoolingConfig
 from sldml.config.loss import LossConfig
@@ -17,7 +17,8 @@ from sldml.config.representation import RepresentationConfig
 from sldml.config.training import OptimizerConfig, ScheduleConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import input_shape
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.recordings import KINECT_V2, Layout
 from sldml.training.loop import Training
 
@@ -27,7 +28,7 @@ IMAGE = {"steps": SIDE_PX, "image_px": 32}
 SMALL_ENCODER = BASE["encoder"]
 
 
-def recordings(layout: Layout, dtype: type) -> Signals:
+def recordings(layout: Layout, dtype: type) -> Frames:
     """Six recordings of noise: nothing in them is learnt by heart in one step, so that every loss has work to do."""
     rng = np.random.default_rng(0)
     shape = SIDE_PX, layout.num_rows, 3
@@ -35,7 +36,7 @@ def recordings(layout: Layout, dtype: type) -> Signals:
         rng.integers(0, 256, shape).astype(dtype) if layout.picture_rows else rng.normal(size=shape).astype(dtype)
         for _ in LABELS
     ]
-    return signals_of(values)
+    return frames_of(values, layout)
 
 
 def one_step(changes: dict[str, Any]) -> Training:
@@ -44,7 +45,8 @@ def one_step(changes: dict[str, Any]) -> Training:
     pictures = config.representation.name == "image"
     layout = Layout(None, 0, picture_rows=SIDE_PX) if pictures else Layout(KINECT_V2, 1)
     train = subset_of(LABELS, [SIDE_PX] * len(LABELS))
-    training = Training(config, train, recordings(layout, np.uint8 if pictures else np.float32), layout)
+    frames = recordings(layout, np.uint8 if pictures else np.float32)
+    training = Training(config, View(frames, train))
     assert training.steps_per_epoch == 1
     names = [name for name, _ in training.encoder.named_parameters()]
     before = [p.detach().clone() for p in training.encoder.parameters()]
@@ -83,7 +85,7 @@ def test_every_encoder(name: str) -> None:
     options = SMALL_ENCODER if name == "small_cnn" else {"name": name, "embedding_dim": 8}
     # SGD: an optimiser with moments would need three times the memory of the largest networks.
     training = one_step({"encoder": options, "representation": IMAGE, "optimizer": {"name": "sgd", "lr": 0.1}})
-    shape = input_shape(training.config.encoder, training.config.representation, training.layout)
+    shape = input_shape(training.config.encoder, training.config.representation, training.view.layout)
     with torch.no_grad():
         assert training.encoder.eval()(torch.zeros(1, *shape)).shape == (1, 8)
 

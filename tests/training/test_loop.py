@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.small import assert_same_state, signals_of, subset_of, trial_config
+from support.small import assert_same_state, frames_of, subset_of, trial_config
 from torch import Tensor, nn
 
 from sldml.config.encoder import EncoderConfig
@@ -14,7 +14,8 @@ from sldml.config.training import BatchConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import encoder_input
 from sldml.embedding.encoders import build_encoder
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.split import Split
 from sldml.recordings import KINECT_V2, Layout
@@ -45,11 +46,11 @@ each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.ke
 
 
 @pytest.fixture
-def start(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> Any:
+def start(made_split: Split, made_frames: Frames) -> Any:
     """Begin a training on the made recordings."""
 
     def begin(config: TrialConfig) -> Training:
-        return Training(config, made_split.development.train, made_signals, made_set.layout)
+        return Training(config, View(made_frames, made_split.development.train))
 
     return begin
 
@@ -125,7 +126,7 @@ def test_an_epochs_numbers(start: Any) -> None:
     ("loss", "weight"), [("multi_similarity", 0.0), ("multi_similarity", 0.3), ("arcface", 0.8), ("sup_con", 1.0)]
 )
 def test_the_gradient_is_that_of_loss_and_head_by_weight(
-    loss: str, weight: float, start: Any, made_set: PreparedSet, made_split: Split, made_signals: Signals
+    loss: str, weight: float, start: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames
 ) -> None:
     config = trial_config(loss={"name": loss}, head={"weight": weight, "label_smoothing": 0.1}, augment=AUGMENT)
     training = start(config)
@@ -140,7 +141,7 @@ def test_the_gradient_is_that_of_loss_and_head_by_weight(
     labels = torch.from_numpy(train.labels[index])
     offsets, lengths = torch.from_numpy(train.offsets[index]), torch.from_numpy(train.lengths[index])
     images = encoder_input(
-        made_signals.gather(offsets, lengths, 16),
+        made_frames.gather(offsets, lengths, 16),
         config.normalize,
         config.representation,
         made_set.layout,
@@ -368,7 +369,7 @@ def test_a_tiny_problem_by_its_classes() -> None:
         optimizer={"lr": 0.01},
         train={"min_steps_per_epoch": 20, "max_epochs": 4},
     )
-    training = Training(config, train, signals_of(values), Layout(KINECT_V2, 1))
+    training = Training(config, View(frames_of(values, Layout(KINECT_V2, 1)), train))
     assert training.batch_size == 4
     first = training.run_epoch()
     for _ in range(3):

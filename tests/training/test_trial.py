@@ -9,15 +9,16 @@ from support.small import assert_same_state, trial_config, without_times
 
 from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import embed
+from sldml.embedding.view import View
 from sldml.journal import OBJECTIVE
-from sldml.prepared.batches import Signals
-from sldml.prepared.prepared_set import PreparedSet
+from sldml.prepared.batches import Frames
 from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Development, Split
 from sldml.recognition.one_shot import exemplar_draws, map_at_r, score_embeddings
 from sldml.training.checkpoints import CheckpointFile
+from sldml.training.fixed_epochs import run_final, run_fold
 from sldml.training.loop import DivergedError, EpochStats, Training
-from sldml.training.trial import WORST, run_final, run_fold, run_trial
+from sldml.training.trial import WORST, run_trial
 from sldml.training.validation import Validator
 
 CPU = torch.device("cpu")
@@ -37,7 +38,7 @@ class KilledError(Exception):
 
 
 @pytest.fixture
-def run(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> Run:
+def run(made_split: Split, made_frames: Frames) -> Run:
     """Run a trial and return what it reported; with `kill_at`, it dies in its report of that number."""
 
     def run_one(
@@ -45,7 +46,7 @@ def run(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> Run:
         *,
         kill_at: int | None = None,
         development: Development = made_split.development,
-        signals: Signals = made_signals,
+        frames: Frames = made_frames,
         **options: Any,
     ) -> Reports:
         reports: Reports = []
@@ -56,7 +57,7 @@ def run(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> Run:
                 raise KilledError
 
         try:
-            run_trial(config, development, signals, made_set.layout, report=report, **options)
+            run_trial(config, development, frames, report=report, **options)
         except KilledError:
             assert len(reports) == kill_at
         return reports
@@ -132,16 +133,14 @@ def test_the_running_best_goes_on_over_an_interruption(run: Run, checkpoint: Che
 
 
 def test_what_is_reported_is_what_the_saved_weights_score(
-    run: Run, checkpoint: CheckpointFile, made_set: PreparedSet, made_split: Split, made_signals: Signals
+    run: Run, checkpoint: CheckpointFile, made_split: Split, made_frames: Frames
 ) -> None:
     reports = run(checkpoint=checkpoint)
     development = made_split.development
-    training = Training(CONFIG, development.train, made_signals, made_set.layout)
+    training = Training(CONFIG, View(made_frames, development.train))
     training.load_state_dict(saved(checkpoint)["trainings"][0])
-    validation = development.validation
-    embeddings = embed(
-        training.encoder, made_signals, validation, CONFIG.normalize, CONFIG.representation, made_set.layout
-    )
+    validation = View(made_frames, development.validation)
+    embeddings = embed(training.encoder, validation, CONFIG.normalize, CONFIG.representation)
     draws = exemplar_draws(validation.labels, 10, seed=0)
     expected = score_embeddings(embeddings, validation.labels, draws)
     assert reports[-1]["val/accuracy"] == pytest.approx(expected.mean)
@@ -229,9 +228,9 @@ def test_the_best_and_the_last_epoch_must_be_saved(
 # --------------------------------------------------------------------------------------------------- divergence
 
 
-def test_a_diverged_trial_reports_once_with_a_finite_worst_value(run: Run, made_signals: Signals) -> None:
-    broken = Signals(made_signals._frames * torch.nan, None, CPU)
-    (report,) = run(signals=broken)
+def test_a_diverged_trial_reports_once_with_a_finite_worst_value(run: Run, made_frames: Frames) -> None:
+    broken = Frames(made_frames._values * torch.nan, None, made_frames.layout, CPU)
+    (report,) = run(frames=broken)
     assert report["state"] == "diverged"
     assert report["val/accuracy"] == report[OBJECTIVE] == WORST == 0.0
     assert report["epoch"] == 1
@@ -261,7 +260,7 @@ def test_divergence_in_a_later_epoch_keeps_the_earlier_reports(
 
 
 @pytest.fixture
-def finish(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> Run:
+def finish(made_split: Split, made_frames: Frames) -> Run:
     def run_one(
         num_epochs: int, checkpoint: CheckpointFile, config: TrialConfig = CONFIG, *, kill_at: int | None = None
     ) -> Reports:
@@ -272,9 +271,9 @@ def finish(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> R
             if len(reports) == kill_at:
                 raise KilledError
 
-        merged = made_split.development.merged()
+        merged = View(made_frames, made_split.development.merged())
         try:
-            run_final(config, num_epochs, merged, made_signals, made_set.layout, report=report, checkpoint=checkpoint)
+            run_final(config, num_epochs, merged, report=report, checkpoint=checkpoint)
         except KilledError:
             assert len(reports) == kill_at
         return reports
@@ -327,7 +326,7 @@ def test_a_resumed_final_model_is_the_uninterrupted_one(
 
 
 @pytest.fixture
-def score_fold(made_set: PreparedSet, made_split: Split, made_signals: Signals) -> Run:
+def score_fold(made_split: Split, made_frames: Frames) -> Run:
     def run_one(num_epochs: int, checkpoint: CheckpointFile, *, kill_at: int | None = None) -> Reports:
         reports: Reports = []
 
@@ -338,7 +337,7 @@ def score_fold(made_set: PreparedSet, made_split: Split, made_signals: Signals) 
 
         fold = scored_folds(made_split.development, 4)[1]
         try:
-            run_fold(CONFIG, num_epochs, fold, made_signals, made_set.layout, report=report, checkpoint=checkpoint)
+            run_fold(CONFIG, num_epochs, fold, made_frames, report=report, checkpoint=checkpoint)
         except KilledError:
             assert len(reports) == kill_at
         return reports
@@ -347,17 +346,17 @@ def score_fold(made_set: PreparedSet, made_split: Split, made_signals: Signals) 
 
 
 def test_a_fold_is_measured_once_at_its_end(
-    score_fold: Run, checkpoint: CheckpointFile, made_set: PreparedSet, made_split: Split, made_signals: Signals
+    score_fold: Run, checkpoint: CheckpointFile, made_split: Split, made_frames: Frames
 ) -> None:
     reports = score_fold(3, checkpoint)
     assert [(m["epoch"], m["state"]) for m in reports] == [(1, "running"), (2, "running"), (3, "completed")]
     assert not any(name.startswith("val/") for m in reports[:-1] for name in m), "something was there to choose by"
     fold = scored_folds(made_split.development, 4)[1]
-    training = Training(CONFIG, fold.train, made_signals, made_set.layout)
+    training = Training(CONFIG, View(made_frames, fold.train))
     rates = [training.run_epoch().lr for _ in range(3)]
     assert [m["train/lr"] for m in reports] == rates  # the trial's own schedule over four epochs, cut
-    side = fold.validation
-    embeddings = embed(training.encoder, made_signals, side, CONFIG.normalize, CONFIG.representation, made_set.layout)
+    side = View(made_frames, fold.validation)
+    embeddings = embed(training.encoder, side, CONFIG.normalize, CONFIG.representation)
     expected = score_embeddings(embeddings, side.labels, exemplar_draws(side.labels, 10, seed=0))
     assert reports[-1]["val/accuracy"] == pytest.approx(expected.mean)
 

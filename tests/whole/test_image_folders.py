@@ -22,8 +22,9 @@ from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import embed, encoder_input
 from sldml.embedding.images import image_shape, to_input
 from sldml.embedding.picture_augment import augment_pictures
+from sldml.embedding.view import View
 from sldml.errors import InputError
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, open_prepared, prepare
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
@@ -86,22 +87,22 @@ def split(pictures: PreparedSet) -> Split:
 
 
 @pytest.fixture(scope="module")
-def signals(pictures: PreparedSet) -> Signals:
-    return Signals.open(pictures.folder, CPU)
+def frames(pictures: PreparedSet) -> Frames:
+    return Frames.open(pictures.folder, CPU)
 
 
-def all_images(pictures: PreparedSet, signals: Signals) -> torch.Tensor:
+def all_images(pictures: PreparedSet, frames: Frames) -> torch.Tensor:
     offsets, lengths = (torch.tensor(pictures.catalog[c].to_numpy()) for c in ("offset", "length"))
-    return signals.gather(offsets, lengths, SIDE_PX)
+    return frames.gather(offsets, lengths, SIDE_PX)
 
 
 # -------------------------------------------------------------------------------------------------- preparation
 
 
 def test_pixels_are_kept_as_bytes_with_their_roles(pictures: PreparedSet, published: Path) -> None:
-    frames = np.load(pictures.folder / "signals.npy")
-    assert frames.dtype == np.uint8
-    assert frames.shape == (32 * SIDE_PX, SIDE_PX, 3)
+    stored = np.load(pictures.folder / "signals.npy")
+    assert stored.dtype == np.uint8
+    assert stored.shape == (32 * SIDE_PX, SIDE_PX, 3)
     assert pictures.catalog["length"].tolist() == [SIDE_PX] * 32
     assert pictures.catalog["role"].value_counts().to_dict() == {
         "train": 12, "val": 6, "val_samples": 2, "test": 9, "samples": 3,
@@ -109,27 +110,27 @@ def test_pixels_are_kept_as_bytes_with_their_roles(pictures: PreparedSet, publis
     assert pictures.layout == image_folder.layout(SIDE_PX)
     row = pictures.catalog.set_index("name").loc["test/B2/3"]
     expected = image_folder.read(published / "one_shot/test/B2/3.png", SIDE_PX).values
-    assert (frames[row["offset"] : row["offset"] + SIDE_PX] == expected).all()
+    assert (stored[row["offset"] : row["offset"] + SIDE_PX] == expected).all()
     assert [refused["file"] for refused in pictures.meta["refused"]] == ["train/A1/cut.png"]
 
 
-def test_black_columns_are_pixels_and_not_frames_without_anybody(pictures: PreparedSet, signals: Signals) -> None:
-    batch = all_images(pictures, signals)
+def test_black_columns_are_pixels_and_not_frames_without_anybody(pictures: PreparedSet, frames: Frames) -> None:
+    batch = all_images(pictures, frames)
     assert batch.dtype == torch.float32
     assert (batch[:, 0] == 0).all()
     assert not np.load(pictures.folder / "held.npy").any()
 
 
-def test_the_image_that_an_encoder_sees_is_the_picture(pictures: PreparedSet, signals: Signals) -> None:
+def test_the_image_that_an_encoder_sees_is_the_picture(pictures: PreparedSet, frames: Frames) -> None:
     """Also with the default normalisation, which has nothing to take hold of."""
-    settings, batch = config(), all_images(pictures, signals)
+    settings, batch = config(), all_images(pictures, frames)
     images = encoder_input(batch, settings.normalize, settings.representation, pictures.layout)
     assert torch.allclose(images, to_input(batch.permute(0, 3, 2, 1)))
     assert images.shape[1:] == image_shape(settings.representation, pictures.layout) == (3, SIDE_PX, SIDE_PX)
 
 
-def test_images_are_augmented_last(pictures: PreparedSet, signals: Signals) -> None:
-    settings, batch = config(), all_images(pictures, signals)
+def test_images_are_augmented_last(pictures: PreparedSet, frames: Frames) -> None:
+    settings, batch = config(), all_images(pictures, frames)
     change = AugmentConfig.model_validate({"picture": {"rotation_deg": 30, "flip": 0.5}})
 
     def images(augmentation: AugmentConfig | None) -> torch.Tensor:
@@ -203,7 +204,7 @@ def test_a_search_of_pictures_refuses_what_is_for_signals_before_anything_is_rea
 
 
 def test_a_trial_trains_on_pictures_and_scores_held_out_classes(
-    pictures: PreparedSet, split: Split, signals: Signals
+    pictures: PreparedSet, split: Split, frames: Frames
 ) -> None:
     assert set(split.development.train.classes) == set(AUXILIARY)
     assert set(split.development.validation.classes) == set(HELD_OUT)
@@ -213,18 +214,18 @@ def test_a_trial_trains_on_pictures_and_scores_held_out_classes(
         train={"max_epochs": 2},
         augment={"picture": {"rotation_deg": 10.0, "perspective": 0.2, "crop": 0.2, "flip": 0.5}},
     )
-    run_trial(settings, split.development, signals, pictures.layout, report=reports.append)
+    run_trial(settings, split.development, frames, report=reports.append)
     assert [report["state"] for report in reports] == ["running", "completed"]
     assert all(np.isfinite(report["train/loss"]) for report in reports)
     assert 0 <= reports[-1]["val/accuracy"] <= 1
     again: list[dict[str, Any]] = []
-    run_trial(settings, split.development, signals, pictures.layout, report=again.append)
+    run_trial(settings, split.development, frames, report=again.append)
     assert [r["train/loss"] for r in again] == [r["train/loss"] for r in reports]
 
 
 @pytest.mark.parametrize("kind", ["raw_1nn", "dtw_1nn", "encoder"])
 def test_a_model_of_pictures_recognises_files(
-    pictures: PreparedSet, split: Split, signals: Signals, published: Path, tmp_path: Path, kind: str
+    pictures: PreparedSet, split: Split, frames: Frames, published: Path, tmp_path: Path, kind: str
 ) -> None:
     """What is recognised from files lies as far apart as what lies in the prepared set."""
     settings = config()
@@ -243,7 +244,7 @@ def test_a_model_of_pictures_recognises_files(
 
     model.enrol(recordings(split.sealed.exemplars.names))
     found = model.recognize(recordings(split.sealed.queries.names))
-    distances = matching.between(signals, split.sealed.exemplars, split.sealed.queries)
+    distances = matching.between(View(frames, split.sealed.exemplars), View(frames, split.sealed.queries))
     expected = [split.sealed.exemplars.classes[i] for i in distances.argmin(dim=0)]
     assert [recognition.nearest for recognition in found] == expected
     assert [r.distance for r in found] == pytest.approx(distances.min(dim=0).values.tolist(), rel=1e-3, abs=1e-4)
@@ -255,13 +256,11 @@ def test_a_prepared_set_of_pictures_is_found_again(published: Path, pictures: Pr
     assert open_prepared(pictures.folder).hash == pictures.hash
 
 
-def test_embeddings_of_pictures_know_their_places(pictures: PreparedSet, split: Split, signals: Signals) -> None:
+def test_embeddings_of_pictures_know_their_places(pictures: PreparedSet, split: Split, frames: Frames) -> None:
     settings = config(representation={"image_px": 32})
     encoder = initialised(settings.encoder, image_shape(settings.representation, pictures.layout), 0)
-    queries = split.sealed.queries
-    whole = embed(encoder, signals, queries, settings.normalize, settings.representation, pictures.layout)
-    single = embed(
-        encoder, signals, queries.take(np.array([4])), settings.normalize, settings.representation, pictures.layout
-    )
+    queries = View(frames, split.sealed.queries)
+    whole = embed(encoder, queries, settings.normalize, settings.representation)
+    single = embed(encoder, queries.take(np.array([4])), settings.normalize, settings.representation)
     assert torch.allclose(whole[4:5], single, atol=1e-4)
     assert len({tuple(row) for row in whole.tolist()}) == len(queries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from sldml.config.data import UtdMhadData
 from sldml.config.protocol import UtdMhadInterSensor, UtdMhadOneShot
 from sldml.config.training import EvaluationConfig
 from sldml.embedding.embed import embed, require_one_input_shape
+from sldml.embedding.view import View
 from sldml.errors import InputError
 from sldml.journal import History
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
 from sldml.recognition.baselines import BaselineScorer
@@ -54,12 +56,12 @@ def frames(catalog: pd.DataFrame) -> torch.Tensor:
     return (torch.stack([of_class[c] for c in catalog["label"]]) + noise).flatten(0, 1)
 
 
-def signals_without(frames: torch.Tensor, rows: Rows | None) -> Signals:
+def frames_without(frames: torch.Tensor, rows: Rows | None) -> Frames:
     """With every value of these rows gone: what uses them comes out as not a number."""
     changed = frames.clone()
     if rows is not None:
         FUSED.take_rows(changed[None], rows).fill_(float("nan"))
-    return Signals(changed, None, torch.device("cpu"))
+    return Frames(changed, None, FUSED, torch.device("cpu"))
 
 
 def split_of(catalog: pd.DataFrame, train_on: str) -> Split:
@@ -105,7 +107,7 @@ def test_a_trial_sees_nothing_of_the_other_sensor(
 
     def metrics_without(rows: Rows | None) -> list[dict[str, Any]]:
         reports: list[dict[str, Any]] = []
-        run_trial(CONFIG, development, signals_without(frames, rows), FUSED, report=reports.append)
+        run_trial(CONFIG, development, frames_without(frames, rows), report=reports.append)
         return [{k: r[k] for k in ("train/loss", "val/accuracy", "val/map_at_r", "state") if k in r} for r in reports]
 
     whole = metrics_without(None)
@@ -119,20 +121,21 @@ def test_the_sealed_test_is_of_the_other_sensor_alone(
     catalog: pd.DataFrame, frames: torch.Tensor, train_on: str, seen: Rows, unseen: Rows
 ) -> None:
     split = split_of(catalog, train_on)
-    training = Training(CONFIG, split.development.train, signals_without(frames, None), FUSED)
-    assert training.layout == FUSED.part(seen)
-    weights = training.encoder.state_dict()
-    for layout in (FUSED, FUSED.part(unseen)):  # a model that ships has the second
-        matching = trained_matching(CONFIG, weights, layout)
-        whole = predict(matching, split.sealed, signals_without(frames, None))
-        assert predict(matching, split.sealed, signals_without(frames, seen)).tolist() == whole.tolist()
+    training = Training(CONFIG, View(frames_without(frames, None), split.development.train))
+    assert training.view.layout == FUSED.part(seen)
+    matching = trained_matching(CONFIG, training.encoder.state_dict(), FUSED.part(unseen))
+    whole = predict(matching, split.sealed, frames_without(frames, None))
+    assert predict(matching, split.sealed, frames_without(frames, seen)).tolist() == whole.tolist()
+    with pytest.raises(ValueError, match="recordings of 22 rows are compared"):
+        predict(
+            trained_matching(CONFIG, training.encoder.state_dict(), FUSED), split.sealed, frames_without(frames, None)
+        )
     queries = split.sealed.queries
-    found = embed(
-        training.encoder, signals_without(frames, None), queries, CONFIG.normalize, CONFIG.representation, FUSED
-    )
-    other = Signals(FUSED.take_rows(frames[None], unseen)[0].contiguous(), None, torch.device("cpu"))
-    plain = type(queries)(**{**vars(queries), "rows": "all"})
-    expected = embed(training.encoder, other, plain, CONFIG.normalize, CONFIG.representation, FUSED.part(unseen))
+    parts = CONFIG.normalize, CONFIG.representation
+    found = embed(training.encoder, View(frames_without(frames, None), queries), *parts)
+    taken = FUSED.take_rows(frames[None], unseen)[0].contiguous()
+    other = Frames(taken, None, FUSED.part(unseen), torch.device("cpu"))
+    expected = embed(training.encoder, View(other, dataclasses.replace(queries, rows="all")), *parts)
     assert torch.equal(found, expected)
 
 
@@ -142,14 +145,15 @@ def test_training_free_matching_takes_each_sides_rows(
     catalog: pd.DataFrame, frames: torch.Tensor, train_on: str, seen: Rows, unseen: Rows, kind: Any
 ) -> None:
     split = split_of(catalog, train_on)
-    matching = Matching(kind, FUSED, CONFIG.normalize)
+    matching = Matching(kind, FUSED.part(seen), CONFIG.normalize)
     validation = split.development.validation.sample(6)
-    assert matching.features(signals_without(frames, unseen), validation)[0].isfinite().all()
-    assert not matching.features(signals_without(frames, seen), validation)[0].isfinite().any()
-    (exemplars,) = matching.features(signals_without(frames, seen), split.sealed.exemplars)
+    assert matching.features(View(frames_without(frames, unseen), validation))[0].isfinite().all()
+    assert not matching.features(View(frames_without(frames, seen), validation))[0].isfinite().any()
+    matching = Matching(kind, FUSED.part(unseen), CONFIG.normalize)
+    (exemplars,) = matching.features(View(frames_without(frames, seen), split.sealed.exemplars))
     assert exemplars.shape == (16, 32, 3 * FUSED.part(unseen).num_rows)
     # Each class has its own movement: nearest exemplars are right.
-    predicted = predict(matching, split.sealed, signals_without(frames, seen))
+    predicted = predict(matching, split.sealed, frames_without(frames, seen))
     assert (predicted == split.sealed.queries.labels).all()
 
 
@@ -158,8 +162,7 @@ def test_baselines_validate_on_one_sensor_and_test_on_the_other(catalog: pd.Data
 
     def scorer(rows: Rows) -> BaselineScorer:
         return BaselineScorer(
-            signals_without(frames, rows),
-            FUSED,
+            frames_without(frames, rows),
             normalizations=[CONFIG.normalize],
             encoders=[CONFIG.encoder],
             representations=[CONFIG.representation],
@@ -179,8 +182,8 @@ def test_baselines_validate_on_one_sensor_and_test_on_the_other(catalog: pd.Data
 def test_what_ships_knows_recordings_of_the_tests_sensor(
     catalog: pd.DataFrame, frames: torch.Tensor, tmp_path: Path, free: str
 ) -> None:
-    split, signals = split_of(catalog, "inertial"), signals_without(frames, None)
-    shipped = shipped_by(tmp_path, split, signals, free)
+    split = split_of(catalog, "inertial")
+    shipped = shipped_by(tmp_path, split, frames_without(frames, None), free)
     assert shipped["shipped"]["kind"] == "training_free"  # 11 auxiliary classes are too few to trust
     model = Recognizer.load(tmp_path)
     assert model.matching.layout == utd_mhad.layout("skeleton")
@@ -204,18 +207,17 @@ def test_a_trained_model_ships_with_the_tests_layout(
     catalog: pd.DataFrame, frames: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sldml.search.choice.FEWEST_CLASSES_TO_TRUST", 5)
-    split, signals = split_of(catalog, "skeleton"), signals_without(frames, None)
-    shipped = shipped_by(tmp_path, split, signals, "raw_1nn")
+    shipped = shipped_by(tmp_path, split_of(catalog, "skeleton"), frames_without(frames, None), "raw_1nn")
     assert shipped["shipped"]["kind"] == "trained"
     assert Recognizer.load(tmp_path).matching.layout == utd_mhad.layout("inertial")
 
 
-def shipped_by(folder: Path, split: Split, signals: Signals, free: str) -> dict[str, Any]:
+def shipped_by(folder: Path, split: Split, frames: Frames, free: str) -> dict[str, Any]:
     encoder = CONFIG.encoder.model_dump(exclude_none=True) if free == "untrained" else None
     representation = None if encoder is None else CONFIG.representation.model_dump(exclude_none=True)
     own = {"encoder": encoder, "representation": representation}
     baseline = {"val": 0.5, "normalize": CONFIG.normalize.model_dump(), **own}
-    weights: Mapping[str, Any] = Training(CONFIG, split.development.train, signals, FUSED).encoder.state_dict()
+    weights: Mapping[str, Any] = Training(CONFIG, View(frames, split.development.train)).encoder.state_dict()
     candidate = {"baseline": free, "accuracies": [0.5, 0.5], **baseline}
     final = {"config": CONFIG.to_dict(), "trial_id": "t1", "seeds": [1], "val_accuracy": 0.9, "num_epochs": 1}
     return ship(
@@ -223,8 +225,7 @@ def shipped_by(folder: Path, split: Split, signals: Signals, free: str) -> dict[
         History(baselines={free: baseline}, baseline_folds={"num_folds": 2, "candidates": [candidate]}),
         {"finals": [final]},
         split=split,
-        signals=signals,
-        layout=FUSED,
+        frames=frames,
         data=UtdMhadData(modality="fused"),
         load_final=lambda trial_id, seed: weights,
         load_trial=lambda trial_id: weights,

@@ -14,8 +14,9 @@ from sldml.config.data import ManifestData
 from sldml.config.recording_format import RecordingFormat, SkeletonFormat, TextFormat
 from sldml.config.representation import NormalizeConfig
 from sldml.config.space_file import parse_space, read_space
+from sldml.embedding.view import View
 from sldml.errors import InputError
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import prepare
 from sldml.protocols.make_split import make_split
 from sldml.recognition.matching import Matching
@@ -192,12 +193,12 @@ def test_a_wrong_format_in_a_search_space_is_told_by_line():
 
 @pytest.fixture(scope="module")
 def isl(real_data, tmp_path_factory):
-    """(prepared set, split, signals) of ISL-Kinect by its search space alone."""
+    """(prepared set, split, frames) of ISL-Kinect by its search space alone."""
     if not (real_data / "isl_kinect").is_dir():
         pytest.skip("DATASET_FOLDER holds no isl_kinect/")
     config = read_space("isl_kinect").default_config()
     prepared = prepare(config.data, real_data, tmp_path_factory.mktemp("cache"), num_workers=1)
-    return prepared, make_split(config.protocol, prepared.catalog), Signals.open(prepared.folder, torch.device("cpu"))
+    return prepared, make_split(config.protocol, prepared.catalog), Frames.open(prepared.folder, torch.device("cpu"))
 
 
 def test_isl_kinect_is_all_there(isl):
@@ -221,9 +222,10 @@ def test_isl_kinect_is_all_there(isl):
     ],
 )
 def test_isl_kinect_baselines(isl, normalization, raw, dtw):
-    prepared, split, signals = isl
+    prepared, split, frames = isl
     for kind, expected in (("raw_1nn", raw), ("dtw_1nn", dtw)):
         matching = Matching(kind, prepared.layout, NormalizeConfig(**normalization))
-        nearest = matching.between(signals, split.sealed.queries, split.sealed.exemplars).argmin(dim=1).numpy()
+        queries, exemplars = View(frames, split.sealed.queries), View(frames, split.sealed.exemplars)
+        nearest = matching.between(queries, exemplars).argmin(dim=1).numpy()
         accuracy = (split.sealed.exemplars.labels[nearest] == split.sealed.queries.labels).mean()
         assert accuracy == pytest.approx(expected, abs=0.02)

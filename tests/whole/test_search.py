@@ -10,7 +10,7 @@ from support.running import TINY, tune
 
 from sldml.config.space_file import read_space
 from sldml.journal import OBJECTIVE, read_history
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import open_prepared
 from sldml.protocols.classes import NTU_NOVEL
 from sldml.protocols.make_split import make_split
@@ -99,8 +99,8 @@ def test_the_shipped_model_loads_and_scores_as_recorded(finished):
     prepared = open_prepared(prepared_folder)
     space = read_space("demo", SETTINGS)
     sealed = make_split(space.default_config().protocol, prepared.catalog).sealed
-    signals = Signals.open(prepared.folder, torch.device("cpu"))
-    accuracy = (predict(model.matching, sealed, signals) == sealed.queries.labels).mean()
+    frames = Frames.open(prepared.folder, torch.device("cpu"))
+    accuracy = (predict(model.matching, sealed, frames) == sealed.queries.labels).mean()
     assert accuracy == pytest.approx(summary["shipped"]["accuracy"])
     assert "over 5 folds of the 10 auxiliary classes" in summary["shipped"]["reason"]
     assert "ships:" in printed

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.small import signals_of, subset_of, trial_config
+from support.small import frames_of, subset_of, trial_config
 from torch import Tensor, nn
 
 from sldml.config.encoder import EncoderConfig
@@ -17,6 +17,7 @@ from sldml.embedding.embed import embed, encoder_input, input_shape, require_one
 from sldml.embedding.encoders import build_encoder
 from sldml.embedding.encoders.signal_networks import SelfAttention, TemporalBlock, with_velocity
 from sldml.embedding.normalize import normalize
+from sldml.embedding.view import View
 from sldml.errors import InputError
 from sldml.recognition.baselines import initialised
 from sldml.recognition.matching import Matching
@@ -212,8 +213,8 @@ def recordings(num_classes: int = 3) -> tuple[list[np.ndarray[Any, Any]], list[i
 @pytest.mark.parametrize("variant", [*VARIANTS[::2], VARIANTS[0] | {"members": 2}])
 def test_a_training_ships_and_recognises(variant: dict[str, Any], tmp_path: Path) -> None:
     values, labels = recordings()
-    signals, subset = signals_of(values), subset_of(labels, [len(v) for v in values])
     layout = Layout(KINECT_V2, 1)
+    view = View(frames_of(values, layout), subset_of(labels, [len(v) for v in values]))
     config = trial_config(
         encoder={"small_cnn": None, **variant},
         normalize={"center": "none", "scale": "none"},
@@ -223,22 +224,22 @@ def test_a_training_ships_and_recognises(variant: dict[str, Any], tmp_path: Path
     )
     losses = []
     for _ in range(2):
-        training = Training(config, subset, signals, layout)
+        training = Training(config, view)
         losses.append([training.run_epoch().loss for _ in range(3)])
     assert losses[0] == losses[1]
-    embeddings = embed(training.encoder, signals, subset, config.normalize, config.representation, layout)
+    embeddings = embed(training.encoder, view, config.normalize, config.representation)
     assert embeddings.shape == (12, 8 * config.encoder.members)
 
     matching = trained_matching(config, training.encoder.state_dict(), layout)
     Recognizer(matching, encoder=config.encoder).save(tmp_path / "model")
     loaded = Recognizer.load(tmp_path / "model").matching
-    assert torch.equal(loaded.features(signals, subset)[0], matching.features(signals, subset)[0])
-    assert accuracy(matching, signals, subset) == 1.0
+    assert torch.equal(loaded.features(view)[0], matching.features(view)[0])
+    assert accuracy(matching, view) == 1.0
 
 
-def accuracy(matching: Matching, signals: Any, subset: Any) -> float:
-    distances: Tensor = matching.between(signals, subset.take(np.arange(3)), subset)
-    return float((distances.argmin(dim=0).numpy() == subset.labels).mean())
+def accuracy(matching: Matching, view: View) -> float:
+    distances: Tensor = matching.between(view.take(np.arange(3)), view)
+    return float((distances.argmin(dim=0).numpy() == view.labels).mean())
 
 
 class _Side:

@@ -23,7 +23,7 @@ from sldml.embedding.images import (
 )
 from sldml.embedding.normalize import normalize
 from sldml.errors import InputError
-from sldml.prepared.batches import Signals
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.recordings import KINECT_V2, Layout
 from sldml.recordings.readers import utd_mhad
@@ -73,9 +73,9 @@ def test_equals_the_naive_reference(name: str, options: dict[str, Any], layout: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_equals_the_naive_reference_on_moving_bodies(name: str, made_set: PreparedSet, made_signals: Signals) -> None:
+def test_equals_the_naive_reference_on_moving_bodies(name: str, made_set: PreparedSet, made_frames: Frames) -> None:
     places = torch.tensor(made_set.catalog[["offset", "length"]].to_numpy(np.int64, copy=True)[[0, 70]])
-    raw = made_signals.gather(places[:, 0], places[:, 1], 24)
+    raw = made_frames.gather(places[:, 0], places[:, 1], 24)
     signals = normalize(raw, NormalizeConfig(), made_set.layout)
     chosen = config(name, steps=24, num_bodies=1)
     images = represent(signals, chosen, made_set.layout)
@@ -87,7 +87,7 @@ def test_equals_the_naive_reference_on_moving_bodies(name: str, made_set: Prepar
 def test_equals_the_naive_reference_on_real_recordings(name: str, real_utd: Path) -> None:
     layout = utd_mhad.layout("fused")
     frames = utd_mhad.read(utd_mhad.find(real_utd / "utd_mhad", "fused")[200], "fused").values
-    signals = Signals(torch.from_numpy(frames), None, torch.device("cpu"))
+    signals = Frames(torch.from_numpy(frames), None, layout, torch.device("cpu"))
     raw = signals.gather(torch.tensor([0]), torch.tensor([len(frames)]), 32)
     chosen = config(name, steps=32)
     normalized = normalize(raw, NormalizeConfig(), layout)
