@@ -31,7 +31,7 @@ def tune(*arguments, cwd=ROOT, timeout=1500, **environment):
     )
 
 
-def heed_interrupts():
+def default_interrupts():
     """For a child process: a shell that put the tests into the background has them ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -46,7 +46,7 @@ def start(*arguments, log: Path, **environment):
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=heed_interrupts,
+            preexec_fn=default_interrupts,
         )
 
 
