@@ -1,4 +1,4 @@
-"""Run a one-shot protocol on a saved model: `python launch/evaluate.py --model NAME`."""
+"""Evaluate a saved model under a one-shot protocol: `python launch/evaluate.py --model NAME`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-# The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
+# Import sldml from this file's tree, also in a Ray job that has another version installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
@@ -37,22 +37,21 @@ def evaluate(
     model: ModelOption,
     data: DataOption = None,
     space: Annotated[
-        str | None, typer.Option(help="Recordings and protocol of this search space (default: the model's own).")
+        str | None, typer.Option(help="Use recordings and protocol of this search space (default: the model's own).")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of data or protocol.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value of data or protocol.")
     ] = None,
     device: DeviceOption = "cpu",
     summary: SummaryOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Name the novel classes of a protocol by one exemplar each, and say how often that is right."""
-    from sldml.commands.evaluating import evaluate as evaluated
-    from sldml.commands.evaluating import lines_of, task_of
+    """Recognise the novel classes of a protocol from one exemplar each, and report the accuracy."""
+    from sldml.commands.evaluating import evaluate_model, evaluation_lines, evaluation_task
     from sldml.commands.progress import ProgressPrinter
-    from sldml.commands.recognizing import model_words
+    from sldml.commands.recognizing import describe_model
     from sldml.recognition.recognizer import Recognizer, find_model, torch_device
-    from sldml.recordings.sources import describe
+    from sldml.recordings.sources import describe_data
     from sldml.report.files import require_writable, write_json
 
     if summary is not None:
@@ -61,18 +60,18 @@ def evaluate(
     folder = find_model(model, root)
     loaded = Recognizer.load(folder)
     loaded.device = torch_device(device)
-    task = task_of(loaded, folder, space, settings or [])
-    print(f"model: {model_words(loaded)}")
-    print(f"recordings: {describe(task.data)}", flush=True)
+    task = evaluation_task(loaded, folder, space, settings or [])
+    print(f"model: {describe_model(loaded)}")
+    print(f"recordings: {describe_data(task.data)}", flush=True)
     with ProgressPrinter() as printer:
         progress = printer.counting("recordings read")
-        found = evaluated(
+        result = evaluate_model(
             loaded, task, None if data is None else data.expanduser().absolute(), cache_folder(root), progress
         )
-    for line in lines_of(found):
+    for line in evaluation_lines(result):
         print(line)
     if summary is not None:
-        write_json({"model": str(folder), **found}, summary)
+        write_json({"model": str(folder), **result}, summary)
         print(f"written: {summary}")
 
 

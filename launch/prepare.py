@@ -1,4 +1,4 @@
-"""Prepared sets and made recordings: `python launch/prepare.py set --space demo`."""
+"""Prepared sets and synthetic recordings: `python launch/prepare.py set --space demo`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-# The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
+# Import sldml from this file's tree, also in a Ray job that has another version installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sldml.config.trial import TrialConfig
     from sldml.prepared.prepared_set import PreparedSet
 
-ABOUT = "Prepare or inspect the recordings of a search space, or write made recordings as NTU .skeleton files."
+ABOUT = "Prepare or inspect the recordings of a search space, or write synthetic ones as NTU .skeleton files."
 EXAMPLES = """
 Examples:
 
@@ -38,7 +38,7 @@ Examples:
 
   python launch/prepare.py inspect --space own --data ~/my-recordings
 
-  python launch/prepare.py synthetic --out /tmp/made --num-auxiliary 30
+  python launch/prepare.py synthetic --out /tmp/synthetic --num-auxiliary 30
 """
 
 
@@ -49,11 +49,11 @@ def prepare_set(
     strict: StrictOption = False,
     storage: StorageOption = None,
 ) -> None:
-    """Find or make the prepared set that a search of this space would use, and say what is in it."""
-    from sldml.commands.inventory import inventory_lines
+    """Prepare the recordings of a search space, unless that was done before, and list what they contain."""
+    from sldml.commands.prepared_summary import prepared_summary_lines
 
     prepared, config = _prepared(space, data, settings, strict, storage)
-    for line in inventory_lines(prepared, config.data):
+    for line in prepared_summary_lines(prepared, config.data):
         print(line)
     print(f"to search: {_search_command(space, data, settings, storage)}")
 
@@ -66,18 +66,18 @@ def inspect(
     storage: StorageOption = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Where the sheet of images goes (default: inspect/<space>.png in --storage)."),
+        typer.Option(help="File for the sheet of images (default: inspect/<space>.png in --storage)."),
     ] = None,
 ) -> None:
-    """Show what was understood of the recordings: counts, lengths, rates, extents, protocol, a sheet of images."""
+    """Check how recordings are read: counts, lengths, rates, extents, protocol and a sheet of images."""
     from sldml.commands.inspection import inspection_lines, inspection_sheet
-    from sldml.commands.inventory import inventory_lines
+    from sldml.commands.prepared_summary import prepared_summary_lines
 
     prepared, config = _prepared(space, data, settings, strict, storage)
-    place = sheet or storage_folder(storage) / "inspect" / f"{Path(space).stem}.png"
-    for line in (*inventory_lines(prepared, config.data), *inspection_lines(prepared, config)):
+    path = sheet or storage_folder(storage) / "inspect" / f"{Path(space).stem}.png"
+    for line in (*prepared_summary_lines(prepared, config.data), *inspection_lines(prepared, config)):
         print(line)
-    _write_picture(inspection_sheet(prepared, config), place.expanduser().absolute())
+    _write_sheet(inspection_sheet(prepared, config), path.expanduser().absolute())
     print(f"to search: {_search_command(space, data, settings, storage)}")
 
 
@@ -102,38 +102,38 @@ def _prepared(
 
 
 def _search_command(space: str, data: Path | None, settings: list[str] | None, storage: str | None) -> str:
-    places = ["--storage", str(storage_folder(storage))] if storage else []
-    places += ["--data", str(data)] if data else []
+    options = ["--storage", str(storage_folder(storage))] if storage else []
+    options += ["--data", str(data)] if data else []
     changes = [part for setting in settings or [] for part in ("--set", setting)]
-    return shlex.join(["python", "launch/tune.py", "--space", space, *places, *changes])
+    return shlex.join(["python", "launch/tune.py", "--space", space, *options, *changes])
 
 
-def _write_picture(picture: Image, place: Path) -> None:
+def _write_sheet(sheet: Image, path: Path) -> None:
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(place, format="PNG")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path, format="PNG")
     except OSError as error:
-        raise InputError(
-            f"--sheet {place}: cannot be written ({error.strerror or error}); give another file"
-        ) from error
-    print(f"images: {place}")
+        raise InputError(f"--sheet {path}: cannot be written ({error.strerror or error}); give another file") from error
+    print(f"images: {path}")
 
 
 def synthetic(
-    out: Annotated[Path, typer.Option(help="New or empty folder; the files go to ntu/ in it.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the generator.")] = 0,
-    num_auxiliary: Annotated[int, typer.Option(min=4, max=100, help="Auxiliary classes, beside 20 novel ones.")] = 30,
-    recordings_per_class: Annotated[int, typer.Option(min=2, max=90, help="Recordings of each class.")] = 12,
+    out: Annotated[Path, typer.Option(help="New or empty folder; the files are written to its subfolder ntu/.")],
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    num_auxiliary: Annotated[
+        int, typer.Option(min=4, max=100, help="Auxiliary classes, in addition to 20 novel ones.")
+    ] = 30,
+    recordings_per_class: Annotated[int, typer.Option(min=2, max=90, help="Number of recordings of each class.")] = 12,
 ) -> None:
-    """Write made recordings as .skeleton files in NTU naming, to try the way of real recordings without any."""
+    """Write synthetic recordings as .skeleton files named like NTU's, to try everything without real ones."""
     from sldml.commands.progress import ProgressPrinter
     from sldml.config.data import SyntheticData
     from sldml.recordings.sources import write_synthetic
 
-    made = SyntheticData(seed=seed, num_auxiliary=num_auxiliary, recordings_per_class=recordings_per_class)
+    config = SyntheticData(seed=seed, num_auxiliary=num_auxiliary, recordings_per_class=recordings_per_class)
     out = out.expanduser().absolute()
     with ProgressPrinter() as printer:
-        num_files = write_synthetic(made, out, printer.counting("files written"))
+        num_files = write_synthetic(config, out, printer.counting("files written"))
     print(f"{num_files} files of {20 + num_auxiliary} classes in {out / 'ntu'}")
     search = f"--space ntu --data {shlex.quote(str(out))} --set protocol.num_auxiliary={num_auxiliary}"
     print(f"to search: python launch/tune.py {search}")

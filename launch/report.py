@@ -1,4 +1,4 @@
-"""The report of a search, or a comparison of several: `python launch/report.py NAME…`."""
+"""Write the report of a search, or compare several: `python launch/report.py NAME…`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-# The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
+# Import sldml from this file's tree, also in a Ray job that has another version installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
@@ -31,16 +31,16 @@ Examples:
 
 
 def report(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of searches, or their folders.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names or folders of searches.")],
     storage: StorageOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where the page goes (default: report.html of the one search, or comparison.html in --storage)."
+            help="File for the page (default: report.html of the one search, or comparison.html in --storage)."
         ),
     ] = None,
 ) -> None:
-    """Write the report of a search from its journal, also while it runs; of several, a page that compares them."""
+    """Write the report of a search, also while it runs, or a page that compares several searches."""
     from sldml.report.report import write_report
     from sldml.report.searches import find_searches
     from sldml.report.searches_report import write_comparison
@@ -48,32 +48,32 @@ def report(
     root = storage_folder(storage)
     searches = find_searches(names, root)
     default = searches[0].folder / "report.html" if len(searches) == 1 else root / "comparison.html"
-    place = default if out is None else out.expanduser().absolute()
-    if place.is_dir():
-        raise InputError(f"--out {place}: is a folder; give a file in it")
+    path = default if out is None else out.expanduser().absolute()
+    if path.is_dir():
+        raise InputError(f"--out {path}: is a folder; give a file")
     try:
         if len(searches) == 1:
-            write_report(searches[0].history, place)
+            write_report(searches[0].history, path)
         else:
-            write_comparison(searches, place)
+            write_comparison(searches, path)
     except OSError as error:
         raise InputError(
-            f"{place}: cannot be written ({error.strerror or error}); give another file by --out"
+            f"{path}: cannot be written ({error.strerror or error}); give another file by --out"
         ) from error
-    print(f"report: {place}")
+    print(f"report: {path}")
     print(f"next: open it in a browser; {_next(searches, names, storage)}")
 
 
 def _next(searches: list[FoundSearch], names: list[str], storage: str | None) -> str:
     """What to do after the report."""
-    places = ["--storage", storage] if storage else []
+    options = ["--storage", storage] if storage else []
     first = searches[0]
     if len(searches) > 1:
-        return f"one of them alone: {shlex.join(['python', 'launch/report.py', names[0], *places])}"
+        return f"for the report of one search: {shlex.join(['python', 'launch/report.py', names[0], *options])}"
     if not (first.history.test or {}).get("finals"):
         again = ["python", "launch/tune.py", "--resume", first.folder.name, "--storage", str(first.folder.parent)]
-        return f"to go on with the search if it does not run any more: {shlex.join(again)}"
-    return f"to compare it: {shlex.join(['python', 'launch/report.py', names[0], *places])} OTHER…"
+        return f"to resume the search, if it has stopped: {shlex.join(again)}"
+    return f"to compare it with others: {shlex.join(['python', 'launch/report.py', names[0], *options])} OTHER…"
 
 
 if __name__ == "__main__":

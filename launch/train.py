@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-# The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
+# Import sldml from this file's tree, also in a Ray job that has another version installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
@@ -54,23 +54,25 @@ Examples:
 
 def train(
     space: Annotated[
-        str | None, typer.Option(help="Name under search_spaces/, or a YAML file: its known-good or default values.")
+        str | None,
+        typer.Option(help="Train the known-good or default values of this search space (name or YAML file)."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A configuration, YAML or JSON, as config.json of a run in MLflow.")
+        Path | None, typer.Option(help="Configuration as YAML or JSON, such as config.json of an MLflow run.")
     ] = None,
     from_run: Annotated[
-        str | None, typer.Option(metavar="ID", help="Repeat a trial or a final model of an earlier search.")
+        str | None,
+        typer.Option(metavar="ID", help="Repeat a trial or final model of an earlier search (MLflow run ID)."),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a path of the configuration.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the configuration.")
     ] = None,
     data: DataOption = None,
-    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the best of them counts.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training that is validated.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Final models, with so many other seeds, for the sealed test.")] = 3,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs; the best one counts.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the validated training.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of final models (one per seed) for the sealed test.")] = 3,
     no_final: Annotated[bool, typer.Option("--no-final", help="Validate only: no final models, no test.")] = False,
-    name: Annotated[str | None, typer.Option(help="Name; the results go to <storage>/<name>/.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name; results go to <storage>/<name>/.")] = None,
     storage: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
     register: RegisterOption = None,
@@ -80,7 +82,7 @@ def train(
     strict: StrictOption = False,
     summary: SummaryOption = None,
 ) -> None:
-    """Train one configuration, validate it, train it again with several seeds, test it, and save the model."""
+    """Train and validate one configuration, retrain it with several seeds, test it, and save the model."""
     from sldml.commands.request import check_request
     from sldml.config.single import space_of
     from sldml.search.request import Request
@@ -111,25 +113,25 @@ def train(
         final=not no_final,
         command=shlex.join(["python", *sys.argv]),
         summary=None if summary is None else summary.expanduser().absolute(),
-        register=None if register is None else model_name(register, ships=not no_final),
+        register=None if register is None else model_name(register, saves_model=not no_final),
     )
     check_request(request)
-    from sldml.commands.session import work_on
+    from sldml.commands.session import run_and_exit
 
     def compare(outcome: Mapping[str, Any]) -> list[str]:
         return [] if earlier is None else _repeated(earlier, outcome, changes)
 
-    work_on(request, compare)
+    run_and_exit(request, compare)
 
 
 def _earlier(run_id: str, store: str | None, root: Path) -> EarlierRun:
-    """The run to be repeated, from the store that it lies in."""
+    """The run to repeat, from its MLflow store."""
     from sldml.tracking import check, default_uri
     from sldml.tracking.earlier import find_run
 
     uri = store or default_uri(root)
     if store is None and not (root / "mlflow.db").is_file():
-        raise InputError(f"--from-run {run_id}: there is no MLflow store in {root}; give --storage or --tracking-uri")
+        raise InputError(f"--from-run {run_id}: no MLflow store in {root}; give --storage or --tracking-uri")
     check(uri)
     return find_run(uri, run_id)
 
@@ -137,7 +139,7 @@ def _earlier(run_id: str, store: str | None, root: Path) -> EarlierRun:
 def _configuration(
     space: str | None, config: Path | None, earlier: EarlierRun | None, changes: list[str]
 ) -> tuple[TrialConfig, str]:
-    """What is trained, and the name of the experiment that it belongs to."""
+    """The configuration to train and the name of its experiment."""
     from sldml.config.single import changed, make_config, read_config, typical_config
     from sldml.config.space_file import read_space
 
@@ -151,7 +153,7 @@ def _configuration(
 
 
 def _repeated(earlier: EarlierRun, outcome: Mapping[str, Any], changes: list[str]) -> list[str]:
-    """Whether what came out is what the earlier run had; and where not, what was different."""
+    """Compare the results with those of the earlier run, and list what differs in its inputs."""
     from sldml.search.environment import describe_environment
 
     pairs = []
@@ -163,16 +165,16 @@ def _repeated(earlier: EarlierRun, outcome: Mapping[str, Any], changes: list[str
                       final["test_accuracy"]["values"][final["seeds"].index(earlier.seed)], earlier.test))  # fmt: skip
     lines = []
     for what, now, before in pairs:
-        same = "the same" if now == before else "not the same"
+        same = "identical" if now == before else "different"
         lines.append(
             f"run {earlier.run_id}: {what} {now:.4f}, was {'unknown' if before is None else f'{before:.4f}'}: {same}"
         )
     if earlier.prepared not in (None, outcome["prepared"]["hash"]):
-        lines.append("note: the recordings are not those of that run (another prepared set)")
+        lines.append("note: that run used other recordings (another prepared set)")
     if earlier.commit not in (None, describe_environment()["commit"]):
-        lines.append(f"note: that run was of commit {earlier.commit}")
+        lines.append(f"note: that run used commit {earlier.commit}")
     if changes:
-        lines.append(f"note: with {', '.join(changes)} it is another configuration")
+        lines.append(f"note: this configuration was changed: {', '.join(changes)}")
     return lines
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-# The tree that this file lies in counts, also where a Ray job unpacked it beside an installed version.
+# Import sldml from this file's tree, also in a Ray job that has another version installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
@@ -62,40 +62,40 @@ def tune(
     space: Annotated[str | None, typer.Option(help="Name under search_spaces/, or a YAML file.")] = None,
     data: DataOption = None,
     trials: Annotated[
-        str | None, typer.Option(help="How many trials in all (--compare: for each choice); +N with --resume: N more.")
+        str | None, typer.Option(help="Number of trials (--compare: of each choice); with --resume, +N adds N.")
     ] = None,
-    max_epochs: Annotated[int | None, typer.Option(help="Epochs of a trial that is not stopped early.")] = None,
-    concurrent: Annotated[int | None, typer.Option(min=1, help="At most so many trials at once.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Maximum epochs of a trial.")] = None,
+    concurrent: Annotated[int | None, typer.Option(min=1, help="Maximum number of trials at once.")] = None,
     cpus_per_trial: CpusOption = None,
     gpus_per_trial: GpusOption = None,
-    time_budget: Annotated[str | None, typer.Option(help="End the search after this time: 90s, 30m, 2h, 1d.")] = None,
+    time_budget: Annotated[str | None, typer.Option(help="End the trials after this time: 90s, 30m, 2h, 1d.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of the trainings.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the search; its results go to <storage>/<name>/.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the search; results go to <storage>/<name>/.")] = None,
     warm_start: Annotated[
-        str | None, typer.Option(help="Begin with the best configurations of the search of this name.")
+        str | None, typer.Option(help="Start with the best configurations of this earlier search.")
     ] = None,
     compare: Annotated[
         str | None,
-        typer.Option(metavar="AXIS", help="Compare the choices of loss, miner, encoder … fairly; ships no model."),
+        typer.Option(metavar="AXIS", help="Compare the choices of loss, miner, encoder … fairly; saves no model."),
     ] = None,
     choices: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Compare these alone; the first one is the default.")
+        str | None, typer.Option(metavar="A,B,…", help="Choices to compare; the first is the reference.")
     ] = None,
-    against: Annotated[str | None, typer.Option(metavar="NAME", help="Test the others against this choice.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Go on with the search of this name.")] = None,
+    against: Annotated[str | None, typer.Option(metavar="NAME", help="Use this choice as the reference.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Resume the search of this name.")] = None,
     storage: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
     register: RegisterOption = None,
     address: AddressOption = None,
-    top_k: Annotated[int | None, typer.Option(min=1, help="So many best configurations are trained again.")] = None,
-    final_seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each of them.")] = None,
-    no_final: Annotated[bool, typer.Option("--no-final", help="Stop before the final models and the test.")] = False,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Number of top configurations to retrain.")] = None,
+    final_seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds for each.")] = None,
+    no_final: Annotated[bool, typer.Option("--no-final", help="Skip the final models and the test.")] = False,
     strict: StrictOption = False,
     settings: SettingsOption = None,
     summary: SummaryOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything without writing anything.")] = False,
 ) -> None:
-    """Search losses, miners, encoders and learning rates; train the best again; test; report."""
+    """Search losses, miners, encoders and learning rates; retrain and test the best; write a report."""
     from sldml.commands.request import best_of, check_request, earlier_settings, first_configurations
     from sldml.config.space_file import override, parse_space, read_space
     from sldml.search.compared_spaces import compare_again
@@ -107,17 +107,17 @@ def tune(
         if space is None:
             raise InputError("--space NAME or FILE is needed (try --space demo), or --resume NAME")
         if changes and changes[0].startswith("search.trials=+"):
-            raise InputError(f"--trials {trials}: more trials than before need --resume")
+            raise InputError(f"--trials {trials}: adding trials needs --resume")
         chosen, comparison = _compared(read_space(space, changes), compare, choices, against)
         first = first_configurations(chosen, best_of(root / warm_start) if warm_start else [])
         name = search_name(name) if name else f"{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     else:
         if space is not None or name is not None:
-            raise InputError("--resume goes on with a search as it is: leave out --space and --name")
+            raise InputError("--resume continues a search with its own space and name: leave out --space and --name")
         if warm_start is not None:
-            raise InputError("--warm-start is for a new search: leave out --resume")
+            raise InputError("--warm-start starts a new search: leave out --resume")
         if (compare or choices or against) is not None:
-            raise InputError("--resume knows what the search compares: leave out --compare, --choices and --against")
+            raise InputError("--resume keeps the comparison as it is: leave out --compare, --choices and --against")
         first = []  # the journal has them
         earlier = earlier_settings(root / resume)
         if trials is not None and trials.startswith("+"):
@@ -146,26 +146,26 @@ def tune(
         overrides=changes,
         summary=None if summary is None else summary.expanduser().absolute(),
         comparison=comparison,
-        register=None if register is None else model_name(register, ships=comparison is None and not no_final),
+        register=None if register is None else model_name(register, saves_model=comparison is None and not no_final),
     )
     check_request(request)
     if dry_run:
         _dry_run(request)
     else:
-        from sldml.commands.session import work_on
+        from sldml.commands.session import run_and_exit
 
-        work_on(request)
+        run_and_exit(request)
 
 
 def _compared(
     space: SearchSpace, axis: str | None, choices: str | None, against: str | None
 ) -> tuple[SearchSpace, Comparison | None]:
-    """What of a space is searched, and what is compared in it; None where one model is wanted."""
+    """The space to search and the comparison in it; None for a search for one model."""
     from sldml.search.compared_spaces import compare
 
     if axis is None:
         if (choices or against) is not None:
-            raise InputError("--choices and --against say more about --compare: give it, too")
+            raise InputError("--choices and --against need --compare AXIS")
         return space, None
     names = None if choices is None else [name.strip() for name in choices.split(",")]
     return compare(space, axis, choices=names, against=against)

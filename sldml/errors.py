@@ -1,4 +1,4 @@
-"""Bad input from a person."""
+"""Errors caused by bad input, and parts of their messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 
 class InputError(ValueError):
-    """Something a person gave cannot be used: one line that says what, where, and what to do about it.
+    """Bad input from the user: one line that gives what is wrong, where, and what to do.
 
-    Commands print it without a traceback and end with exit status 2.
+    Commands print it without a traceback and exit with status 2.
     """
 
 

@@ -1,7 +1,7 @@
-"""The truth about a search: an append-only file of events, written before a result counts.
+"""The journal of a search: an append-only file of events, written before a result counts.
 
-One JSON object a line, in `<results>/<search name>/journal.jsonl`. What a search is resumed from, and what its
-report and tracking are made of, is the `History` read back from it. A line cut short by a kill is dropped.
+It has one JSON object per line, in `<results>/<search name>/journal.jsonl`. Resuming, the report and tracking use the
+`History` that is read back from it. An incomplete last line, left by a killed process, is dropped.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ FILE = "journal.jsonl"
 
 
 class JournalError(InputError):
-    """The journal cannot be read as one; the message names the file and the line."""
+    """A journal cannot be read; the message gives the file and the line."""
 
 
 @dataclass
 class TrialRecord:
-    """One configuration of a search and how far it came."""
+    """A trial: one configuration of a search and its progress."""
 
     trial_id: str
     params: dict[str, Any]
-    """What the searcher sampled: dotted name to value."""
+    """The sampled parameters: dotted path to value."""
     config: dict[str, Any]
     """The whole configuration, nested."""
     started: float
     state: TrialState = "running"
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    """One mapping of metrics per reported epoch, `epoch` and `time` (seconds since 1970) among them."""
+    """The metrics of each reported epoch, including `epoch` and `time` (seconds since 1970)."""
     checkpoint: str | None = None
     """Path or URI of the last checkpoint."""
     ended: float | None = None
@@ -51,7 +51,7 @@ class TrialRecord:
 
     @property
     def value(self) -> float | None:
-        """The running best of the validation accuracy; None before the first epoch."""
+        """The best validation accuracy so far; None before the first epoch."""
         return max((float(e[OBJECTIVE]) for e in self.epochs), default=None)
 
     @property
@@ -73,7 +73,7 @@ class TrialRecord:
 
 @dataclass
 class FinalRecord:
-    """One of the final trainings (auxiliary + validation classes) of one configuration with one seed."""
+    """A final training (on auxiliary and validation classes) of one configuration with one seed."""
 
     trial_id: str
     seed: int
@@ -88,28 +88,28 @@ class FinalRecord:
 
 @dataclass
 class History:
-    """Everything a journal says."""
+    """The content of a journal."""
 
     search: dict[str, Any] = field(default_factory=dict)
     """Event `search`: name, space (name, hash, text), settings, prepared, split, environment, resolved config."""
     attempts: list[dict[str, Any]] = field(default_factory=list)
-    """One event `attempt` per call that worked on the search: when, with which settings."""
+    """The event `attempt` of each call that worked on the search: its time and settings."""
     baselines: dict[str, Any] = field(default_factory=dict)
     """By name, see `sldml.recognition.baselines`: {val, test, normalize, candidates …}; `test` is None before the
     sealed test."""
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     finals: dict[tuple[str, int], FinalRecord] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By trial, a configuration's score on all class folds: `num_epochs`, `num_folds`, and `accuracies`, one a fold
-    (None where one did not train to its end: then there is an `error`)."""
+    """By trial, the score on all class folds: `num_epochs`, `num_folds`, and `accuracies`, one per fold (None with an
+    `error` if one failed)."""
     baseline_folds: dict[str, Any] = field(default_factory=dict)
-    """The same of the training-free ways: `num_folds`, and `candidates` of `BaselineScorer.validate_folds`."""
+    """The same for the baselines: `num_folds`, and `candidates` of `BaselineScorer.validate_folds`."""
     test: dict[str, Any] | None = None
-    """The sealed test, once: results per final model, confusion of the shipped one."""
+    """The sealed test: results of each final model, confusion matrix of the saved one."""
     stages: list[dict[str, Any]] = field(default_factory=list)
 
     def choice_of(self, config: Mapping[str, Any]) -> str | None:
-        """Which of the compared choices a configuration has; None where the search compares none."""
+        """The compared choice that a configuration has; None if the search is not a comparison."""
         compare = self.search.get("compare")
         if compare is None:
             return None
@@ -128,7 +128,7 @@ class History:
         return trials
 
     def counts(self) -> Counter[str]:
-        """How many trials are in each state."""
+        """Number of trials in each state."""
         return Counter(record.state for record in self.trials.values())
 
     def comparable(self) -> list[TrialRecord]:
@@ -136,41 +136,41 @@ class History:
         return [record for record in self.trials.values() if record.is_comparable]
 
     def ranked(self) -> list[TrialRecord]:
-        """Trials whose values can be compared, the best by validation first.
+        """Trials whose values can be compared, best by validation first.
 
-        Ties go to the one that ran to its end, then to the earlier one.
+        Among equal ones, completed trials come first, then earlier ones.
         """
         return sorted(self.comparable(), key=lambda r: (-(r.value or 0.0), r.state != "completed", r.trial_id))
 
     def best_over_folds(self) -> dict[str, dict[str, Any]]:
-        """Of each training-free way, by name, the candidate with the best mean over the class folds."""
+        """The candidate of each baseline, by name, with the best mean over the class folds."""
         best: dict[str, dict[str, Any]] = {}
         for candidate in self.baseline_folds.get("candidates", []):
             name = candidate["baseline"]
-            best[name] = max(best.get(name, candidate), candidate, key=lambda way: mean(way["accuracies"]))
+            best[name] = max(best.get(name, candidate), candidate, key=lambda c: mean(c["accuracies"]))
         return best
 
     def has_folds(self, trial_id: str, num_epochs: int, num_folds: int) -> bool:
-        """Whether a configuration was scored on so many class folds, trained for so many epochs."""
+        """Whether a configuration has a score over this number of class folds, trained for this number of epochs."""
         record = self.folds.get(trial_id, {})
         known = record.get("num_epochs"), record.get("num_folds")
         return known == (num_epochs, num_folds) and record["accuracies"] is not None
 
 
 class Journal:
-    """Appends events; each is on the disk when `append` returns."""
+    """Appends events; each is on disk when `append` returns."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._drop_cut_line()
+        self._drop_incomplete_line()
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
-        """Write one event, with the time now unless `time` is given, and return it.
+        """Write an event, with the current time unless `time` is given, and return it.
 
         Raises:
-            ValueError: a value is not finite, so that it would not be JSON.
+            ValueError: a value is not finite, which JSON cannot express.
         """
         record = {"event": event, "time": time.time(), **fields}
         self._file.write(json.dumps(record, allow_nan=False) + "\n")
@@ -182,8 +182,8 @@ class Journal:
         """Close the file."""
         self._file.close()
 
-    def _drop_cut_line(self) -> None:
-        """Cut off what a killed writer left without a line end, or the next event would be glued to it."""
+    def _drop_incomplete_line(self) -> None:
+        """Remove a line without its end, left by a killed process, to which the next event would be appended."""
         if not self.path.exists():
             return
         content = self.path.read_bytes()
@@ -234,7 +234,7 @@ def read_history(path: Path) -> History:
     """Read a journal back.
 
     Raises:
-        JournalError: a line other than a last one cut short is not an event.
+        JournalError: a line (other than an incomplete last one) is not an event.
     """
     history = History()
     lines = path.read_bytes().split(b"\n")
@@ -247,10 +247,10 @@ def read_history(path: Path) -> History:
 
 
 def apply_event(history: History, event: dict[str, Any]) -> None:
-    """Bring `history` up to date with one event.
+    """Apply an event to `history`.
 
     Raises:
-        KeyError: the event lacks a field, or speaks of a trial that was never started.
+        KeyError: a field is missing, or the trial was never started.
     """
     fields = {key: value for key, value in event.items() if key != "event"}
     match event["event"]:
@@ -266,7 +266,7 @@ def apply_event(history: History, event: dict[str, Any]) -> None:
             )
         case "epoch":
             trial = history.trials[fields["trial_id"]]
-            # A trial that went on from a checkpoint repeats the epochs after it: the later report counts.
+            # A trial resumed from a checkpoint repeats the epochs after it: the later report counts.
             trial.epochs = [e for e in trial.epochs if e["epoch"] < fields["metrics"]["epoch"]]
             trial.epochs.append({**fields["metrics"], "time": fields["time"]})
             trial.checkpoint = fields.get("checkpoint") or trial.checkpoint

@@ -99,7 +99,7 @@ def run(request: Request, watcher: Watcher) -> dict[str, Any]:
                 error = f"{type(found).__name__}: {found}"
                 raise
             finally:
-                interruption.begin_to_end()
+                interruption.mark_closing()
                 watcher.doing("writing the report, closing tracking")
                 outcome = _close(search, state, error)
     return outcome

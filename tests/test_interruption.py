@@ -26,7 +26,7 @@ from sldml.interruption import interruption
 def work():
     '''Work.'''
     say = lambda line: print(line, flush=True)
-    with interruption.explained(say, stopping=lambda: "the report is written", resume=lambda: "to go on: again"):
+    with interruption.announced(say, stopping=lambda: "the report is written", resume=lambda: "to resume: again"):
         nested = "import subprocess; subprocess.run(['sleep', '300'])"
         child = subprocess.Popen([sys.executable, "-c", nested], stdout=-3, stderr=-3)  # no pipe kept open
         print(child.pid, flush=True)
@@ -39,7 +39,7 @@ IN_ORDER = """
         try:
             time.sleep(300)
         except KeyboardInterrupt:
-            interruption.begin_to_end()
+            interruption.mark_closing()
             time.sleep(1.0)
             child.kill()
             print("in order", flush=True)
@@ -47,7 +47,7 @@ IN_ORDER = """
 """
 STUCK = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)  # in it, no handler of Python's runs"
 ENDING = """
-        interruption.begin_to_end()
+        interruption.mark_closing()
         print("ending", flush=True)
         time.sleep(0.9)
         child.kill()
@@ -113,7 +113,7 @@ def test_once_it_says_so_and_ends_in_order(started: type[Started], number: signa
     command = started(IN_ORDER)
     command.press(number)
     told = command.out.readline().rstrip()
-    assert told == (TOLD if number == signal.SIGINT else TOLD.replace("stopping", "told to stop"))
+    assert told == (TOLD if number == signal.SIGINT else TOLD.replace("stopping", "termination requested"))
     assert command.process.poll() is None, "it was told before the end, not with it"
     assert command.end() == (130, ["in order"])
 
@@ -123,7 +123,7 @@ def test_a_command_that_does_nothing_about_it_says_how_to_go_on(started: type[St
     command.press()
     status, lines = command.end()
     os.kill(command.child, signal.SIGKILL)
-    assert (status, lines) == (130, [TOLD, "interrupted; to go on: again"])
+    assert (status, lines) == (130, [TOLD, "interrupted; to resume: again"])
 
 
 @pytest.mark.parametrize("body", [IN_ORDER, STUCK, ENDING.replace("sleep(0.9)", "sleep(300)")])
@@ -135,8 +135,8 @@ def test_twice_it_stops_at_once_with_all_that_it_started(started: type[Started],
     command.press()
     time.sleep(0.6)
     command.press()
-    status, lines = command.end()  # else it would go on for minutes
-    assert (status, lines[-1]) == (130, "stopped at once; to go on: again")
+    status, lines = command.end()  # else it would continue for minutes
+    assert (status, lines[-1]) == (130, "stopped at once; to resume: again")
     assert lines[-2].endswith("press Ctrl-C again to stop at once")
     deadline = time.monotonic() + 30.0
     while any(map(alive, below)) and time.monotonic() < deadline:
@@ -174,23 +174,23 @@ def test_a_signal_to_a_forked_child_is_none_to_its_parent(started: type[Started]
     status, lines = started(fork).end()
     assert status == 0
     assert "not stopped" in lines  # what the forked child says of its own end comes before or after
-    assert not any(line.startswith(("told", "stopping")) for line in lines)
+    assert not any(line.startswith(("termination", "stopping")) for line in lines)
 
 
 def test_an_interruption_that_was_lost_is_raised_again():
     lost = Interruption()
     lost.check()
-    lost._hear(signal.SIGTERM)
+    lost._receive(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         lost.check()
-    lost.begin_to_end()
+    lost.mark_closing()
     lost.check()
 
 
 def test_what_was_ignored_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        undo = interruption.heed()
+        undo = interruption.install()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         undo()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -1,1 +1,1 @@
-"""What the commands in `launch/` call: what was asked for, and what a person sees meanwhile."""
+"""The code behind the commands in `launch/`: checking requests, showing progress, printing results."""

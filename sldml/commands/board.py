@@ -1,6 +1,6 @@
-"""Where a search is: what is being trained, the best so far, how fast it goes, how long it may still take.
+"""The state of a running search: current trainings, best trials so far, pace and estimated remaining time.
 
-Kept up to date event by event: what a person watches must cost next to nothing, however many trials there are.
+Updated event by event, so that its cost does not grow with the number of trials.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord
 
 NUM_BEST = 3
 _PACE_OVER_EPOCHS = 300
-"""The pace is that of so many last epochs."""
+"""The pace is computed over this many last epochs."""
 _HOST = f"{socket.gethostname()}:"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One training that runs, or ran: a trial, a final model, a class fold."""
+class BoardRow:
+    """A running or ended training: of a trial, a final model or a class fold."""
 
     name: str
     num_epochs: int
-    """How many it has at most."""
+    """The maximum."""
     choices: str
     """Loss, miner and encoder."""
     lr: float | None
-    since: float
-    """When it began or went on in this call, seconds since 1970."""
+    started: float
+    """When it started or resumed in this call, seconds since 1970."""
     epoch: int = 0
-    begun_at: int = 0
-    """Epochs that it had then."""
+    start_epoch: int = 0
+    """Its number of epochs at that time."""
     value: float | None = None
     best: float | None = None
     best_epoch: int | None = None
     images_per_s: float | None = None
     state: str = "running"
 
-    def after(self, metrics: Mapping[str, Any]) -> Row:
+    def updated(self, metrics: Mapping[str, Any]) -> BoardRow:
         """The row after an epoch's report."""
         best = metrics.get(OBJECTIVE, self.best)
         improved = best is not None and (self.best is None or best > self.best)
@@ -56,19 +56,19 @@ class Row:
         )
 
 
-def row_of(name: str, config: Mapping[str, Any], since: float, num_epochs: int | None = None) -> Row:
-    """The row of a training that begins; `config` is nested, as in the journal."""
+def new_row(name: str, config: Mapping[str, Any], started: float, num_epochs: int | None = None) -> BoardRow:
+    """The row of a training that starts; `config` is nested, as in the journal."""
     parts = [str(config[part]["name"]) for part in ("loss", "miner", "encoder") if "name" in config.get(part, {})]
     longest = num_epochs if num_epochs is not None else int(config["train"]["max_epochs"])
-    return Row(name, longest, " / ".join(parts), config.get("optimizer", {}).get("lr"), since)
+    return BoardRow(name, longest, " / ".join(parts), config.get("optimizer", {}).get("lr"), started)
 
 
 class Board:
-    """A number of trainings of one kind. Written by the thread that hears of events, read by one that draws."""
+    """The trainings of one stage. Written by the thread that handles events, read by the thread that draws."""
 
     def __init__(
         self,
-        what: str,
+        kind: str,
         total: int,
         now: float,
         *,
@@ -79,25 +79,25 @@ class Board:
     ) -> None:
         """
         Args:
-            what: What they are, in the plural.
-            total: How many in all.
+            kind: What is trained, in the plural.
+            total: Number of trainings.
             now: Seconds since 1970.
-            planned_epochs: How many epochs are to be trained in all, where that is known; else it is estimated.
-            num_slots: How many run at once.
-            max_epochs: Of one training, where some may be stopped before it.
-            deadline: When trainings are stopped.
+            planned_epochs: Number of epochs of all trainings together; None to estimate it.
+            num_slots: Number of concurrent trainings.
+            max_epochs: Epochs of one training, where some may be stopped earlier.
+            deadline: Time at which trainings are stopped.
         """
-        self.what, self.total, self.begun, self.deadline = what, total, now, deadline
+        self.kind, self.total, self.started, self.deadline = kind, total, now, deadline
         self.lock = threading.Lock()
-        self.running: dict[str, Row] = {}
-        self._ranked: list[Row] = []
+        self.running: dict[str, BoardRow] = {}
+        self._ranked: list[BoardRow] = []
         self.ended: Counter[str] = Counter()
         self._planned_epochs, self._num_slots, self._max_epochs = planned_epochs, num_slots, max_epochs
         self._epochs_done = 0
         self._lengths: Counter[int] = Counter()
-        """How many of the ended ones had so many epochs."""
+        """Number of ended trainings by their number of epochs."""
         self.elsewhere = False
-        """Whether trainings run on other machines, too."""
+        """Whether some trainings run on other machines."""
         self._reported: deque[float] = deque(maxlen=_PACE_OVER_EPOCHS)
         self._pace_from = now
 
@@ -113,7 +113,7 @@ class Board:
         max_epochs: int,
         deadline: float | None = None,
     ) -> Board:
-        """The trials of a search, some of which an earlier call may have done.
+        """The board of a search's trials, including those of earlier calls.
 
         `pruning`: whether a scheduler may stop some before `max_epochs`.
         """
@@ -122,50 +122,50 @@ class Board:
             "trials", total, now, planned_epochs=planned, num_slots=num_slots, max_epochs=max_epochs, deadline=deadline
         )
         for record in history.trials.values():
-            row = row_of_record(record, record.started)
+            row = recorded_row(record, record.started)
             if record.state == "running":
-                board._better(row)
+                board._rank(row)
             else:
                 board._count(row)
             board._epochs_done += row.epoch
-        if planned is not None:  # less what the trials that diverged or failed will never train
+        if planned is not None:  # without the epochs that diverged and failed trials will not train
             ended = (record for record in history.trials.values() if record.has_ended)
             board._planned_epochs = planned - sum(max_epochs - len(record.epochs) for record in ended)
         return board
 
     @property
-    def best(self) -> list[Row]:
-        """The best few so far, the best first."""
+    def best(self) -> list[BoardRow]:
+        """The best few so far, best first."""
         return self._ranked[:NUM_BEST]
 
     @property
     def num_ended(self) -> int:
-        """How many are over, in whatever way."""
+        """Number of ended trainings, in any state."""
         return sum(self.ended.values())
 
-    def start(self, row: Row) -> None:
-        """A training begins, or goes on."""
+    def start(self, row: BoardRow) -> None:
+        """A training starts or resumes."""
         with self.lock:
             self.running[row.name] = row
 
     def epoch(self, name: str, metrics: Mapping[str, Any], time: float) -> None:
-        """One of the running ones reported."""
+        """A running training reported an epoch."""
         with self.lock:
             row = self.running.get(name)
             if row is None:
                 return
-            if not self._reported:  # the first one began before it was told
+            if not self._reported:  # the first epoch started before its report
                 took = sum(float(metrics.get(f"time/{part}_s", 0.0)) for part in ("data", "step", "evaluation"))
-                self._pace_from = max(row.since, time - took)
+                self._pace_from = max(row.started, time - took)
             self._reported.append(time)
-            self._epochs_done += int(metrics["epoch"]) > row.epoch  # after an interruption, some are trained again
+            self._epochs_done += int(metrics["epoch"]) > row.epoch  # some are repeated after an interruption
             self.elsewhere |= not str(metrics.get("worker", _HOST)).startswith(_HOST)
-            self.running[name] = self._better(row.after(metrics))
+            self.running[name] = self._rank(row.updated(metrics))
 
     def end(self, name: str, state: str, num_epochs: int | None = None) -> None:
-        """One is over. `num_epochs`: that were planned for it and are no longer awaited, where it failed."""
+        """A training ended. `num_epochs`: planned for it, in case it failed before it started."""
         with self.lock:
-            row = self.running.pop(name, None) or Row(name, num_epochs or 0, "", None, self.begun)
+            row = self.running.pop(name, None) or BoardRow(name, num_epochs or 0, "", None, self.started)
             self._count(dataclasses.replace(row, state=state))
             if self._planned_epochs is not None:
                 self._planned_epochs -= max(0, row.num_epochs - row.epoch)
@@ -173,7 +173,7 @@ class Board:
     # ------------------------------------------------------------------------------------------------ figures
 
     def epochs_per_s(self, now: float) -> float | None:
-        """Of the last epochs; None before the first one."""
+        """Pace over the last epochs; None before the first one."""
         if not self._reported:
             return None
         whole = len(self._reported) == _PACE_OVER_EPOCHS
@@ -181,15 +181,15 @@ class Board:
         return count / max(1e-3, now - start)
 
     def images_per_s(self) -> float:
-        """Of all that run, by their last epochs."""
+        """Sum over the running trainings, by their last epochs."""
         return sum(row.images_per_s or 0.0 for row in self.running.values())
 
     def epochs_left(self) -> float | None:
-        """How many epochs there still are; None while nobody can know.
+        """Number of remaining epochs; None if unknown.
 
-        Where trainings may be stopped early, those that have not begun are taken to be as long as the ended ones were
-        on average, and those that run as long as the ended ones that came further than they have. That takes as many
-        ended ones as run at once, and two.
+        Where trainings may be stopped early, a waiting one is expected to have the mean length of the ended ones, and a
+        running one that of the ended ones that were longer than it is now. This needs as many ended trainings as there
+        are slots, and at least two.
         """
         if self._planned_epochs is not None:
             return float(max(0, self._planned_epochs - self._epochs_done))
@@ -200,7 +200,7 @@ class Board:
         return left + sum(self._expected_length(row) - row.epoch for row in self.running.values())
 
     def seconds_left(self, now: float) -> float | None:
-        """About how long it still takes, at most to the deadline; None while nobody can know."""
+        """Estimated remaining time, at most until the deadline; None if unknown."""
         left, pace = self.epochs_left(), self.epochs_per_s(now)
         to_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
         if left is None or pace is None:
@@ -208,50 +208,50 @@ class Board:
         seconds = max(left / pace, *(self._own_seconds_left(row, now) for row in self.running.values()), 0.0)
         return seconds if to_deadline is None else min(seconds, to_deadline)
 
-    def _expected_length(self, row: Row) -> float:
+    def _expected_length(self, row: BoardRow) -> float:
         if self._planned_epochs is not None:
             return row.num_epochs
         longer = _mean_length({n: c for n, c in self._lengths.items() if n > row.epoch})
         return row.num_epochs if longer is None else min(longer, row.num_epochs)
 
-    def _own_seconds_left(self, row: Row, now: float) -> float:
-        """However many slots are free at the end, one training's epochs come one after the other."""
-        done = row.epoch - row.begun_at
-        return (now - row.since) / done * (self._expected_length(row) - row.epoch) if done > 0 else 0.0
+    def _own_seconds_left(self, row: BoardRow, now: float) -> float:
+        """A lower limit: the epochs of one training run one after another, however many slots are free."""
+        done = row.epoch - row.start_epoch
+        return (now - row.started) / done * (self._expected_length(row) - row.epoch) if done > 0 else 0.0
 
-    def _count(self, row: Row) -> None:
+    def _count(self, row: BoardRow) -> None:
         self.ended[row.state] += 1
         self._lengths[row.epoch] += 1
-        self._better(row)
+        self._rank(row)
 
-    def _better(self, row: Row) -> Row:
-        """Keep the best few, in the order of `History.ranked`; a diverged or failed one is none of them."""
+    def _rank(self, row: BoardRow) -> BoardRow:
+        """Keep the best few, in the order of `History.ranked`, without diverged and failed ones."""
         others = [known for known in self._ranked if known.name != row.name]
         if row.best is not None and row.state not in ("diverged", "failed"):
             others.append(row)
         others.sort(key=lambda r: (-(r.best or 0.0), r.state != "completed", r.name))
-        # Each of those that run may still diverge, and then another takes its place.
+        # Any running one may still diverge and be replaced by the next.
         self._ranked = others[: NUM_BEST + len(self.running) + 1]
         return row
 
 
-def row_of_record(
+def recorded_row(
     record: TrialRecord | FinalRecord,
-    since: float,
+    started: float,
     name: str | None = None,
     num_epochs: int | None = None,
     *,
     before: int | None = None,
-) -> Row:
-    """A training that the journal knows, as it is now, or as it was when it had reported the epochs `before` one."""
+) -> BoardRow:
+    """The row of a training in the journal, as it is now or as it was before epoch `before`."""
     epochs = [e for e in record.epochs if before is None or e["epoch"] < before]
     last: Mapping[str, Any] = epochs[-1] if epochs else {}
     best = max((float(e[OBJECTIVE]) for e in epochs if OBJECTIVE in e), default=None)
-    row = row_of(name or record.trial_id, record.config, since, num_epochs)
+    row = new_row(name or record.trial_id, record.config, started, num_epochs)
     return dataclasses.replace(
         row,
         epoch=int(last.get("epoch", 0)),
-        begun_at=int(last.get("epoch", 0)),
+        start_epoch=int(last.get("epoch", 0)),
         value=last.get("val/accuracy"),
         best=best,
         best_epoch=next((int(e["epoch"]) for e in epochs if e.get(OBJECTIVE) == best), None)

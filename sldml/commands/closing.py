@@ -1,4 +1,4 @@
-"""The last lines of a search: what came out, and what to do next."""
+"""The last lines of a search: its results and the next commands."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sldml.report.comparison import text_lines
 
 
 def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
-    """The last lines that a person sees: what came out, and what to do next."""
+    """The last lines of a search, from its summary; `resume` is the command that continues it."""
     comparison = summary["comparison"]
     lines = _result_lines(summary) if comparison is None else text_lines(comparison)
     if summary["state"] == "failed":
         lines.append(f"failed: {summary['error']}")
     missing = (summary["trials"]["requested"] or 0) - sum(summary["trials"][state] for state in ENDED)
     if summary["trials"]["unfinished"] or summary["state"] == "interrupted" or (comparison and missing > 0):
-        lines.append(f"to go on: {resume}")
+        lines.append(f"to resume: {resume}")
     elif comparison is not None:
         lines.append(
-            "a comparison ships no model; to search on from the best of it: python launch/tune.py "
-            f"--space {summary['space']} --warm-start {summary['name']} (for one choice alone: --set "
+            "a comparison saves no model; to search from its best configurations: python launch/tune.py "
+            f"--space {summary['space']} --warm-start {summary['name']} (for one choice only: --set "
             f"{comparison['axis']}.name=…)"
         )
     uri = summary["mlflow"]["tracking_uri"]
@@ -37,7 +37,7 @@ def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
 
 
 def _result_lines(summary: Mapping[str, Any]) -> list[str]:
-    """What a search found, and what ships."""
+    """The results of a search and its saved model."""
     lines = []
     for final in summary["final"]:
         accuracy = final["test_accuracy"]
@@ -54,21 +54,19 @@ def _result_lines(summary: Mapping[str, Any]) -> list[str]:
     lines += [f"class folds {_fold_line(row)}" for row in (summary["folds"] or {}).get("rows", [])]
     shipped = summary["shipped"]
     if shipped:
-        if shipped["kind"] == "training_free":
-            lines.append(f"no trained model earned its place: what ships, {shipped['baseline']}, needs no training")
-        what = shipped.get("trial_id") or shipped["baseline"]
-        lines.append(f"ships: {what}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
+        name = shipped.get("trial_id") or f"{shipped['baseline']} (no training)"
+        lines.append(f"saved model: {name}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
     if summary["latency"]:
         lines += latency_lines(summary["latency"])
     return lines
 
 
 def _fold_line(row: Mapping[str, Any]) -> str:
-    """A row of `sldml.search.choice.fold_rows` for a person."""
+    """A row of `sldml.search.choice.fold_rows` as text."""
     if row["mean"] is None:
         return f"{row['name']}: {row['error']}"
     line = f"{row['name']}: {row['mean']:.3f} ± {row['std']:.3f} over {len(row['accuracies'])} folds"
     if difference := row["difference"]:
         low, high = difference["ci95"]
-        line += f", {difference['mean']:+.3f} [{low:+.3f}, {high:+.3f}] against the best without training"
+        line += f", {difference['mean']:+.3f} [{low:+.3f}, {high:+.3f}] against the best baseline"
     return line

@@ -1,6 +1,6 @@
-"""What all commands share: bad input is one line and exit status 2, an interruption 130, anything else 1.
+"""Shared by all commands: running them, exit statuses (2 bad input, 130 interrupted, 1 other errors), common options.
 
-Light to import, so that `--help` is there at once and worker processes that import a command lose no time.
+Imports little, so that `--help` and worker processes that import a command start fast.
 """
 
 from __future__ import annotations
@@ -20,48 +20,48 @@ from sldml.interruption import interruption
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _TAKEN = ("prepared", "mlflow-artifacts", "mlflow.db")
-"""What lies beside the searches in the folder of results."""
+"""Other entries of the folder of results, which no search may be named after."""
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def run_command(
     function: Callable[..., None] | Mapping[str, Callable[..., None]], examples: str, *, about: str = ""
 ) -> NoReturn:
-    """Run a command on the arguments of this process and end the process with the right status.
+    """Run a command on the arguments of this process and exit with its status.
 
     Args:
-        function: What to run; several, by the word that asks for each, where the command has more than one.
-        examples: For the help text.
-        about: What a command of several functions is for; a single one says it in its docstring.
+        function: The command, or several subcommands by name.
+        examples: Text for `--help`.
+        about: Description of a command with subcommands; else the function's docstring is used.
     """
-    interruption.heed()
-    # Typer folds the lines of a help text, except in paragraphs that open with a backspace.
-    about = f"{about or function.__doc__}\n\n{_unfolded(examples)}"
+    interruption.install()
+    # Typer joins the lines of a help text, except in paragraphs that start with a backspace.
+    about = f"{about or function.__doc__}\n\n{_preformatted(examples)}"
     app = typer.Typer(help=about, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     if isinstance(function, Mapping):
-        app.callback()(lambda: None)  # else a single entry would be run without its word
-        for word, each in function.items():
-            app.command(word)(each)
+        app.callback()(lambda: None)  # else a single subcommand would run without its name
+        for name, each in function.items():
+            app.command(name)(each)
     else:
         app.command(help=about)(function)
     try:
-        # So called, it returns the status that it would have ended with, 130 after an interruption.
+        # In this mode it returns the exit status, 130 after an interruption.
         status = app(standalone_mode=False)
     except InputError as error:
         _end(f"error: {' '.join(str(error).split())}", BAD_INPUT)
     except (typer.Abort, KeyboardInterrupt):  # older versions of Typer
-        _end(interruption.last_words(), INTERRUPTED)
+        _end(interruption.closing_line(), INTERRUPTED)
     except Exception as error:
-        if hasattr(error, "format_message"):  # click's own: an unknown option, a value that is no number
+        if hasattr(error, "format_message"):  # from click: an unknown option, a value that is not a number
             _end(f"error: {error.format_message()} (see --help)", BAD_INPUT)
         raise
     if status == INTERRUPTED:
-        _end(interruption.last_words(), INTERRUPTED)
+        _end(interruption.closing_line(), INTERRUPTED)
     sys.exit(status or DONE)
 
 
-def _unfolded(text: str) -> str:
-    """Marked so that no paragraph of it is folded."""
+def _preformatted(text: str) -> str:
+    """Mark every paragraph so that its lines are kept."""
     return "\n\n".join(f"\b\n{paragraph}" for paragraph in text.strip().split("\n\n"))
 
 
@@ -74,7 +74,7 @@ def parse_duration(text: str, option: str) -> float:
     """`90s`, `30m`, `2h`, `1d`, `1h30m` in seconds.
 
     Raises:
-        InputError: it is none of these.
+        InputError: the text has another form.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     seconds = sum(float(value) * _UNITS_S[unit] for value, unit in parts)
@@ -89,48 +89,50 @@ def in_ray_job() -> bool:
 
 
 def storage_folder(given: str | None) -> Path:
-    """Where results go, absolute: `--storage`, or `results` in the current folder.
+    """The folder of results, absolute: `--storage`, or `results` in the current folder.
 
     Raises:
-        InputError: a relative folder inside a Ray job, or a URI that is no folder of this machine.
+        InputError: a relative folder inside a Ray job, or a URI that is not a folder of this machine.
     """
     text = given or "results"
     scheme = urlsplit(text).scheme
     if scheme == "file":
         path = Path(unquote(urlsplit(text).path))
     elif scheme:
-        raise InputError(f"--storage {text}: mount it and give its folder; {scheme}: cannot be appended to")
+        raise InputError(
+            f"--storage {text}: {scheme}: does not support appending to files; mount it and give its folder"
+        )
     else:
         path = Path(text).expanduser()
     if in_ray_job() and not path.is_absolute():
         raise InputError(
-            f"--storage {text}: inside a Ray job it must be an absolute path (or file: URI) that all nodes see, for "
-            "the job's working folder is a temporary copy"
+            f"--storage {text}: in a Ray job it must be an absolute path (or file: URI) that all nodes can access, "
+            "because the job's working folder is a temporary copy"
         )
     return path.absolute()
 
 
 def search_name(given: str) -> str:
-    """`--name`, which is a folder directly in the folder of results.
+    """`--name`, the name of a folder in the folder of results.
 
     Raises:
-        InputError: it is a path, or a name that something else there has.
+        InputError: it is a path or a reserved name.
     """
     if not re.fullmatch(r"\w[\w.-]*", given):
         raise InputError(f"--name {given}: write letters, digits, _, - and . only (it names a folder in --storage)")
     if given in _TAKEN:
-        raise InputError(f"--name {given}: {', '.join(_TAKEN)} lie beside the searches; choose another name")
+        raise InputError(f"--name {given}: {', '.join(_TAKEN)} are reserved; choose another name")
     return given
 
 
-def model_name(given: str, *, ships: bool) -> str:
-    """`--register`, a name in MLflow's registry of models.
+def model_name(given: str, *, saves_model: bool) -> str:
+    """`--register`, a name in MLflow's model registry.
 
     Raises:
-        InputError: it is none, or the search will ship no model.
+        InputError: the name is invalid, or the search will save no model.
     """
-    if not ships:
-        raise InputError(f"--register {given}: with --compare or --no-final no model ships that could be registered")
+    if not saves_model:
+        raise InputError(f"--register {given}: no model is saved with --compare or --no-final")
     if not re.fullmatch(r"\w[\w.-]{0,199}", given):
         raise InputError(f"--register {given}: write letters, digits, _, - and . only (at most 200)")
     return given
@@ -155,13 +157,13 @@ def tracking_store(given: str | None) -> str | None:
         return f"sqlite:///{path}"
     if in_ray_job():
         raise InputError(
-            f"--tracking-uri {given}: inside a Ray job it must be absolute (sqlite:////…) or a server's URI, for the "
+            f"--tracking-uri {given}: in a Ray job it must be absolute (sqlite:////…) or a server's URI, because the "
             "job's working folder is a temporary copy"
         )
     return f"sqlite:///{path.absolute()}"
 
 
 def cache_folder(storage: Path) -> Path:
-    """Where prepared sets lie: `SLDML_CACHE`, or `prepared` beside the results."""
+    """The folder of prepared sets: `SLDML_CACHE`, or `prepared` in the folder of results."""
     given = os.environ.get("SLDML_CACHE")
     return Path(given).expanduser().absolute() if given else storage / "prepared"

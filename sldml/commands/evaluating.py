@@ -1,6 +1,6 @@
-"""A saved model under a protocol: one exemplar of each novel class, every other recording of these classes named.
+"""Evaluation of a saved model under a protocol: one exemplar per novel class, all other recordings are queries.
 
-Beside it stand the ways that need no training, raw 1-NN and dynamic time warping, on the same exemplars and queries.
+The baselines without training, raw 1-NN and dynamic time warping, are scored on the same exemplars and queries.
 """
 
 from __future__ import annotations
@@ -31,38 +31,37 @@ from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import describe_predictions
 from sldml.recognition.recognizer import Recognizer
 from sldml.recognition.saved_exemplars import SavedExemplars
-from sldml.recordings.sources import describe
+from sldml.recordings.sources import describe_data
 from sldml.search.environment import describe_environment
 
-_FREE = ("raw_1nn", "dtw_1nn")
-_WORDS = {"raw_1nn": "raw 1-NN", "dtw_1nn": "DTW 1-NN"}
+_BASELINES = {"raw_1nn": "raw 1-NN", "dtw_1nn": "DTW 1-NN"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a model is to be evaluated on."""
+    """The recordings and the protocol of an evaluation."""
 
     data: DataConfig
     protocol: ProtocolConfig
 
 
-def task_of(model: Recognizer, folder: Path, space: str | None, settings: Sequence[str]) -> Task:
-    """The model's own recordings and protocol, or those of a search space, with `dotted.path=value` settings over them.
+def evaluation_task(model: Recognizer, folder: Path, space: str | None, settings: Sequence[str]) -> Task:
+    """The recordings and protocol of the model or of a search space, changed by `dotted.path=value` settings.
 
     Raises:
-        InputError: the model does not say what its own are, or a setting is wrong or concerns neither of them.
+        InputError: the model has no record of its own, or a setting is wrong or not under data or protocol.
     """
     for setting in settings:
         if not setting.startswith(("data.", "protocol.")):
-            raise InputError(f"--set {setting}: of a saved model, only data.… and protocol.… can be set")
+            raise InputError(f"--set {setting}: only data.… and protocol.… can be set for a saved model")
     if space is not None:
         config = read_space(space, settings).default_config()
         return Task(config.data, config.protocol)
     protocol = model.origin.get("protocol")
     if model.data is None or protocol is None:
         raise InputError(
-            f"{folder}: the model was saved by an older version and does not name its recordings and protocol: give "
-            "the search space that it was found with, --space NAME or FILE"
+            f"{folder}: the model was saved by an older version without its recordings and protocol: give its search "
+            "space, --space NAME or FILE"
         )
     data = model.data.model_dump(mode="json", exclude_none=True)
     body: dict[str, Any] = {"data": data, "protocol": protocol}
@@ -72,22 +71,22 @@ def task_of(model: Recognizer, folder: Path, space: str | None, settings: Sequen
     return Task(config.data, config.protocol)
 
 
-def evaluate(model: Recognizer, task: Task, data: Path | None, cache: Path, progress: Progress) -> dict[str, Any]:
-    """Prepare (or find) the recordings, and score the model on the novel classes of the protocol.
+def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path, progress: Progress) -> dict[str, Any]:
+    """Prepare (or find) the recordings and score the model on the novel classes of the protocol.
 
     Args:
-        model: On the device where it is to work.
+        model: A model on the device to use.
         task: Recordings and protocol.
         data: Folder of raw datasets.
         cache: Folder of prepared sets.
-        progress: Told how far the preparation is.
+        progress: Called with the progress of the preparation.
 
     Returns:
-        Plain values: `accuracy` with its `ci95`, `per_class`, `confusion`, `threshold` (what "unknown" does to it),
-        `baselines`, `latency`, `warnings`, and what was evaluated on what.
+        Plain values: `accuracy` with its `ci95`, `per_class`, `confusion`, `threshold` (its effect),
+        `baselines`, `latency`, `warnings`, and descriptions of model, data and protocol.
 
     Raises:
-        InputError: no raw data, a protocol that does not fit it, or recordings of other rows than the model's.
+        InputError: no raw data, a protocol that does not fit it, or recordings with other rows than the model's.
     """
     prepared = prepare(task.data, data, cache, progress=progress)
     split = make_split(task.protocol, prepared.catalog)
@@ -99,7 +98,7 @@ def evaluate(model: Recognizer, task: Task, data: Path | None, cache: Path, prog
     found = describe_predictions(queries.labels, predicted, exemplars.classes)
     return {
         "origin": model.origin,
-        "data": describe(task.data),
+        "data": describe_data(task.data),
         "prepared": prepared.hash,
         "protocol": {"description": split.description, **task.protocol.model_dump(mode="json", exclude_none=True)},
         "split": split.hash,
@@ -111,57 +110,57 @@ def evaluate(model: Recognizer, task: Task, data: Path | None, cache: Path, prog
         **found,
         "ci95": list(wilson(round(found["accuracy"] * len(queries)), len(queries))),
         "threshold": _with_threshold(model.threshold, distances, predicted == queries.labels),
-        "baselines": {name: _baseline(name, model, exemplars, queries) for name in _FREE},
+        "baselines": {name: _baseline(name, model, exemplars, queries) for name in _BASELINES},
         "latency": _latency(model, exemplars, queries),
         "environment": describe_environment(),
     }
 
 
 def seen_in_training(model: Recognizer, task: Task, novel: Sequence[str]) -> list[str]:
-    """A line that warns where what is called novel was not new to the model, or nobody knows; else nothing."""
+    """A warning if the model was trained on some of the novel classes, or if that is unknown."""
     if model.origin.get("kind") == "training_free":
         return []
     trained_on = model.origin.get("train_classes")
     if trained_on is None:
-        return ["the model does not say which classes it was trained on: the novel ones may have been among them"]
+        return ["the model has no record of its training classes: the novel classes may be among them"]
     if model.data is not None and model.data.dataset != task.data.dataset:
         return []
     if both := [label for label in novel if label in trained_on]:
         return [
-            f"{len(both)} of {len(novel)} novel classes were among those that the model was trained on "
-            f"({listed(both)}): on them, this accuracy is not one of one-shot recognition"
+            f"the model was trained on {len(both)} of the {len(novel)} novel classes ({listed(both)}): on these, the "
+            "accuracy does not measure one-shot recognition"
         ]
     return []
 
 
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share after Wilson (1927), the queries being taken as independent of one another."""
-    interval = scipy.stats.binomtest(right, of).proportion_ci(0.95, method="wilson")
+def wilson(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion after Wilson (1927), for independent queries."""
+    interval = scipy.stats.binomtest(correct, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def _require_same_rows(model: Recognizer, prepared: PreparedSet, split: Split) -> None:
-    seen = model.matching.layout
+    expected = model.matching.layout
     try:
-        there = prepared.layout.part(split.sealed.exemplars.rows)
+        found = prepared.layout.part(split.sealed.exemplars.rows)
     except ValueError as error:
         raise InputError(f"{split.description}: {error}") from error
-    if there != seen:
+    if found != expected:
         raise InputError(
-            f"the model sees {seen.num_rows} rows ({seen.row_names[0]} …), but these recordings have {there.num_rows} "
-            f"({there.row_names[0]} …): choose the data that it was made for (--space, --set data.…)"
+            f"the model expects {expected.num_rows} rows ({expected.row_names[0]} …), but these recordings have "
+            f"{found.num_rows} ({found.row_names[0]} …): choose matching data (--space, --set data.…)"
         )
 
 
 def _with_threshold(threshold: float, distances: NDArray[np.float32], right: NDArray[np.bool_]) -> dict[str, Any]:
-    """How many queries are named at all with the model's threshold, and how many of these are right."""
+    """Number of queries below the model's threshold, and how many of these are recognised correctly."""
     lowest = np.partition(np.maximum(distances, 0.0), 1, axis=0)[:2]
     named = lowest[0] / np.maximum(lowest[1], 1e-12) <= threshold
     return {"ratio": threshold, "named": int(named.sum()), "right": int((named & right).sum())}
 
 
 def _baseline(name: str, model: Recognizer, exemplars: View, queries: View) -> dict[str, Any]:
-    """A training-free way, normalised as validation of the model's search liked best, else as the model is."""
+    """A baseline, with the normalisation that was best in validation of the model's search, else with the model's."""
     normalization = model.origin.get("baselines", {}).get(name, model.matching.normalize.model_dump())
     matching = Matching(
         "raw_1nn" if name == "raw_1nn" else "dtw_1nn",
@@ -184,8 +183,8 @@ def _latency(model: Recognizer, exemplars: View, queries: View) -> dict[str, Any
 # ------------------------------------------------------------------------------------------------- for a person
 
 
-def lines_of(found: Mapping[str, Any]) -> list[str]:
-    """What a person reads of an evaluation."""
+def evaluation_lines(found: Mapping[str, Any]) -> list[str]:
+    """The result of `evaluate_model` as lines of text."""
     right = round(found["accuracy"] * found["num_queries"])
     protocol, threshold = found["protocol"], found["threshold"]
     lines = [
@@ -195,34 +194,34 @@ def lines_of(found: Mapping[str, Any]) -> list[str]:
         "",
         *_class_lines(found["confusion"]["labels"], np.array(found["confusion"]["matrix"])),
         "",
-        f"one-shot accuracy {_share(found)}, {right} of {found['num_queries']}; 95 % after Wilson",
+        f"one-shot accuracy {_with_interval(found)}, {right} of {found['num_queries']}; 95 % Wilson interval",
     ]
     if threshold["ratio"] < 1.0:
         named = threshold["named"]
         lines.append(
-            f'with "unknown" above the ratio {threshold["ratio"]:.3f}: {named} named, of which {threshold["right"]} '
-            f"right ({threshold['right'] / max(1, named):.3f})"
+            f'with "unknown" above the ratio {threshold["ratio"]:.3f}: {named} recognised, {threshold["right"]} '
+            f"of them correctly ({threshold['right'] / max(1, named):.3f})"
         )
     for name, baseline in found["baselines"].items():
-        lines.append(f"without training, {_WORDS[name]}: {_share(baseline)}")
+        lines.append(f"baseline {_BASELINES[name]}: {_with_interval(baseline)}")
     return [*lines, *latency_lines(found["latency"])]
 
 
-def _share(found: Mapping[str, Any]) -> str:
+def _with_interval(found: Mapping[str, Any]) -> str:
     low, high = found["ci95"]
     return f"{found['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _class_lines(labels: Sequence[str], matrix: NDArray[np.int64]) -> list[str]:
-    """A table: each class, how many of its queries are right, and what it is taken for most often."""
+    """A table: for each class, the correct queries and the classes that it is most often confused with."""
     width = max(len("class"), *(len(label) for label in labels))
-    lines = [f"{'class':<{width}}  right  queries  share  taken for"]
-    for place, label in enumerate(labels):
-        row = matrix[place]
+    lines = [f"{'class':<{width}}  right  queries  share  confused with"]
+    for index, label in enumerate(labels):
+        row = matrix[index]
         total, wrong = int(row.sum()), row.copy()
-        wrong[place] = 0
+        wrong[index] = 0
         order = [int(c) for c in np.argsort(-wrong, kind="stable")[:3] if wrong[c]]
-        taken = ", ".join(f"{labels[c]} {wrong[c]}" for c in order)
-        share = f"{row[place] / total:.3f}" if total else "  -  "
-        lines.append(f"{label:<{width}}  {row[place]:>5}  {total:>7}  {share}  {taken}".rstrip())
+        confused = ", ".join(f"{labels[c]} {wrong[c]}" for c in order)
+        share = f"{row[index] / total:.3f}" if total else "  -  "
+        lines.append(f"{label:<{width}}  {row[index]:>5}  {total:>7}  {share}  {confused}".rstrip())
     return lines

@@ -1,7 +1,7 @@
-"""Checks of a prepared set: ranges that show wrong axes or units, and a contact sheet.
+"""A check of how recordings were read: numbers that reveal wrong axes or units, and a sheet of images.
 
-A stick figure of the middle frame shows at a glance whether a skeleton's tree and axes are right; beside it stands
-the image that an encoder would see.
+A stick figure of the middle frame shows whether a skeleton's tree and axes are right, next to the image that an encoder
+would receive.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from sldml.protocols.split import Subset
 from sldml.recordings import Layout
 
 _STEPS = 32
-_MOST_LOOKED_AT = 2_000
-_MOST_CLASSES_SHOWN = 24
+_MAX_RECORDINGS = 2_000
+_MAX_CLASSES = 24
 _SIDE_PX = 192
 _COLUMNS = 6
-"""Even: a figure and its image stay side by side."""
+"""Even, so that a figure and its image are side by side."""
 _LEFT, _RIGHT, _MIDDLE = (214, 95, 0), (0, 90, 170), (70, 70, 70)
 
 
 def inspection_lines(prepared: PreparedSet, config: TrialConfig) -> list[str]:
-    """Extents of bodies, ranges of sensors, rates, and what the protocol makes of the classes, for a person."""
+    """Extents of bodies, ranges of sensors, rates, and the split by the protocol, as lines of text."""
     rates = prepared.catalog["rate_hz"]
     same = rates.min() == rates.max()
     lines = (
@@ -41,39 +41,39 @@ def inspection_lines(prepared: PreparedSet, config: TrialConfig) -> list[str]:
         if prepared.layout.picture_rows
         else [f"rate: {rates.min():g} Hz" if same else f"rate: {rates.min():g} to {rates.max():g} Hz"]
     )
-    some = Subset.of(prepared.catalog, sorted(set(prepared.catalog["label"]))).sample(_MOST_LOOKED_AT)
+    some = Subset.of(prepared.catalog, sorted(set(prepared.catalog["label"]))).sample(_MAX_RECORDINGS)
     frames = _view(prepared, some).resampled(_STEPS).numpy()
     lines += _body_lines(frames, prepared.layout) + _sensor_lines(frames, prepared.layout)
     try:
         split = make_split(config.protocol, prepared.catalog)
     except ProtocolError as error:
-        return [*lines, f"protocol: cannot be applied: {error}"]
+        return [*lines, f"protocol: not applicable: {error}"]
     return [*lines, f"protocol: {split.in_words()}", *(f"note: {note}" for note in split.notes)]
 
 
 def inspection_sheet(prepared: PreparedSet, config: TrialConfig) -> Image.Image:
-    """One recording of each of the first classes: its middle frame as a figure, and its image."""
+    """One recording of each of the first classes: its middle frame as a stick figure, and its image."""
     catalog = prepared.catalog
-    labels = sorted(set(catalog["label"]))[:_MOST_CLASSES_SHOWN]
+    labels = sorted(set(catalog["label"]))[:_MAX_CLASSES]
     first = catalog[catalog["label"].isin(labels)].drop_duplicates("label")
     subset = Subset.of(first, labels)
     layout, representation = prepared.layout, config.representation
     raw = _view(prepared, subset).resampled(representation.steps)
     signals = normalize(raw, config.normalize, layout)
     images = represent(signals, representation, layout).permute(0, 2, 3, 1).round().byte().numpy()
-    pictures: list[NDArray[np.uint8]] = []
+    cells: list[NDArray[np.uint8]] = []
     captions: list[str] = []
-    # Subset.of keeps the catalogue's order, in which labels need not be sorted.
+    # Subset.of keeps the order of the catalogue, which may not be sorted by label.
     for i in np.argsort(subset.labels, kind="stable"):
         if layout.skeleton is not None:
-            pictures.append(figure(raw[i].numpy(), layout))
+            cells.append(stick_figure(raw[i].numpy(), layout))
             captions.append(f"{subset.classes[subset.labels[i]]}: {subset.names[i]}")
-        pictures.append(images[i])
+        cells.append(images[i])
         captions.append(f"{subset.classes[subset.labels[i]]}: {representation.name}")
-    return contact_sheet(pictures, captions, num_columns=_COLUMNS)
+    return contact_sheet(cells, captions, num_columns=_COLUMNS)
 
 
-def figure(frames: NDArray[np.float32], layout: Layout) -> NDArray[np.uint8]:
+def stick_figure(frames: NDArray[np.float32], layout: Layout) -> NDArray[np.uint8]:
     """Draw bodies [T, rows, 3] in their middle frame from the front (x to the right, y up); a point as its path.
 
     Joints whose names begin with "left" are orange, with "right" blue.
@@ -123,14 +123,14 @@ def _view(prepared: PreparedSet, subset: Subset) -> View:
 
 
 def _body_lines(frames: NDArray[np.float32], layout: Layout) -> list[str]:
-    """Position and height of bodies, length of the torso: a wrong axis or unit shows here."""
+    """Position, height and torso length of bodies, which reveal a wrong axis or unit."""
     if layout.skeleton is None:
         return []
     bodies = frames[:, :, : layout.body_rows].reshape(*frames.shape[:2], layout.num_bodies, -1, 3)
     present: NDArray[np.bool_] = np.any(bodies, axis=(3, 4))
     main = bodies[:, :, 0][present[:, :, 0]]
     if not len(main):
-        return ["bodies: none is present in any frame"]
+        return ["bodies: none in any frame"]
     low, high = np.percentile(main.reshape(-1, 3), [1, 99], axis=0)
     ranges = ", ".join(f"{axis} {a:.2f} to {b:.2f}" for axis, a, b in zip("xyz", low, high, strict=True))
     height = np.median(np.ptp(main, axis=1), axis=0)
@@ -156,6 +156,6 @@ def _sensor_lines(frames: NDArray[np.float32], layout: Layout) -> list[str]:
         beyond = 100 * (np.abs(signal) > full_scale).any(axis=-1).mean()
         lines.append(
             f"{name}: {signal.min():.3g} to {signal.max():.3g}, full scale {full_scale:g}"
-            + (f" (passed in {beyond:.1f} % of frames)" if beyond > 0 else "")
+            + (f" (exceeded in {beyond:.1f} % of frames)" if beyond > 0 else "")
         )
     return lines

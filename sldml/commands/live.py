@@ -1,7 +1,6 @@
-"""What a terminal shows below the scrolling lines: a table of what runs, the best so far, and how far it all is.
+"""The live view of a terminal below the scrolling lines: running trainings, best trials and progress.
 
-Made of plain lines, cut to the terminal's width: several times cheaper than a table that measures its cells, and the
-machine has better things to do.
+Drawn as plain lines, cut to the terminal's width, which costs several times less than a table that measures its cells.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sldml.commands.board import Board, Row
+from sldml.commands.board import Board, BoardRow
 from sldml.training.machine_load import CpuMeter, GpuMeter
 
 Line = tuple[str, str]
@@ -24,28 +23,28 @@ _LOAD_EVERY_S = 2.0
 _BAR = 20
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _MARGIN = 1
-"""A line of the terminal's full width would be followed by an empty one in some."""
+"""Some terminals add an empty line after one of full width."""
 
 
 @dataclass
-class Counted:
-    """A count that goes on: recordings read, say."""
+class CountProgress:
+    """The progress of a count, such as recordings read."""
 
-    what: str
-    begun: float
+    name: str
+    started: float
     done: int = 0
-    of: int = 0
+    total: int = 0
 
 
 class LiveView:
-    """The lines that keep changing. What they show is set by one thread and drawn by another."""
+    """The lines that keep changing. One thread sets their content, another draws them."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self.board: Board | None = None
-        self.counted: Counted | None = None
-        self.doing = "loading libraries"
-        self.doing_since = time.time()
+        self.count: CountProgress | None = None
+        self.step = "loading libraries"
+        self.step_started = time.time()
         self._cpu, self._gpu = CpuMeter(), GpuMeter()
         self._load, self._load_at = "", time.monotonic()
         self._live = Live(
@@ -57,11 +56,11 @@ class LiveView:
         )
 
     def start(self) -> None:
-        """Show them, and let what others print go above."""
+        """Show the view; other output appears above it."""
         self._live.start()
 
     def stop(self) -> None:
-        """Take them away."""
+        """Remove the view."""
         self._live.stop()
 
     def _draw(self) -> Text:
@@ -73,17 +72,17 @@ class LiveView:
         return text
 
     def lines(self, now: float, width: int, height: int) -> list[Line]:
-        """Everything that is shown, in lines of at most `width` characters."""
-        board, counted = self.board, self.counted
+        """The view as lines of at most `width` characters."""
+        board, count = self.board, self.count
         if board is not None:
             return board_lines(board, now, width, height, self._machine(board))
-        if counted is not None and counted.of:
-            return [(cut(count_line(counted, now, width), width), "")]
+        if count is not None and count.total:
+            return [(truncate(count_line(count, now), width), "")]
         spinner = _SPINNER[int(now * _REFRESH_HZ) % len(_SPINNER)]
-        return [(cut(f"{spinner} {self.doing} · {clock(now - self.doing_since)}", width), "")]
+        return [(truncate(f"{spinner} {self.step} · {clock(now - self.step_started)}", width), "")]
 
     def _machine(self, board: Board) -> str:
-        """How busy this machine is, measured now and then. Of a cluster's others nothing is known here."""
+        """The load of this machine, measured every few seconds; other machines of a cluster are not measured."""
         now = time.monotonic()
         if now - self._load_at >= _LOAD_EVERY_S:
             self._load_at = now
@@ -93,7 +92,7 @@ class LiveView:
 
 
 def board_lines(board: Board, now: float, width: int, height: int, load: str) -> list[Line]:
-    """The table of what runs, the best so far, and a line or two of how far it is."""
+    """The table of running and best trainings, and the lines of progress."""
     with board.lock:
         running, best = list(board.running.values()), board.best
         ended = [(state, board.ended[state]) for state in ("pruned", "diverged", "failed")]
@@ -102,9 +101,9 @@ def board_lines(board: Board, now: float, width: int, height: int, load: str) ->
             "starting workers" if waiting else f"running {len(running)}",
             *(f"{state} {count}" for state, count in ended if count),
         ]
-        head = f"{board.what} {bar(board.num_ended, board.total)} {board.num_ended}/{board.total}"
-        figures = _figures(board, now, load)
-    status = [*packed([head, *counts], width), *packed(figures, width)]
+        head = f"{board.kind} {bar(board.num_ended, board.total)} {board.num_ended}/{board.total}"
+        status_parts = _status_parts(board, now, load)
+    status = [*wrapped([head, *counts], width), *wrapped(status_parts, width)]
     others = 3 + (1 + len(best)) * bool(best) + len(status)
     shown = running[: max(1, height - others)]
     rows, styles = [], []
@@ -120,42 +119,42 @@ def board_lines(board: Board, now: float, width: int, height: int, load: str) ->
     return [("", ""), *table, *((line, "cyan") for line in status)]
 
 
-def _figures(board: Board, now: float, load: str) -> list[str]:
-    figures = [f"{clock(now - board.begun)} gone"]
+def _status_parts(board: Board, now: float, load: str) -> list[str]:
+    parts = [f"{clock(now - board.started)} elapsed"]
     if (left := board.seconds_left(now)) is not None:
-        figures.append(f"{about(left)} left")
+        parts.append(f"{rough_duration(left)} left")
     if (pace := board.epochs_per_s(now)) is not None:
-        figures.append(f"{60 * pace:.0f} epochs/min" if pace >= 1 / 6 else f"{60 * pace:.1f} epochs/min")
+        parts.append(f"{60 * pace:.0f} epochs/min" if pace >= 1 / 6 else f"{60 * pace:.1f} epochs/min")
     if images := board.images_per_s():
-        figures.append(f"{images:,.0f} images/s")
-    return [*figures, load] if load else figures
+        parts.append(f"{images:,.0f} images/s")
+    return [*parts, load] if load else parts
 
 
 _HEADER = ["running", "epoch", "value", "best", "images/s", "loss / miner / encoder", "lr", "time"]
 _HEADER_OF_BEST = ["best", "at", "", "value", "", "", "", ""]
 _LEFT_ALIGNED = (0, 5)
 _FLEXIBLE = 5
-"""The names of the choices get what the other columns leave."""
-_FEWEST_FOR_CHOICES = 16
+"""This column gets the width that the others leave."""
+_MIN_CHOICES_WIDTH = 16
 
 
-def _running_cells(row: Row, now: float) -> list[str]:
+def _running_cells(row: BoardRow, now: float) -> list[str]:
     images = "" if row.images_per_s is None else f"{row.images_per_s:,.0f}"
     epoch = f"{row.epoch}/{row.num_epochs}"
     return [
-        row.name, epoch, score(row.value), score(row.best), images, row.choices, rate(row.lr), clock(now - row.since)
+        row.name, epoch, score(row.value), score(row.best), images, row.choices, rate(row.lr), clock(now - row.started)
     ]  # fmt: skip
 
 
-def _best_cells(row: Row) -> list[str]:
+def _best_cells(row: BoardRow) -> list[str]:
     epoch = "" if row.best_epoch is None else f"{row.best_epoch}/{row.num_epochs}"
     return [row.name, epoch, "", score(row.best), "", row.choices, rate(row.lr), row.state]
 
 
 def lay_out(rows: list[list[str]], width: int) -> list[str]:
-    """Rows of cells as lines of at most `width` characters; a column that no row fills is left out.
+    """Rows of cells as lines of at most `width` characters, without columns that are empty in all rows.
 
-    Where there is little room, columns stand closer and the states of ended trials go first.
+    In narrow terminals, the states of ended trials are omitted first and then the gaps reduced.
     """
     if not rows:
         return []
@@ -169,61 +168,61 @@ def lay_out(rows: list[list[str]], width: int) -> list[str]:
         if fixed + widths[_FLEXIBLE] <= width:
             break
     if widths[_FLEXIBLE]:
-        widths[_FLEXIBLE] = max(_FEWEST_FOR_CHOICES, min(widths[_FLEXIBLE], width - fixed))
+        widths[_FLEXIBLE] = max(_MIN_CHOICES_WIDTH, min(widths[_FLEXIBLE], width - fixed))
     lines = []
     for row in cells:
         aligned = [
-            cut(cell, w).ljust(w) if c in _LEFT_ALIGNED else cell.rjust(w)
+            truncate(cell, w).ljust(w) if c in _LEFT_ALIGNED else cell.rjust(w)
             for c, (cell, w) in enumerate(zip(row, widths, strict=True))
             if w
         ]
-        lines.append(cut((" " * gap).join(aligned).rstrip(), width))
+        lines.append(truncate((" " * gap).join(aligned).rstrip(), width))
     return lines
 
 
 # ---------------------------------------------------------------------------------------------------- words
 
 
-def count_line(counted: Counted, now: float, width: int) -> str:
-    """What is counted, how far it is, and how long it may still take, once a part of it is done."""
-    gone = now - counted.begun
-    line = f"{counted.what} {bar(counted.done, counted.of)} {counted.done}/{counted.of} · {clock(gone)} gone"
-    if 0 < counted.done < counted.of and gone > 1.0:
-        line += f" · {about(gone / counted.done * (counted.of - counted.done))} left"
+def count_line(count: CountProgress, now: float) -> str:
+    """Name, bar and elapsed time of a count, and the estimated remaining time."""
+    elapsed = now - count.started
+    line = f"{count.name} {bar(count.done, count.total)} {count.done}/{count.total} · {clock(elapsed)} elapsed"
+    if 0 < count.done < count.total and elapsed > 1.0:
+        line += f" · {rough_duration(elapsed / count.done * (count.total - count.done))} left"
     return line
 
 
-def packed(parts: list[str], width: int, between: str = " · ") -> list[str]:
-    """The parts one after the other, in as many lines as it takes."""
+def wrapped(parts: list[str], width: int, between: str = " · ") -> list[str]:
+    """Join the parts into lines of at most `width` characters."""
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + len(between) + len(part) <= width:
             lines[-1] += between + part
         else:
-            lines.append(cut(part, width))
+            lines.append(truncate(part, width))
     return lines
 
 
-def cut(text: str, width: int) -> str:
-    """At most so long; what is left out is shown."""
+def truncate(text: str, width: int) -> str:
+    """The text cut to `width` characters, with an ellipsis where something is missing."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"[:width]
 
 
-def bar(done: int, of: int, width: int = _BAR) -> str:
-    """A bar as long as what is done."""
-    full = min(width, width * done // of) if of else 0
+def bar(done: int, total: int, width: int = _BAR) -> str:
+    """A progress bar."""
+    full = min(width, width * done // total) if total else 0
     return "━" * full + "─" * (width - full)
 
 
 def clock(seconds: float) -> str:
-    """0:07, 12:34, 1:02:03."""
+    """A duration as 0:07, 12:34 or 1:02:03."""
     minutes, rest = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def about(seconds: float) -> str:
-    """An estimate, no more exact than it can be: about 40 s, about 7 min, about 2 h 10 min."""
+def rough_duration(seconds: float) -> str:
+    """An estimate, rounded: about 40 s, about 7 min, about 2 h 10 min."""
     if seconds < 90:
         return f"about {max(10, round(seconds / 10) * 10)} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""Options that several commands have, so that they mean and say the same everywhere."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ DataOption = Annotated[
     Path | None, typer.Option(help="Folder of raw datasets.", envvar="DATASET_FOLDER", show_envvar=True)
 ]
 SettingsOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a path of the configuration.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the configuration.")
 ]
-StrictOption = Annotated[bool, typer.Option("--strict", help="A broken recording is fatal.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Stop if a recording cannot be read.")]
 StorageOption = Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")]
-SummaryOption = Annotated[Path | None, typer.Option(help="Write what happened to this JSON file.")]
+SummaryOption = Annotated[Path | None, typer.Option(help="Write a summary to this JSON file.")]
 
 TrackingUriOption = Annotated[str | None, typer.Option(help="MLflow store (default: SQLite in --storage).")]
 RegisterOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Register the model that ships under this name in MLflow.")
+    str | None, typer.Option(metavar="NAME", help="Register the saved model under this name in MLflow.")
 ]
 
 AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port (default: a local one).")]
-CpusOption = Annotated[float | None, typer.Option(min=0.1, help="Cores for each training.")]
-GpusOption = Annotated[float | None, typer.Option(min=0.0, help="GPUs, or a share of one, for each training.")]
+CpusOption = Annotated[float | None, typer.Option(min=0.1, help="CPU cores for each training.")]
+GpusOption = Annotated[float | None, typer.Option(min=0.0, help="GPUs for each training, or a fraction of one.")]
 
 ModelOption = Annotated[str, typer.Option(help="Folder of a model or of its search, or the search's name.")]
-DeviceOption = Annotated[str, typer.Option(help="Where encoders work: cpu, or cuda.")]
+DeviceOption = Annotated[str, typer.Option(help="Device of the encoder: cpu or cuda.")]

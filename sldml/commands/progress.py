@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: one line an event, and in a terminal a table that keeps changing."""
+"""The progress of a search: one line per event and, in a terminal, a live table."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any, Self
 
 from rich.console import Console
 
-from sldml.commands.board import Board, row_of, row_of_record
-from sldml.commands.live import Counted, LiveView, about, clock
+from sldml.commands.board import Board, new_row, recorded_row
+from sldml.commands.live import CountProgress, LiveView, clock, rough_duration
 from sldml.config.trial import TrialConfig
 from sldml.journal import FinalRecord, History, TrialRecord
 
 _EVERY_S = 5.0
-"""Without a terminal, long counts are told at most this often."""
+"""Without a terminal, long counts are printed at most this often."""
 _STILL_RUNNING_S = 60.0
-"""Without a terminal, trainings that go on and do not end are told of at most this often."""
+"""Without a terminal, running trainings are reported at most this often."""
 _STAGES = {"search": "trials", "final": "final models", "folds": "class folds", "test": "sealed test"}
 
 
 class ProgressPrinter:
-    """Prints what happens; use as a context, in which a terminal has its live table."""
+    """Prints the progress of a search; a context manager that shows a live table in a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
-        # A person reads lines folded between words; what reads a log wants a line as it is.
+        # Wrap lines between words in a terminal, but not in a log.
         self.console.soft_wrap = not self.console.is_terminal
         self._live: LiveView | None = None
         self._board: Board | None = None
-        self._last_told = 0.0
-        self._told_at = 0.0
-        self._epochs_untold = 0
+        self._count_printed = 0.0
+        self._printed_at = 0.0
+        self._epochs_since = 0
         self._stage = ""
         self._planned: dict[str, int] = {}
-        """Epochs of trainings for which they are fixed."""
+        """Number of epochs of each training, where it is fixed."""
 
     def __enter__(self) -> Self:
         if self.console.is_terminal and not self.console.is_dumb_terminal:
@@ -52,33 +52,33 @@ class ProgressPrinter:
             self._live = None
 
     def say(self, message: str) -> None:
-        """A line of its own."""
+        """Print a line."""
         self.console.print(message, markup=False)
 
     def doing(self, what: str) -> None:
-        """From now on this is done, without a count of how far it is; only a terminal shows it."""
+        """A step without a count begins; shown in a terminal only."""
         if self._live is not None:
-            self._live.board = self._live.counted = None
-            self._live.doing, self._live.doing_since = what, time.time()
+            self._live.board = self._live.count = None
+            self._live.step, self._live.step_started = what, time.time()
 
     def counting(self, what: str) -> Callable[[int, int], None]:
-        """A function (done, of) that shows how far `what` is."""
-        counted = Counted(what if self._stage in ("", what) else f"{self._stage}: {what}", time.time())
-        self.doing(counted.what)
-        self._last_told = time.monotonic()
+        """A function (done, total) that shows the progress of `what`."""
+        count = CountProgress(what if self._stage in ("", what) else f"{self._stage}: {what}", time.time())
+        self.doing(count.name)
+        self._count_printed = time.monotonic()
 
-        def show(done: int, of: int) -> None:
-            counted.done, counted.of = done, of
+        def show(done: int, total: int) -> None:
+            count.done, count.total = done, total
             if self._live is not None:
-                if done == of:
+                if done == total:
                     self.doing(self._stage or what)
                 else:
-                    self._live.counted = counted
+                    self._live.count = count
                 return
             now = time.monotonic()
-            if now - self._last_told > _EVERY_S or done == of:
-                self._last_told = now
-                self.say(f"{what}: {done} of {of}")
+            if now - self._count_printed > _EVERY_S or done == total:
+                self._count_printed = now
+                self.say(f"{what}: {done} of {total}")
 
         return show
 
@@ -94,7 +94,7 @@ class ProgressPrinter:
         max_epochs: int,
         deadline: float | None = None,
     ) -> None:
-        """The search of so many trials begins, or goes on from `history`; see `Board.of_trials`."""
+        """The trials begin, or continue after those in `history`; see `Board.of_trials`."""
         self._begin(
             Board.of_trials(
                 history,
@@ -108,14 +108,13 @@ class ProgressPrinter:
         )
 
     def training(self, what: str, plan: Sequence[Mapping[str, Any]], *, num_slots: int = 1) -> None:
-        """Trainings begin whose number of epochs is known: final models, or class folds (`trial_id`, `seed` or `fold`,
-        `num_epochs`)."""
+        """Final models or class folds begin: `trial_id`, `num_epochs` and `seed` or `fold` of each."""
         self._planned = {training_name(entry): int(entry["num_epochs"]) for entry in plan}
         epochs = sum(self._planned.values())
         self._begin(Board(what, len(plan), time.time(), planned_epochs=epochs, num_slots=num_slots))
 
     def fold_happened(self, fold: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:
-        """A class fold, which the journal knows only when all are done, begins (`result`: None) or reported."""
+        """A class fold started (`result` is None) or reported; the journal has no events of single folds."""
         name, now = training_name(fold), time.time()
         if result is None:
             self._started(name, fold["config"], now)
@@ -125,10 +124,10 @@ class ProgressPrinter:
             self._board.end(name, str(result.get("state", "failed")))
 
     def happened(self, event: dict[str, Any], history: History) -> None:
-        """Tell an event of the journal."""
+        """Show an event of the journal."""
         match event["event"]:
             case "attempt":
-                self.doing("reading what is known of the search")
+                self.doing("reading the journal of the search")
             case "trial_started":
                 self._started(event["trial_id"], event["config"], event["time"])
             case "epoch":
@@ -137,7 +136,7 @@ class ProgressPrinter:
             case "trial_ended":
                 if self._board is not None:
                     self._board.end(event["trial_id"], event["state"])
-                self._tell_trial(event, history)
+                self._print_trial(event, history)
             case "final_started":
                 self._started(training_name(event), event["config"], event["time"])
             case "final_epoch":
@@ -146,53 +145,53 @@ class ProgressPrinter:
             case "final_ended":
                 if self._board is not None:
                     self._board.end(training_name(event), event["state"])
-                self._tell_final(event, history)
+                self._print_final(event, history)
             case "baseline_folds":
-                for name, way in history.best_over_folds().items():
-                    self._tell_folds(name, way["accuracies"], f"over {event['num_folds']} folds")
+                for name, best in history.best_over_folds().items():
+                    self._print_folds(name, best["accuracies"], f"over {event['num_folds']} folds")
             case "folds":
                 over = f"over {event['num_folds']} folds, {event['num_epochs']} epochs each"
-                self._tell_folds(event["trial_id"], event["accuracies"] or event["error"], over)
+                self._print_folds(event["trial_id"], event["accuracies"] or event["error"], over)
             case "stage":
                 name = event.get("name", "")
                 self._stage = _STAGES.get(name, name) if event["state"] == "started" else ""
-                self.doing(self._stage or "going on")
+                self.doing(self._stage or "continuing")
 
     def _begin(self, board: Board) -> None:
         self._board = board
-        self._told_at, self._epochs_untold = board.begun, 0
+        self._printed_at, self._epochs_since = board.started, 0
         if self._live is not None:
-            self._live.counted, self._live.board = None, board
+            self._live.count, self._live.board = None, board
 
     def _started(self, name: str, config: Mapping[str, Any], now: float) -> None:
         if self._board is not None:
-            self._board.start(row_of(name, config, now, self._planned.get(name)))
+            self._board.start(new_row(name, config, now, self._planned.get(name)))
 
     def _epoch(
         self, name: str, metrics: Mapping[str, Any], now: float, record: TrialRecord | FinalRecord | None = None
     ) -> None:
-        """`record`: what the journal has of it, for one that goes on after an interruption has no start."""
+        """`record`: the training in the journal; one that resumes after an interruption has no start event."""
         board = self._board
         if board is None:
             return
         if name not in board.running and record is not None:
-            board.start(row_of_record(record, now, name, self._planned.get(name), before=int(metrics["epoch"])))
+            board.start(recorded_row(record, now, name, self._planned.get(name), before=int(metrics["epoch"])))
         board.epoch(name, metrics, now)
-        self._epochs_untold += 1
-        if self._live is None and now - self._told_at >= _STILL_RUNNING_S:
-            self._tell_running(board, now)
+        self._epochs_since += 1
+        if self._live is None and now - self._printed_at >= _STILL_RUNNING_S:
+            self._print_running(board, now)
 
-    def _tell_running(self, board: Board, now: float) -> None:
-        """Without a terminal: a sign of life when for a while no training has ended."""
+    def _print_running(self, board: Board, now: float) -> None:
+        """Without a terminal: report running trainings if none has ended for a while."""
         parts = [f"{board.num_ended} of {board.total} ended", f"{len(board.running)} running"]
-        parts.append(f"{self._epochs_untold} epochs in the last {clock(now - self._told_at)}")
+        parts.append(f"{self._epochs_since} epochs in the last {clock(now - self._printed_at)}")
         parts += [f"best {row.best:.3f} ({row.name})" for row in board.best[:1]]
         if (left := board.seconds_left(now)) is not None:
-            parts.append(f"{about(left)} left")
-        self._told_at, self._epochs_untold = now, 0
-        self.say(f"{board.what} still running: {', '.join(parts)}")
+            parts.append(f"{rough_duration(left)} left")
+        self._printed_at, self._epochs_since = now, 0
+        self.say(f"{board.kind} still running: {', '.join(parts)}")
 
-    def _tell_trial(self, event: dict[str, Any], history: History) -> None:
+    def _print_trial(self, event: dict[str, Any], history: History) -> None:
         record = history.trials[event["trial_id"]]
         config = TrialConfig.model_validate(record.config)
         value = "" if record.value is None else f"{record.value:.3f} at epoch {record.best_epoch}"
@@ -202,30 +201,30 @@ class ProgressPrinter:
         error = f": {event['error']}" if event.get("error") else ""
         ended = sum(r.has_ended for r in history.trials.values())
         total = ended if self._board is None else self._board.total
-        self._tell_ended(
+        self._print_ended(
             f"{ended:>4}/{total} {record.trial_id} {event['state']:<9} {value} "
             f"({len(record.epochs)} epochs, {seconds:.0f} s; best {best:.3f}) {choices}{error}",
             event["time"],
         )
 
-    def _tell_final(self, event: dict[str, Any], history: History) -> None:
+    def _print_final(self, event: dict[str, Any], history: History) -> None:
         record = history.finals[event["trial_id"], event["seed"]]
         seconds = event["time"] - record.started
         error = f": {event['error']}" if event.get("error") else ""
         what = f"final {training_name(event)}: {event['state']}, {len(record.epochs)} epochs, {seconds:.0f} s{error}"
-        self._tell_ended(what, event["time"])
+        self._print_ended(what, event["time"])
 
-    def _tell_ended(self, line: str, now: float) -> None:
-        self._told_at, self._epochs_untold = now, 0
+    def _print_ended(self, line: str, now: float) -> None:
+        self._printed_at, self._epochs_since = now, 0
         self.say(line)
 
-    def _tell_folds(self, name: str, found: list[float] | str, over: str) -> None:
+    def _print_folds(self, name: str, found: list[float] | str, over: str) -> None:
         score = found if isinstance(found, str) else f"{mean(found):.3f} ± {stdev(found):.3f}"
         self.say(f"class folds {name}: {score} {over}")
 
 
 def training_name(entry: Mapping[str, Any]) -> str:
-    """What a final model or a class fold is called."""
+    """The displayed name of a final model or a class fold."""
     return (
         f"{entry['trial_id']} fold {entry['fold']}" if "fold" in entry else f"{entry['trial_id']} seed {entry['seed']}"
     )

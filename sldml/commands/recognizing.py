@@ -1,4 +1,4 @@
-"""Raw files through a saved model: enrolled, named, counted and timed, for a person or as plain values."""
+"""Recognition of raw files by a saved model, with counts and latency, as text or as plain values."""
 
 from __future__ import annotations
 
@@ -12,83 +12,83 @@ from sldml.errors import InputError
 from sldml.recognition.latency import evenly, latency_lines, measure_latency, percentile_ms, timed
 from sldml.recognition.recognizer import Recognition, Recognizer
 from sldml.recognition.saved_exemplars import SavedExemplars, read_exemplars
-from sldml.recordings.given_files import RawFile, RawFiles, ReadFile, exemplars_in, told_label
+from sldml.recordings.given_files import RawFile, RawFiles, ReadFile, exemplars_in, given_label
 
-_AT_ONCE = 256
-"""So many recordings are named together, so that a person need not wait for the last one to see the first."""
-_MOST_ACTIONS_SHOWN = 20
+_BATCH_SIZE = 256
+"""Recordings are recognised in batches of this size, so that the first results appear before all files are read."""
+_MAX_ACTIONS_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Named:
-    """One input and what it was taken for."""
+class InputResult:
+    """An input file and its result."""
 
     file: RawFile
-    found: Recognition | None
-    """None of a file that holds no recording."""
+    recognition: Recognition | None
+    """None if the file holds no recording."""
     reason: str = ""
     """Why it holds none."""
-    said: str | None = None
-    """Which of the enrolled actions the file is said to show."""
+    true_label: str | None = None
+    """The enrolled action that the file is labelled with, if any."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
-        if self.found is None:
+        if self.recognition is None:
             return {"file": str(self.file.path), "reason": self.reason}
-        found = self.found
+        found = self.recognition
         return {
             "file": str(self.file.path),
             "label": found.label,
             "nearest": found.nearest,
             "distance": found.distance,
             "ratio": found.ratio,
-            "said": self.said,
+            "said": self.true_label,
         }
 
 
 @dataclass
 class Session:
-    """One use of a model: what is enrolled, and what came of the inputs."""
+    """A model with enrolled exemplars, and the results of the inputs so far."""
 
     model: Recognizer
     raw: RawFiles
     exemplars: SavedExemplars
-    places: frozenset[Path]
-    """Files that are exemplars: as inputs they would name themselves."""
+    exemplar_files: frozenset[Path]
+    """Left out of the inputs, where they would match themselves."""
     broken_exemplars: list[ReadFile] = field(default_factory=list)
-    named: list[Named] = field(default_factory=list)
+    results: list[InputResult] = field(default_factory=list)
 
-    def recognise(self, files: Sequence[RawFile]) -> Iterator[Named]:
-        """Read and name files, in order."""
+    def recognize(self, files: Sequence[RawFile]) -> Iterator[InputResult]:
+        """Read and recognise files, in order."""
         waiting: list[ReadFile] = []
         for read in self.raw.read(files):
             waiting.append(read)
-            if len(waiting) == _AT_ONCE:
-                yield from self._name(waiting)
+            if len(waiting) == _BATCH_SIZE:
+                yield from self._recognize(waiting)
                 waiting = []
-        yield from self._name(waiting)
+        yield from self._recognize(waiting)
 
-    def _name(self, read: Sequence[ReadFile]) -> Iterator[Named]:
+    def _recognize(self, read: Sequence[ReadFile]) -> Iterator[InputResult]:
         assert self.model.gallery is not None
         recordings = [one.recording for one in read if one.recording is not None]
         found = iter(self.model.recognize(recordings))
         for one in read:
             if one.recording is None:
-                named = Named(one.file, None, one.reason)
+                result = InputResult(one.file, None, one.reason)
             else:
-                named = Named(one.file, next(found), said=told_label(one, self.model.gallery.actions))
-            self.named.append(named)
-            yield named
+                result = InputResult(one.file, next(found), true_label=given_label(one, self.model.gallery.actions))
+            self.results.append(result)
+            yield result
 
     def latency(self) -> dict[str, Any]:
-        """`measure_latency` on some inputs, and what reading their files takes."""
-        good = [named.file for named in self.named if named.found is not None]
+        """`measure_latency` on some inputs, and the time to read their files."""
+        good = [result.file for result in self.results if result.recognition is not None]
         signals = []
 
         def read(file: RawFile) -> None:
             signals.append(self.raw.read_one(file).values)
 
-        reading = timed([good[place] for place in evenly(len(good))], read)
+        reading = timed([good[index] for index in evenly(len(good))], read)
         return {
             **measure_latency(self.model, self.exemplars.signals, signals),
             "read_ms_per_recording": percentile_ms(reading, 50),
@@ -96,61 +96,60 @@ class Session:
         }
 
     def counts(self) -> dict[str, int]:
-        """Of the inputs: all, broken, named, unknown; those said to show an enrolled action, and of them the right."""
-        good = [named for named in self.named if named.found is not None]
-        said = [named for named in good if named.said is not None]
-        found = [(named.found, named.said) for named in said]
+        """Number of inputs: all, unreadable, recognised, unknown, labelled with an enrolled action, and correct."""
+        found = [(r.recognition, r.true_label) for r in self.results if r.recognition is not None]
+        labelled = [(recognition, label) for recognition, label in found if label is not None]
         return {
-            "inputs": len(self.named),
-            "broken": len(self.named) - len(good),
-            "named": sum(named.found is not None and named.found.label is not None for named in good),
-            "unknown": sum(named.found is not None and named.found.label is None for named in good),
-            "labelled": len(said),
-            "right": sum(f is not None and f.label == label for f, label in found),
-            "nearest_right": sum(f is not None and f.nearest == label for f, label in found),
+            "inputs": len(self.results),
+            "broken": len(self.results) - len(found),
+            "named": sum(recognition.label is not None for recognition, _ in found),
+            "unknown": sum(recognition.label is None for recognition, _ in found),
+            "labelled": len(labelled),
+            "right": sum(recognition.label == label for recognition, label in labelled),
+            "nearest_right": sum(recognition.nearest == label for recognition, label in labelled),
         }
 
 
-def begin(model: Recognizer, folder: Path, exemplars: Path | None) -> Session:
+def open_session(model: Recognizer, folder: Path, exemplars: Path | None) -> Session:
     """Enrol the recordings in `exemplars`, or those that the model in `folder` was saved with.
 
     Raises:
-        InputError: there are none, or the model does not say how raw files are read.
+        InputError: there are no exemplars, or the model has no record of how raw files are read.
     """
     if model.data is None:
         raise InputError(
-            f"{folder}: the model was saved by an older version and does not say how raw files are read: give the "
-            "search space that it was found with, --space NAME or FILE"
+            f"{folder}: the model was saved by an older version without the way its files are read: give its search "
+            "space, --space NAME or FILE"
         )
     raw = RawFiles(model.data, model.matching.layout, exemplars)
     if exemplars is None:
-        kept = read_exemplars(folder)
-        if kept is None:
+        saved = read_exemplars(folder)
+        if saved is None:
             raise InputError(
                 f"{folder}: the model was saved without exemplars: give --exemplars DIR, one file per action"
             )
-        session = Session(model, raw, kept, frozenset())
+        session = Session(model, raw, saved, frozenset())
     else:
         if not exemplars.is_dir():
-            raise InputError(f"--exemplars {exemplars}: is no folder")
+            raise InputError(f"--exemplars {exemplars}: is not a folder")
         recordings, broken = exemplars_in(raw, exemplars)
-        kept = SavedExemplars.of(recordings)
+        saved = SavedExemplars.of(recordings)
         files = raw.one_each(raw.find(exemplars))
-        session = Session(model, raw, kept, frozenset(file.path.resolve() for file in files), broken)
-    model.enrol_signals(kept.signals, kept.labels)
+        session = Session(model, raw, saved, frozenset(file.path.resolve() for file in files), broken)
+    model.enrol_signals(saved.signals, saved.labels)
     return session
 
 
-def inputs_of(session: Session, given: Sequence[Path]) -> tuple[list[RawFile], int]:
-    """The files that the inputs mean, less those that are exemplars, and how many these are.
+def find_inputs(session: Session, given: Sequence[Path]) -> tuple[list[RawFile], int]:
+    """The files of the inputs without exemplars, and the number of exemplars left out.
 
     Raises:
-        InputError: one of the inputs is not there or holds no file, or all of them are exemplars.
+        InputError: an input does not exist or holds no file, or all are exemplars.
     """
     files = session.raw.one_each([file for path in given for file in session.raw.find(path)])
-    others = [file for file in files if file.path.resolve() not in session.places]
+    others = [file for file in files if file.path.resolve() not in session.exemplar_files]
     if not others:
-        raise InputError(f"{given[0]}: holds nothing but exemplars; give other recordings to be named")
+        raise InputError(f"{given[0]}: contains only exemplars; give other recordings to recognise")
     return others, len(files) - len(others)
 
 
@@ -158,66 +157,64 @@ def inputs_of(session: Session, given: Sequence[Path]) -> tuple[list[RawFile], i
 
 
 def opening_lines(session: Session, num_exemplars: int) -> list[str]:
-    """What is used, before the first input is named."""
+    """Lines printed before the first input: model, exemplars, threshold."""
     model = session.model
     assert model.gallery is not None
     actions = model.gallery.actions
-    shown = ", ".join(actions[:_MOST_ACTIONS_SHOWN]) + (" …" if len(actions) > _MOST_ACTIONS_SHOWN else "")
+    shown = ", ".join(actions[:_MAX_ACTIONS_SHOWN]) + (" …" if len(actions) > _MAX_ACTIONS_SHOWN else "")
     lines = [
-        f"model: {model_words(model)}",
+        f"model: {describe_model(model)}",
         *(f"left out: {one.file.path}: {one.reason}" for one in session.broken_exemplars),
         f"{len(actions)} actions enrolled by {len(session.exemplars.labels)} recordings: {shown}",
     ]
     if model.threshold < 1.0:
-        lines.append(
-            f"unknown: where the nearest action is not nearer than {model.threshold:.3f} times the second nearest"
-        )
+        lines.append(f"unknown: ratio of nearest to second-nearest distance above {model.threshold:.3f}")
     if num_exemplars:
-        lines.append(f"{num_exemplars} of the inputs left out: they are exemplars")
+        lines.append(f"{num_exemplars} of the inputs left out (exemplars)")
     return lines
 
 
-def model_words(model: Recognizer) -> str:
-    """What a model is and where it comes from, in a few words."""
+def describe_model(model: Recognizer) -> str:
+    """A short description of a model and its origin."""
     origin, matching = model.origin, model.matching
-    what = {"raw_1nn": "raw 1-NN, without training", "dtw_1nn": "dynamic time warping, without training"}.get(
+    kind = {"raw_1nn": "raw 1-NN, without training", "dtw_1nn": "dynamic time warping, without training"}.get(
         matching.kind, model.encoder_config.name if model.encoder_config is not None else "encoder"
     )
     if matching.kind == "encoder" and origin.get("kind") == "training_free":
-        what += ", untrained"
+        kind += ", untrained"
     source = [f"search {origin['search']}"] if origin.get("search") else []
     source += [str(origin["trial_id"])] if origin.get("trial_id") else []
-    return what + (f" (from {', '.join(source)})" if source else "")
+    return kind + (f" (from {', '.join(source)})" if source else "")
 
 
-def input_line(named: Named) -> str:
-    """One input: its name, or why it has none."""
-    if named.found is None:
-        return f"{named.file.path}: left out: {named.reason}"
-    found = named.found
+def input_line(result: InputResult) -> str:
+    """The result of an input, or why it has none."""
+    found = result.recognition
+    if found is None:
+        return f"{result.file.path}: left out: {result.reason}"
     name = found.label if found.label is not None else f"unknown (nearest {found.nearest})"
-    line = f"{named.file.path}: {name}  distance {found.distance:.4g}  ratio {found.ratio:.3f}"
-    return line + (f"  (is {named.said})" if named.said not in (None, found.label) else "")
+    line = f"{result.file.path}: {name}  distance {found.distance:.4g}  ratio {found.ratio:.3f}"
+    return line + (f"  (is {result.true_label})" if result.true_label not in (None, found.label) else "")
 
 
 def closing_lines(counts: dict[str, int], latency: dict[str, Any]) -> list[str]:
-    """What came of all inputs, and how long one takes."""
+    """Counts over all inputs, and the latency."""
     good = counts["inputs"] - counts["broken"]
     lines = [
-        f"{good} recordings: {counts['named']} named, {counts['unknown']} unknown; {counts['broken']} left out as "
-        "broken"
+        f"{good} recordings: {counts['named']} recognised, {counts['unknown']} unknown; {counts['broken']} files could "
+        "not be read"
     ]
     if counts["labelled"]:
-        of = counts["labelled"]
-        line = f"right: {counts['right']} of {of} ({counts['right'] / of:.3f})"
+        total = counts["labelled"]
+        line = f"correct: {counts['right']} of {total} ({counts['right'] / total:.3f})"
         if counts["nearest_right"] != counts["right"]:
-            line += f"; of the nearest, known or not: {counts['nearest_right']} ({counts['nearest_right'] / of:.3f})"
+            line += f"; without the threshold: {counts['nearest_right']} ({counts['nearest_right'] / total:.3f})"
         lines.append(line)
     return [*lines, *latency_lines(latency)]
 
 
 def as_json(session: Session, folder: Path, latency: dict[str, Any], started: float) -> dict[str, Any]:
-    """Everything, as plain values for one JSON object."""
+    """The results as plain values for one JSON object."""
     model = session.model
     enrolled = zip(session.exemplars.names, session.exemplars.labels, strict=True)
     return {
@@ -225,10 +222,10 @@ def as_json(session: Session, folder: Path, latency: dict[str, Any], started: fl
         "origin": model.origin,
         "threshold": model.threshold,
         "enrolled": [{"name": name, "label": label} for name, label in enrolled],
-        "recordings": [named.to_json() for named in session.named if named.found is not None],
+        "recordings": [r.to_json() for r in session.results if r.recognition is not None],
         "broken": [
             *({"file": str(one.file.path), "reason": one.reason} for one in session.broken_exemplars),
-            *(named.to_json() for named in session.named if named.found is None),
+            *(r.to_json() for r in session.results if r.recognition is None),
         ],
         "counts": session.counts(),
         "latency": latency,

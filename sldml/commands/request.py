@@ -1,4 +1,4 @@
-"""What a person asks for, before anything heavy is imported: bad input is told within a second or two."""
+"""Checks of a request before slow imports, so that bad input is reported within a second or two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_TO_BEGIN_WITH = 5
 
 @dataclass(frozen=True)
 class EarlierSettings:
-    """What a search was begun with, for those who go on with it."""
+    """The settings of an earlier search, for `--resume`."""
 
     space_name: str
     space_text: str
@@ -28,14 +28,14 @@ class EarlierSettings:
     """For each choice of a comparison."""
     data: Path | None
     compare: dict[str, Any] | None
-    """What is compared (`Comparison.to_record`)."""
+    """The comparison, if there is one (`Comparison.to_record`)."""
 
 
 def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[dict[str, Any]]:
-    """The parameters of the best trials of an earlier search, the best first.
+    """The parameters of the best trials of an earlier search, best first.
 
     Raises:
-        InputError: there is no such search, or no trial of it has a value.
+        InputError: there is no such search, or none of its trials has a value.
     """
     ranked = _history_of(folder).ranked()
     if not ranked:
@@ -44,10 +44,10 @@ def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[dict[str, An
 
 
 def first_configurations(space: SearchSpace, earlier: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a search begins with: the best of an earlier search, then what the space's file knows to be good.
+    """The first configurations of a search: the best of an earlier search, then the known-good ones of the space.
 
-    Of each, what this space searches; a configuration that it has not (another value is fixed, or out of range) is
-    left out, and one that is there already, too.
+    Each is restricted to the parameters that this space searches. Duplicates and configurations outside the space
+    (another value is fixed, or out of range) are left out.
     """
     found: list[dict[str, Any]] = []
     for params in (*earlier, *space.known_good):
@@ -58,7 +58,7 @@ def first_configurations(space: SearchSpace, earlier: Sequence[Mapping[str, Any]
 
 
 def earlier_settings(folder: Path) -> EarlierSettings:
-    """Read them from the journal of a search.
+    """Read the settings from the journal of a search.
 
     Raises:
         InputError: there is no such search.
@@ -85,15 +85,15 @@ def _history_of(folder: Path) -> History:
 
 
 def check_request(request: Request) -> str:
-    """Check what can be checked without a cluster and without writing; say in a few words what data there is.
+    """Check what needs neither a cluster nor writing, and describe the data in a few words.
 
     Raises:
-        InputError: there are no raw files, or there is a search of this name already.
+        InputError: there are no raw files, or a search of this name exists.
     """
     if not request.resume and was_begun(request.folder):
-        raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
+        raise InputError(f"search {request.name} exists in {request.storage}: use --resume or another --name")
     config = request.space.default_config().data
     if isinstance(config, SyntheticData):
-        return "made when the search begins"
+        return "generated when the search starts"
     source = find_source(config, request.data)
     return f"{len(source.files)} files in {source.folder}"

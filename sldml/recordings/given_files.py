@@ -215,7 +215,7 @@ def exemplars_in(raw: RawFiles, folder: Path) -> tuple[list[Recording], list[Rea
     return [dataclasses.replace(found, label=label) for found, label in zip(recordings, labels, strict=True)], broken
 
 
-def told_label(read: ReadFile, enrolled: Sequence[str]) -> str | None:
+def given_label(read: ReadFile, enrolled: Sequence[str]) -> str | None:
     """Which of the enrolled actions a file is said to show; None where nothing says so."""
     assert read.recording is not None
     row = read.file.row

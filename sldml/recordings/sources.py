@@ -146,7 +146,7 @@ def _synthetic_source(config: SyntheticData) -> synthetic.SyntheticSource:
     )
 
 
-def describe(config: DataConfig) -> str:
+def describe_data(config: DataConfig) -> str:
     """A few words for a person: the dataset and what of it."""
     match config:
         case Ntu120Data():

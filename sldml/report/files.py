@@ -40,7 +40,7 @@ def require_writable(path: Path, option: str = "--summary") -> None:
         InputError: it cannot.
     """
     if path.is_dir():
-        raise InputError(f"{option} {path}: is a folder; give a file in it")
+        raise InputError(f"{option} {path}: is a folder; give a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.split import Split
-from sldml.recordings.sources import describe
+from sldml.recordings.sources import describe_data
 from sldml.search.cluster import Slots
 from sldml.search.environment import describe_environment
 from sldml.search.request import Request
@@ -34,7 +34,7 @@ def search_record(request: Request, prepared: PreparedSet, split: Split, slots: 
             "num_frames": meta["num_frames"],
             "num_rows": prepared.layout.num_rows,
             "num_refused": len(meta["refused"]),
-            "source": describe(config.data),
+            "source": describe_data(config.data),
         },
         "split": {**split.to_record(), "notes": [*meta["notes"], *split.notes]},
         "environment": {**describe_environment(), "threads": slots.threads},

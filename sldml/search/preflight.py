@@ -15,7 +15,7 @@ from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.protocols.folds import fold_developments
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
-from sldml.recordings.sources import describe
+from sldml.recordings.sources import describe_data
 from sldml.search.request import Request, folder_lock_path, was_begun
 from sldml.search.watcher import Watcher
 
@@ -45,7 +45,7 @@ def earlier_history(request: Request) -> History:
     """What the journal has of this search: nothing, unless it is resumed."""
     if not request.resume:
         if was_begun(request.folder):
-            raise InputError(f"there is a search {request.name} in {request.storage}: --resume it, or give --name")
+            raise InputError(f"search {request.name} exists in {request.storage}: use --resume or another --name")
         return History()
     return read_history(request.journal)
 
@@ -72,7 +72,7 @@ def require_same_data(history: History, prepared: PreparedSet, split: Split) -> 
 def prepared_data(request: Request, watcher: Watcher) -> tuple[PreparedSet, Split]:
     """The prepared set and its split; everything that a person should know about them is said."""
     config = request.space.default_config()
-    watcher.say(f"search {request.name}: {describe(config.data)}")
+    watcher.say(f"search {request.name}: {describe_data(config.data)}")
     prepared = prepare(
         config.data,
         request.data,
@@ -85,7 +85,7 @@ def prepared_data(request: Request, watcher: Watcher) -> tuple[PreparedSet, Spli
         watcher.say(f"left out: {entry['file']}: {entry['reason']}")
     if len(refused) > _MOST_REFUSED_SHOWN:
         watcher.say(f"left out: {len(refused) - _MOST_REFUSED_SHOWN} more, see {prepared.folder / 'meta.json'}")
-    watcher.say(f"{prepared.meta['num_recordings']} recordings, {len(refused)} left out as broken ({prepared.folder})")
+    watcher.say(f"{prepared.meta['num_recordings']} recordings, {len(refused)} unreadable ({prepared.folder})")
     split = make_split(config.protocol, prepared.catalog)
     for representation in request.space.representations():
         check_representation(representation, prepared.layout)

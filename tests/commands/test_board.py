@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sldml.commands.board import Board, Row, row_of
+from sldml.commands.board import Board, BoardRow, new_row
 from sldml.journal import OBJECTIVE, History, apply_event
 
 CONFIG = {
@@ -19,7 +19,7 @@ CONFIG = {
 
 
 def begin(board: Board, name: str, now: float = 0.0) -> None:
-    board.start(row_of(name, CONFIG, now))
+    board.start(new_row(name, CONFIG, now))
 
 
 def report(board: Board, name: str, epoch: int, now: float, best: float = 0.5, **metrics: Any) -> None:
@@ -47,7 +47,7 @@ def history_with(*events: dict[str, Any]) -> History:
 def test_a_row_follows_its_trial():
     board = board_of_pruned()
     begin(board, "t1", 3.0)
-    assert board.running["t1"] == Row("t1", 12, "sup_con / none / small_cnn", 1e-3, 3.0)
+    assert board.running["t1"] == BoardRow("t1", 12, "sup_con / none / small_cnn", 1e-3, 3.0)
     board.epoch("t1", {"epoch": 1, "val/accuracy": 0.5, OBJECTIVE: 0.5, "images_per_s": 800.0}, 5.0)
     board.epoch("t1", {"epoch": 2, "val/accuracy": 0.25, OBJECTIVE: 0.5, "images_per_s": 900.0}, 6.0)
     row = board.running["t1"]
@@ -148,7 +148,7 @@ def test_the_time_left_ends_with_the_budget():
 def test_the_last_training_does_not_get_faster_by_free_slots():
     board = Board("final models", 4, 0.0, planned_epochs=16, num_slots=4)
     for seed in range(4):
-        board.start(row_of(f"t1 seed {seed}", CONFIG, 0.0, 4))
+        board.start(new_row(f"t1 seed {seed}", CONFIG, 0.0, 4))
         for epoch in range(1, 5 if seed else 3):
             report(board, f"t1 seed {seed}", epoch, 5.0 * epoch)
         if seed:

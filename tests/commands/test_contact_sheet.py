@@ -50,8 +50,8 @@ def test_a_long_caption_makes_room_and_ends():
     [
         ([], [], "at least one"),
         ([one_colour(2, 2, 0, 0, 0)], ["a", "b"], "as many captions"),
-        ([np.zeros((2, 2, 3), np.float32)], ["a"], r"uint8 \[height, width, 3\], but it is float32 \[2, 2, 3\]"),
-        ([np.zeros((2, 2), np.uint8)], ["a"], r"but it is uint8 \[2, 2\]"),
+        ([np.zeros((2, 2, 3), np.float32)], ["a"], r"uint8 \[height, width, 3\], not float32 \[2, 2, 3\]"),
+        ([np.zeros((2, 2), np.uint8)], ["a"], r"not uint8 \[2, 2\]"),
     ],
 )
 def test_anything_else_is_refused(images, captions, message):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from support.small import trial_config
 
-from sldml.commands.inspection import figure, inspection_lines, inspection_sheet
+from sldml.commands.inspection import inspection_lines, inspection_sheet, stick_figure
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.recordings import HAND, KINECT_V2, Layout
 
@@ -55,8 +55,8 @@ def test_wrong_axes_and_units_would_show(fused: PreparedSet) -> None:
         "body 1 is present in 100.0 % of frames",
         "body 2 is present in 0.0 % of frames",
     ]
-    assert lines[6].startswith("acceleration: -4 to 9, full scale 8 (passed in ")
-    assert lines[7].startswith("protocol: cannot be applied: NTU RGB+D 120 one-shot needs two ")
+    assert lines[6].startswith("acceleration: -4 to 9, full scale 8 (exceeded in ")
+    assert lines[7].startswith("protocol: not applicable: NTU RGB+D 120 one-shot needs two ")
 
 
 def test_the_protocol_is_told(made_set: PreparedSet) -> None:
@@ -77,7 +77,7 @@ def test_a_figure_stands_upright_and_fills_its_square() -> None:
     frames = np.zeros((3, 25, 3), dtype=np.float32)
     frames[:, :, 1] = np.linspace(-0.8, 0.8, 25)
     frames[:, KINECT_V2.joint_names.index("head"), 0] = 0.1
-    drawn = figure(frames, Layout(KINECT_V2, 1))
+    drawn = stick_figure(frames, Layout(KINECT_V2, 1))
     assert drawn.shape == (192, 192, 3)
     rows, columns = np.nonzero((drawn != BACKGROUND).any(axis=2))
     assert np.ptp(rows) > 160
@@ -88,7 +88,7 @@ def test_left_and_right_have_their_colours() -> None:
     frames = np.zeros((1, 25, 3), dtype=np.float32)
     for joint, name in enumerate(KINECT_V2.joint_names):
         frames[0, joint] = (-1.0 if name.startswith("left") else 1.0 if name.startswith("right") else 0.0, joint, 2.0)
-    drawn = figure(frames, Layout(KINECT_V2, 1)).astype(int)
+    drawn = stick_figure(frames, Layout(KINECT_V2, 1)).astype(int)
     redder = drawn[..., 0] > drawn[..., 2] + 100
     bluer = drawn[..., 2] > drawn[..., 0] + 100
     assert np.nonzero(redder)[1].mean() < 96 < np.nonzero(bluer)[1].mean()
@@ -98,13 +98,13 @@ def test_a_single_point_is_shown_as_its_path() -> None:
     path = np.zeros((30, 1, 3), dtype=np.float32)
     path[:, 0, 0] = np.cos(np.linspace(0, 2 * np.pi, 30))
     path[:, 0, 1] = np.sin(np.linspace(0, 2 * np.pi, 30))
-    drawn = (figure(path, Layout(HAND, 1)) != BACKGROUND).any(axis=2)
+    drawn = (stick_figure(path, Layout(HAND, 1)) != BACKGROUND).any(axis=2)
     assert drawn[96, 6:14].any()
     assert drawn[6:14, 96].any()
     assert not drawn[70:120, 70:120].any()
 
 
 def test_nobody_is_an_empty_square() -> None:
-    drawn = figure(np.zeros((4, 25, 3), dtype=np.float32), Layout(KINECT_V2, 1))
+    drawn = stick_figure(np.zeros((4, 25, 3), dtype=np.float32), Layout(KINECT_V2, 1))
     assert (drawn == BACKGROUND).all()
     assert Image.fromarray(drawn).size == (192, 192)

@@ -9,18 +9,18 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from sldml.commands.board import Board, row_of
+from sldml.commands.board import Board, new_row
 from sldml.commands.live import (
-    Counted,
+    CountProgress,
     LiveView,
-    about,
     bar,
     board_lines,
     clock,
     count_line,
-    cut,
     lay_out,
-    packed,
+    rough_duration,
+    truncate,
+    wrapped,
 )
 from sldml.journal import OBJECTIVE
 
@@ -36,12 +36,12 @@ CONFIG: dict[str, Any] = {
 def made_board(num_running: int = 2) -> Board:
     board = Board("trials", 16, 0.0, num_slots=2, max_epochs=30)
     for number, state in enumerate(("completed", "pruned", "pruned", "failed"), start=1):
-        board.start(row_of(f"t{number:04}", CONFIG, 0.0))
+        board.start(new_row(f"t{number:04}", CONFIG, 0.0))
         board.epoch(f"t{number:04}", {"epoch": 4, "val/accuracy": 0.5, OBJECTIVE: 0.1 * number}, 10.0)
         board.end(f"t{number:04}", state)
     for number in range(5, 5 + num_running):
         name = f"t{number:04}"
-        board.start(row_of(name, CONFIG, 20.0))
+        board.start(new_row(name, CONFIG, 20.0))
         metrics = {"epoch": 12, "val/accuracy": 0.25, OBJECTIVE: 0.375, "images_per_s": 4310.4}
         board.epoch(name, metrics, 60.0)
     return board
@@ -74,7 +74,7 @@ def test_a_wide_terminal_shows_everything():
         "trials ━━━━━─────────────── 4/16 · running 2 · pruned 2 · failed 1",
         # 6 epochs reported in 80 s since the first; the ended ones had 4 on average, so that 10 waiting ones take 40,
         # and each of those that run has 18 more, for none has come so far: 76 at 0.075 a second.
-        "1:30 gone · about 17 min left · 4.5 epochs/min · 8,621 images/s · CPU 97%",
+        "1:30 elapsed · about 17 min left · 4.5 epochs/min · 8,621 images/s · CPU 97%",
     ]
 
 
@@ -83,7 +83,7 @@ def test_a_narrow_terminal_keeps_what_matters():
     assert "t0005   12/30 0.250 0.375    4,310 multi_similarity / multi_simil… 1.5e-03 1:10" in lines
     assert lines[-2:] == [
         "trials ━━━━━─────────────── 4/16 · running 2 · pruned 2 · failed 1",
-        "1:30 gone · about 17 min left · 4.5 epochs/min · 8,621 images/s · CPU 97%",
+        "1:30 elapsed · about 17 min left · 4.5 epochs/min · 8,621 images/s · CPU 97%",
     ]
 
 
@@ -96,15 +96,15 @@ def test_more_trials_than_lines_are_counted():
 
 def test_before_the_first_epoch_there_is_no_figure():
     lines = [line for line, _ in board_lines(Board("trials", 16, 0.0), 5.0, 119, 40, "")]
-    assert lines == ["", "trials ──────────────────── 0/16 · starting workers", "0:05 gone"]
+    assert lines == ["", "trials ──────────────────── 0/16 · starting workers", "0:05 elapsed"]
 
 
 def test_a_count_says_how_long_it_takes_once_something_is_done():
-    counted = Counted("recordings read", 100.0, 0, 600)
-    assert count_line(counted, 110.0, 80) == "recordings read ──────────────────── 0/600 · 0:10 gone"
+    counted = CountProgress("recordings read", 100.0, 0, 600)
+    assert count_line(counted, 110.0) == "recordings read ──────────────────── 0/600 · 0:10 elapsed"
     counted.done = 150
-    line = count_line(counted, 120.0, 80)
-    assert line == "recordings read ━━━━━─────────────── 150/600 · 0:20 gone · about 60 s left"
+    line = count_line(counted, 120.0)
+    assert line == "recordings read ━━━━━─────────────── 150/600 · 0:20 elapsed · about 60 s left"
 
 
 def test_the_load_of_a_cluster_is_said_to_be_that_of_this_machine(monkeypatch: pytest.MonkeyPatch):
@@ -132,13 +132,13 @@ def test_the_load_of_a_cluster_is_said_to_be_that_of_this_machine(monkeypatch: p
 )
 def test_times(seconds: float, text: str, estimate: str):
     assert clock(seconds) == text
-    assert about(seconds) == estimate
+    assert rough_duration(seconds) == estimate
 
 
 def test_words():
-    assert [cut("abcdef", width) for width in (6, 4, 1, 0)] == ["abcdef", "abc…", "…", ""]
+    assert [truncate("abcdef", width) for width in (6, 4, 1, 0)] == ["abcdef", "abc…", "…", ""]
     assert [bar(done, 4, 4) for done in (0, 1, 4, 5)] == ["────", "━───", "━━━━", "━━━━"]
     assert bar(0, 0, 4) == "────"
-    assert packed(["a", "bb", "ccc"], 6) == ["a · bb", "ccc"]
-    assert packed(["long line", "b"], 5) == ["long…", "b"]
+    assert wrapped(["a", "bb", "ccc"], 6) == ["a · bb", "ccc"]
+    assert wrapped(["long line", "b"], 5) == ["long…", "b"]
     assert lay_out([], 80) == []

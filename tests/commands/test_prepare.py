@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from support.small import write_recording
 
-from sldml.commands.inventory import inventory_lines
+from sldml.commands.prepared_summary import prepared_summary_lines
 from sldml.config.data import Ntu120Data, SyntheticData
 from sldml.errors import InputError
 from sldml.prepared.prepared_set import open_prepared, prepare
@@ -47,7 +47,7 @@ def test_a_set_is_made_found_again_and_told(prepare_command, raw: Path, tmp_path
     assert "length: 5 to 30 frames, median 9.5; 0.2 to 1.0 s, 0 min in all" in lines
     assert "2 classes: A002 3, A010 1" in lines
     assert "2 subjects: P001 3, P003 1" in lines
-    at = lines.index("left out as broken: 2")
+    at = lines.index("unreadable files left out: 2")
     assert lines[at + 1] == "  S001C001P001R001A003.skeleton: is empty"
     assert lines[at + 2].startswith("  S001C001P001R001A004.skeleton: ends ")
     assert any(line.startswith("note: the official list of recordings with missing skeletons") for line in lines)
@@ -72,7 +72,9 @@ def test_the_last_line_is_the_command_of_the_search(prepare_command, raw: Path, 
 
 def test_the_same_count_is_told_once_and_long_lists_are_folded(tmp_path: Path):
     write_synthetic(SyntheticData(num_auxiliary=80, recordings_per_class=2), tmp_path / "made")
-    lines = inventory_lines(prepare(Ntu120Data(), tmp_path / "made", tmp_path / "cache", num_workers=1), Ntu120Data())
+    lines = prepared_summary_lines(
+        prepare(Ntu120Data(), tmp_path / "made", tmp_path / "cache", num_workers=1), Ntu120Data()
+    )
     first = next(i for i, line in enumerate(lines) if line.startswith("100 classes, 2 recordings each: A001, A002, "))
     assert lines[first + 1].startswith("  A0")
     assert max(len(line) for line in lines[first : first + 6]) <= 110
@@ -81,8 +83,8 @@ def test_the_same_count_is_told_once_and_long_lists_are_folded(tmp_path: Path):
 def test_many_refused_files_are_shortened(made_set, monkeypatch: pytest.MonkeyPatch):
     refused = [{"file": f"{i}.skeleton", "reason": "is empty"} for i in range(23)]
     monkeypatch.setitem(made_set.meta, "refused", refused)
-    lines = inventory_lines(made_set, SyntheticData())
-    assert "left out as broken: 23" in lines
+    lines = prepared_summary_lines(made_set, SyntheticData())
+    assert "unreadable files left out: 23" in lines
     assert "  19.skeleton: is empty" in lines
     assert f"  3 more, see {made_set.folder / 'meta.json'}" in lines
     assert not any("20.skeleton" in line for line in lines)
@@ -125,7 +127,7 @@ def test_inspect_says_more_and_draws_a_sheet(prepare_command, raw: Path, tmp_pat
     assert "2 classes: A002 3, A010 1" in lines
     assert "rate: 30 Hz" in lines
     assert any(line.startswith("extent of a body in a frame: ") for line in lines)
-    assert any(line.startswith("protocol: cannot be applied: ") for line in lines)
+    assert any(line.startswith("protocol: not applicable: ") for line in lines)
     assert lines[-2] == f"images: {storage / 'inspect' / 'ntu.png'}"
     assert lines[-1].startswith("to search: python launch/tune.py --space ntu ")
     with Image.open(storage / "inspect" / "ntu.png") as sheet:

@@ -76,7 +76,7 @@ def test_raw_files_are_named_as_on_the_sealed_test(recognize: Run, raw: Path, dt
     assert counts["right"] / 80 == accuracy
     assert lines[0] == "model: dynamic time warping, without training (from search made)"
     assert lines[1].startswith("20 actions enrolled by 20 recordings: A001, A007, ")
-    assert f"right: {counts['right']} of 80 ({accuracy:.3f})" in lines
+    assert f"correct: {counts['right']} of 80 ({accuracy:.3f})" in lines
     assert any(line.startswith("  recognising ") for line in lines)
     assert any(line.startswith("  reading the file ") for line in lines)
     first = named["recordings"][0]
@@ -85,7 +85,7 @@ def test_raw_files_are_named_as_on_the_sealed_test(recognize: Run, raw: Path, dt
     # A search's own exemplars do the same, wherever its folder lies.
     status, lines, _ = recognize("--model", "demo", "--storage", model.parents[1], raw / "queries", "--no-unknown")
     assert status == 0
-    assert f"right: {counts['right']} of 80 ({accuracy:.3f})" in lines
+    assert f"correct: {counts['right']} of 80 ({accuracy:.3f})" in lines
 
 
 def test_above_the_threshold_recordings_are_unknown(recognize: Run, raw: Path, dtw: tuple[Path, float], tmp_path: Path):
@@ -116,9 +116,9 @@ def test_own_recordings_are_called_by_their_folders(recognize: Run, raw: Path, d
     assert status == 0
     assert f"left out: {own / 'clap' / 'broken.skeleton'}: is empty" in lines
     assert "2 actions enrolled by 2 recordings: clap, wave" in lines
-    assert "1 of the inputs left out: they are exemplars" in lines
+    assert "1 of the inputs left out (exemplars)" in lines
     assert sum("  distance " in line for line in lines) == 1
-    assert not any(line.startswith("right:") for line in lines)  # nobody said what A007 is called here
+    assert not any(line.startswith("correct:") for line in lines)  # nobody said what A007 is called here
 
 
 def test_broken_inputs_are_listed_and_left_out(recognize: Run, raw: Path, dtw: tuple[Path, float], tmp_path: Path):
@@ -129,12 +129,12 @@ def test_broken_inputs_are_listed_and_left_out(recognize: Run, raw: Path, dtw: t
     status, lines, _ = recognize("--model", dtw[0], broken, query, "--json", out)
     assert status == 0
     assert any(line.startswith(f"{broken}: left out: ends ") for line in lines)
-    assert any(line.endswith("; 1 left out as broken") for line in lines)
+    assert any(line.endswith("; 1 files could not be read") for line in lines)
     (told,) = json.loads(out.read_text())["broken"]
     assert told["file"] == str(broken)
     status, _, err = recognize("--model", dtw[0], broken)
     assert status == 2
-    assert err == "error: none of 1 inputs can be read; see the reasons above\n"
+    assert err == "error: none of the 1 inputs can be read; see the reasons above\n"
 
 
 def test_a_model_that_does_not_know_its_files_takes_a_space(
@@ -147,7 +147,7 @@ def test_a_model_that_does_not_know_its_files_takes_a_space(
     query = next((raw / "queries").glob("*A007.skeleton"))
     status, _, err = recognize("--model", old, query)
     assert status == 2
-    assert "does not say how raw files are read: give the search space that it was found with, --space NAME" in err
+    assert "without the way its files are read: give its search space, --space NAME" in err
     assert recognize("--model", old, query, "--space", "demo")[0] == 0
     status, _, err = recognize("--model", old, query, "--space", "utd_mhad")
     assert status == 2
@@ -218,22 +218,22 @@ def test_a_model_is_exported_with_a_persons_exemplars(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--model", "{model}"], "give recordings to be named (files or folders), or --export DIR"),
+        (["--model", "{model}"], "give recordings to recognise (files or folders), or --export DIR"),
         (["--model", "nowhere", "{query}"], "--model nowhere: is neither a model's folder nor a search in "),
-        (["--model", "{model}", "nowhere"], "nowhere: there is no such file or folder"),
+        (["--model", "{model}", "nowhere"], "nowhere: no such file or folder"),
         (["--model", "{model}", "{tmp}"], "no file in it or below is one of *.skeleton"),
-        (["--model", "{model}", "--exemplars", "nowhere", "{query}"], "--exemplars nowhere: is no folder"),
+        (["--model", "{model}", "--exemplars", "nowhere", "{query}"], "--exemplars nowhere: is not a folder"),
         (["--model", "{model}", "--exemplars", "{tmp}", "{query}"], "no file in it or below is one of *.skeleton"),
-        (["--model", "{model}", "--exemplars", "{raw}/exemplars", "{raw}/exemplars"], "holds nothing but exemplars"),
-        (["--model", "{model}", "{query}", "--unknown", "0.5", "--no-unknown"], "give one of them"),
-        (["--model", "{model}", "{query}", "--unknown", "1.5"], "--unknown 1.5: is a ratio of two distances"),
+        (["--model", "{model}", "--exemplars", "{raw}/exemplars", "{raw}/exemplars"], "contains only exemplars"),
+        (["--model", "{model}", "{query}", "--unknown", "0.5", "--no-unknown"], "give only one of them"),
+        (["--model", "{model}", "{query}", "--unknown", "1.5"], "--unknown 1.5: must be a ratio of two distances"),
         (["--model", "{model}", "{query}", "--unknown", "much"], "--unknown"),
         (["--model", "{model}", "{query}", "--set", "data.modality=fused"], "--set changes a search space"),
         (["--model", "{model}", "{query}", "--space", "nothing"], "there is no search space 'nothing'"),
         (["--model", "{model}", "{query}", "--device", "abacus"], "--device abacus: cannot be used here"),
-        (["--model", "{model}", "{query}", "--json", "{tmp}"], "--json {tmp}: is a folder; give a file in it"),
-        (["--model", "{model}", "--json", "x.json", "--export", "out"], "--json x.json: tells what recordings were"),
-        (["--model", "{model}", "--export", "{tmp}"], "--export {tmp}: is there already; give a new folder"),
+        (["--model", "{model}", "{query}", "--json", "{tmp}"], "--json {tmp}: is a folder; give a file"),
+        (["--model", "{model}", "--json", "x.json", "--export", "out"], "--json x.json: needs recordings"),
+        (["--model", "{model}", "--export", "{tmp}"], "--export {tmp}: already exists; give a new folder"),
         (["{query}"], "--model"),
     ],
 )

@@ -61,7 +61,7 @@ def test_the_best_trials_come_first_without_diverged_and_failed_ones(tmp_path: P
 
 
 def test_no_search_and_one_without_a_value_are_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no search other in .*: there is none yet"):
+    with pytest.raises(InputError, match=r"no search other in .*: it has no searches"):
         best_of(tmp_path / "other")
     folder = write_search(tmp_path / "empty", {"t0001": ({"optimizer.lr": 0.01}, None, "failed")})
     with pytest.raises(InputError, match="--warm-start empty: no trial of that search has a value to compare"):
@@ -77,10 +77,12 @@ def test_a_search_that_was_killed_before_its_first_attempt_is_begun_again(
     if content is not None:
         folder.mkdir()
         (folder / "journal.jsonl").write_text(content)
-    with pytest.raises(InputError, match=r"no search early in .* has begun: .* give the command that started it again"):
+    with pytest.raises(
+        InputError, match=r"search early in .* cannot be resumed: .* run the command that started it again"
+    ):
         earlier_settings(folder)
     request = Request(space, "early", storage=tmp_path, cache=tmp_path / "prepared")
-    assert check_request(request).startswith("made when")
+    assert check_request(request).startswith("generated when")
     assert earlier_history(request) == History()
 
 
@@ -89,7 +91,7 @@ def test_a_search_that_has_begun_is_not_begun_again(tmp_path: Path, space: Searc
     request.folder.mkdir()
     (request.folder / "journal.jsonl").write_text('{"event": "attempt", "time": 1.0}\n')
     for refuse in (check_request, earlier_history):
-        with pytest.raises(InputError, match=r"there is a search begun in .*: --resume it, or give --name"):
+        with pytest.raises(InputError, match=r"search begun exists in .*: use --resume or another --name"):
             refuse(request)
 
 

@@ -216,8 +216,8 @@ def test_the_last_lines_of_a_finished_search():
         f"validation {first['val_accuracy']:.3f}"
     )
     assert "baseline dtw_1nn: sealed test 0.580, validation 0.630" in lines
-    assert any(line.startswith(f"ships: {first['trial_id']}, ") and line.endswith("0.710") for line in lines)
-    assert not [line for line in lines if "earned" in line or line.startswith("class folds")]
+    assert any(line.startswith(f"saved model: {first['trial_id']}, ") and line.endswith("0.710") for line in lines)
+    assert not [line for line in lines if "no training" in line or line.startswith("class folds")]
     latency = lines.index("latency, one recording at a time on cpu with 1 thread, median of 55 (95th percentile):")
     assert lines[latency + 1] == "  recognising 4.2 ms (6.5), 20 enrolled; enrolling 3.5 ms"
     assert lines[-3:] == [
@@ -253,11 +253,10 @@ def test_class_folds_are_told_and_that_no_trained_model_earned_it():
     assert summary["folds"] == history.test["folds"]
     lines = closing_lines(summary, resume="tune --resume demo")
     start = lines.index("class folds dtw_1nn: 0.700 ± 0.000 over 2 folds")
-    assert lines[start + 1 : start + 5] == [
-        "class folds t1: 0.850 ± 0.071 over 2 folds, +0.150 [-0.485, +0.785] against the best without training",
+    assert lines[start + 1 : start + 4] == [
+        "class folds t1: 0.850 ± 0.071 over 2 folds, +0.150 [-0.485, +0.785] against the best baseline",
         "class folds t9: fold 1: boom",
-        "no trained model earned its place: what ships, dtw_1nn, needs no training",
-        "ships: dtw_1nn, why; sealed test 0.580",
+        "saved model: dtw_1nn (no training), why; sealed test 0.580",
     ]
 
 
@@ -289,11 +288,11 @@ def test_what_validation_cannot_tell_from_the_best_is_listed_and_told():
 def test_the_last_lines_of_an_interrupted_search_say_how_to_go_on():
     summary = summary_of(made_history(final=False), "interrupted", places={"model": None})
     lines = closing_lines(summary, resume="tune --resume demo")
-    assert "to go on: tune --resume demo" in lines
-    assert not [line for line in lines if line.startswith(("final", "baseline", "ships", "model"))]
+    assert "to resume: tune --resume demo" in lines
+    assert not [line for line in lines if line.startswith(("final", "baseline", "saved model", "model"))]
     whole = summary_of(made_history(num_trials=3, final=False), "interrupted")
     assert whole["trials"]["unfinished"] == 0
-    assert "to go on: tune --resume demo" in closing_lines(whole, resume="tune --resume demo")
+    assert "to resume: tune --resume demo" in closing_lines(whole, resume="tune --resume demo")
 
 
 def test_the_last_lines_of_a_failed_search_say_why():
@@ -302,4 +301,4 @@ def test_the_last_lines_of_a_failed_search_say_why():
     lines = closing_lines(summary, resume="tune --resume demo")
     assert "failed: all trials failed" in lines
     assert "compare: https://mlflow.example" in lines
-    assert "to go on: tune --resume demo" in lines
+    assert "to resume: tune --resume demo" in lines

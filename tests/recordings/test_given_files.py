@@ -21,7 +21,7 @@ from sldml.config.data import (
 from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
 from sldml.recordings import Layout
-from sldml.recordings.given_files import RawFiles, exemplars_in, told_label
+from sldml.recordings.given_files import RawFiles, exemplars_in, given_label
 from sldml.recordings.readers import declared, image_folder, ntu, simitate, utd_mhad
 
 SENSOR = RecordingFormat(sensors={"wrist": 4.0}, rate_hz=50.0)
@@ -157,11 +157,11 @@ def test_of_inputs_the_first_label_that_is_enrolled_counts(tmp_path: Path) -> No
     path = write_recording(tmp_path / "wave", "S001C001P001R001A007", 4)
     (in_folder,) = raw.read(raw.find(tmp_path))
     (alone,) = raw.read(raw.find(path))
-    assert told_label(in_folder, ["A007", "wave"]) == "wave"
-    assert told_label(in_folder, ["A007"]) == "A007"
-    assert told_label(in_folder, ["clap"]) is None
-    assert told_label(alone, ["wave"]) == "wave"  # the folder that the file lies in
-    assert told_label(alone, ["wave", "A007"]) == "A007"
+    assert given_label(in_folder, ["A007", "wave"]) == "wave"
+    assert given_label(in_folder, ["A007"]) == "A007"
+    assert given_label(in_folder, ["clap"]) is None
+    assert given_label(alone, ["wave"]) == "wave"  # the folder that the file lies in
+    assert given_label(alone, ["wave", "A007"]) == "A007"
 
 
 def test_broken_files_are_told_with_their_reason(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from support.small import write_recording
 from sldml.config.data import DataConfig, Ntu120Data, SimitateData, SyntheticData, UtdMhadData
 from sldml.errors import InputError
 from sldml.recordings.readers import ntu, simitate, utd_mhad
-from sldml.recordings.sources import describe, find_source, make_source, synthetic_key
+from sldml.recordings.sources import describe_data, find_source, make_source, synthetic_key
 from sldml.recordings.synthetic import dataset as synthetic
 
 NAMES = ["S001C001P001R001A001", "S001C001P001R001A002", "S001C001P001R001A003"]
@@ -183,4 +183,4 @@ def test_every_setting_of_made_recordings_is_in_their_key() -> None:
     ],
 )
 def test_describe(config: DataConfig, words: str) -> None:
-    assert describe(config) == words
+    assert describe_data(config) == words

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from support.small import trial_config
 
-from sldml.commands.inventory import inventory_lines
+from sldml.commands.prepared_summary import prepared_summary_lines
 from sldml.config.data import ImageFolderData
 from sldml.config.dotted import merge
 from sldml.config.representation import AugmentConfig, NormalizeConfig
@@ -33,7 +33,7 @@ from sldml.recognition.matching import Matching
 from sldml.recognition.recognizer import Recognizer
 from sldml.recordings import Recording
 from sldml.recordings.readers import image_folder
-from sldml.recordings.sources import describe, find_source
+from sldml.recordings.sources import describe_data, find_source
 from sldml.training.trial import run_trial
 
 SIDE_PX = 16
@@ -144,11 +144,11 @@ def test_images_are_augmented_last(pictures: PreparedSet, frames: Frames) -> Non
 
 
 def test_an_inventory_speaks_of_pictures(pictures: PreparedSet) -> None:
-    lines = inventory_lines(pictures, config().data)
+    lines = prepared_summary_lines(pictures, config().data)
     assert lines[0] == "pictures of one_shot (16 px): 32 pictures of 16 x 16 px"
     assert lines[1] == "5 roles: samples 3, test 9, train 12, val 6, val_samples 2"
     assert lines[2] == "8 classes, 4 recordings each: A1, A2, A3, A4, A5, B1, B2, B3"
-    assert lines[3] == "left out as broken: 1"
+    assert lines[3] == "unreadable files left out: 1"
 
 
 # ------------------------------------------------------------------------------------------------------ sources
@@ -162,7 +162,7 @@ def test_a_folder_is_found_by_its_name_or_is_the_data_folder(published: Path) ->
     assert below.key() == itself.key()
     assert below.key() != find_source(ImageFolderData(folder="one_shot", image_px=64), published).key()
     assert below.read(below.files[0]).values.shape == (32, 32, 3)
-    assert describe(data) == "pictures of one_shot (32 px)"
+    assert describe_data(data) == "pictures of one_shot (32 px)"
 
 
 def test_a_folder_that_is_not_there_or_holds_no_pictures_is_bad_input(published: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from sldml.prepared.prepared_set import prepare
 from sldml.protocols.make_split import make_split
 from sldml.recognition.matching import Matching
 from sldml.recordings.skeletons import walk
-from sldml.recordings.sources import describe, find_source
+from sldml.recordings.sources import describe_data, find_source
 
 PAGE = "docs/recordings.md"
 SECTION = section(PAGES[PAGE], "## Your own dataset")
@@ -169,7 +169,7 @@ def test_the_folder_is_found_below_the_data_folder_or_is_it_or_is_absolute(tmp_p
     for folder, data in (("yours", tmp_path), ("yours", yours), (".", yours), (str(yours), None)):
         source = find_source(ManifestData(folder=folder), data)
         assert (source.folder.resolve(), len(source.files), source.layout.num_rows) == (yours, 2, 1)
-    assert describe(ManifestData(folder="yours")) == "recordings of yours/manifest.csv"
+    assert describe_data(ManifestData(folder="yours")) == "recordings of yours/manifest.csv"
     for config, data, said in (
         (ManifestData(folder="yours"), None, "looked for --data and DATASET_FOLDER"),
         (ManifestData(folder="mine"), tmp_path, "there is no mine/ in it"),

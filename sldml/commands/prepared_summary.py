@@ -1,4 +1,4 @@
-"""What a prepared set holds, in lines for a person."""
+"""The contents of a prepared set, as lines of text."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import pandas as pd
 from sldml.config.data import DataConfig
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.classes import natural_key
-from sldml.recordings.sources import describe
+from sldml.recordings.sources import describe_data
 
 _MOST_REFUSED_SHOWN = 20
 _WIDTH = 110
-_UNBROKEN = "\N{NO-BREAK SPACE}"
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 """Keeps a name and its count on one line."""
 
 
-def inventory_lines(prepared: PreparedSet, config: DataConfig) -> list[str]:
+def prepared_summary_lines(prepared: PreparedSet, config: DataConfig) -> list[str]:
     """Counts per class and subject, lengths, files left out with their reasons, notes, and the folder."""
     catalog, meta, layout = prepared.catalog, prepared.meta, prepared.layout
     lengths, seconds = catalog["length"], catalog["length"] / catalog["rate_hz"]
     body = f"{layout.num_bodies} x {layout.skeleton.name}" if layout.skeleton else "no body"
-    if layout.picture_rows > 0:  # without a rate, and nobody knows of whom
+    if layout.picture_rows > 0:  # no rate and no subjects
         lines = [
-            f"{describe(config)}: {meta['num_recordings']} pictures of {lengths.max()} x {layout.picture_rows} px",
-            *_counted("roles", catalog["role"]),
-            *_counted("classes", catalog["label"]),
+            f"{describe_data(config)}: {meta['num_recordings']} images of {lengths.max()} x {layout.picture_rows} px",
+            *_count_lines("roles", catalog["role"]),
+            *_count_lines("classes", catalog["label"]),
         ]
     else:
         lines = [
-            f"{describe(config)}: {meta['num_recordings']} recordings, {meta['num_frames']} frames of "
+            f"{describe_data(config)}: {meta['num_recordings']} recordings, {meta['num_frames']} frames of "
             f"{layout.num_rows} rows ({body}, {len(layout.sensors)} sensors)",
             f"length: {lengths.min()} to {lengths.max()} frames, median {lengths.median():g}; {seconds.min():.1f} to "
             f"{seconds.max():.1f} s, {seconds.sum() / 60:.0f} min in all",
-            *_counted("classes", catalog["label"]),
-            *_counted("subjects", catalog["subject"]),
+            *_count_lines("classes", catalog["label"]),
+            *_count_lines("subjects", catalog["subject"]),
         ]
     refused = meta["refused"]
-    lines.append(f"left out as broken: {len(refused)}")
+    lines.append(f"unreadable files left out: {len(refused)}")
     lines += [f"  {entry['file']}: {entry['reason']}" for entry in refused[:_MOST_REFUSED_SHOWN]]
     if len(refused) > _MOST_REFUSED_SHOWN:
         lines.append(f"  {len(refused) - _MOST_REFUSED_SHOWN} more, see {prepared.folder / 'meta.json'}")
@@ -46,11 +46,11 @@ def inventory_lines(prepared: PreparedSet, config: DataConfig) -> list[str]:
     return [*lines, f"prepared set: {prepared.folder}"]
 
 
-def _counted(what: str, values: pd.Series) -> list[str]:
-    """How many recordings each of them has; once where all have the same."""
+def _count_lines(what: str, values: pd.Series) -> list[str]:
+    """The number of recordings of each value, given once if it is the same for all."""
     counts = values.value_counts()
     names = sorted(counts.index, key=natural_key)
     each = f", {counts.iloc[0]} recordings each" if counts.nunique() == 1 else ""
-    listed = ", ".join(name if each else f"{name}{_UNBROKEN}{counts[name]}" for name in names)
-    folded = textwrap.wrap(f"{len(names)} {what}{each}: {listed}", _WIDTH, subsequent_indent="  ")
-    return [line.replace(_UNBROKEN, " ") for line in folded]
+    listed = ", ".join(name if each else f"{name}{_NO_BREAK}{counts[name]}" for name in names)
+    lines = textwrap.wrap(f"{len(names)} {what}{each}: {listed}", _WIDTH, subsequent_indent="  ")
+    return [line.replace(_NO_BREAK, " ") for line in lines]
