@@ -212,10 +212,8 @@ def find_search(given: str, storage: Path) -> FoundSearch:
     folder = next((folder for folder in folders if (folder / FILE).is_file()), None)
     if folder is None:
         names = sorted(path.parent.name for path in storage.glob(f"*/{FILE}"))
-        known = f"there are {', '.join(names)}" if names else "there is none yet"
-        raise InputError(
-            f"no search {given} in {storage}, and no folder {given} of one: {known} (other places: --storage)"
-        )
+        known = f"it has {', '.join(names)}" if names else "it has no searches"
+        raise InputError(f"no search {given} in {storage}: {known}; give another --storage, or the folder of a search")
     history = read_history(folder / FILE)
     if not history.search:
         raise not_begun(folder)
@@ -223,10 +221,10 @@ def find_search(given: str, storage: Path) -> FoundSearch:
 
 
 def not_begun(folder: Path) -> InputError:
-    """The error for a search of which nothing is known but its folder."""
+    """The error for a search whose journal is empty or missing."""
     return InputError(
-        f"no search {folder.name} in {folder.parent} has begun: it was stopped while its recordings were prepared, or "
-        "its folder was removed; give the command that started it again"
+        f"search {folder.name} in {folder.parent} has not started: it was stopped while its recordings were prepared, "
+        "or its folder was removed; run the command that started it again"
     )
 
 

@@ -78,7 +78,7 @@ def test_a_search_that_was_killed_before_its_first_attempt_is_begun_again(
         folder.mkdir()
         (folder / "journal.jsonl").write_text(content)
     with pytest.raises(
-        InputError, match=r"search early in .* cannot be resumed: .* run the command that started it again"
+        InputError, match=r"search early in .* has not started: .* run the command that started it again"
     ):
         earlier_settings(folder)
     request = Request(space, "early", storage=tmp_path, cache=tmp_path / "prepared")

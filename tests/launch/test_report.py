@@ -58,8 +58,8 @@ def test_several_searches_are_compared(report_command: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing"], "no search nothing in .*: there are begun, empty"),
-        (["empty"], "no search empty in .* has begun"),
+        (["nothing"], "no search nothing in .*: it has begun, empty"),
+        (["empty"], "search empty in .* has not started"),
         (["broken"], "broken/journal.jsonl, line 1: not an event"),
         (["begun", "begun"], "search begun is given twice"),
         (["begun", "--out", "."], "is a folder; give a file in it"),
