@@ -25,12 +25,13 @@ from sldml.config.space_file import read_space
 from sldml.config.trial import TrialConfig
 from sldml.embedding.images import represent
 from sldml.embedding.normalize import normalize
-from sldml.prepared.batches import Signals
+from sldml.embedding.view import View
+from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import prepare
 from sldml.protocols.make_split import make_split
-from sldml.protocols.split import Sealed, union
+from sldml.protocols.split import union
 from sldml.recognition.matching import Matching
-from sldml.recordings import KINECT_V2, Layout
+from sldml.recordings import KINECT_V2
 from sldml.training.loop import Training
 
 OUT = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "way.png"
@@ -70,30 +71,28 @@ def compute(num_epochs: int, cache: Path, settings: tuple[str, ...] = SETTINGS) 
     config = read_space("demo", settings).default_config()
     prepared = prepare(config.data, None, cache)
     split = make_split(config.protocol, prepared.catalog)
-    signals = Signals.open(prepared.folder, torch.device("cpu"))
-    training = Training(config, split.development.merged(), signals, prepared.layout)
+    frames = Frames.open(prepared.folder, torch.device("cpu"))
+    training = Training(config, View(frames, split.development.merged()))
     for _ in range(num_epochs):
         training.run_epoch()
-    matching = Matching("encoder", prepared.layout, config.normalize, config.representation, training.encoder)
-    return follow(config, matching, signals, split.sealed, prepared.layout)
+    matching = Matching("encoder", frames.layout, config.normalize, config.representation, training.encoder)
+    return follow(config, matching, View(frames, union(split.sealed.exemplars, split.sealed.queries)))
 
 
-def follow(config: TrialConfig, matching: Matching, signals: Signals, sealed: Sealed, layout: Layout) -> Way:
-    """One recording on its way, and the embeddings of the classes that are shown."""
-    novel = union(sealed.exemplars, sealed.queries)
+def follow(config: TrialConfig, matching: Matching, novel: View) -> Way:
+    """Follow one recording of `novel`, whose first recordings are one exemplar per class; embed the classes shown."""
     classes = [QUERY, *(name for name in novel.classes if name != QUERY)][:CLASSES_SHOWN]
     shown = novel.take(np.flatnonzero([novel.classes[label] in classes for label in novel.labels]))
     labels = tuple(novel.classes[label] for label in shown.labels)
-    embeddings = matching.encoded(signals, shown).double().numpy()
-    distances = 1.0 - embeddings @ embeddings[: len(classes)].T  # the exemplars come first
+    embeddings = matching.encoded(shown).double().numpy()
+    distances = 1.0 - embeddings @ embeddings[: len(classes)].T
     query = next(i for i, label in enumerate(labels) if label == QUERY and i >= len(classes))
-    offset, length = int(shown.offsets[query]), int(shown.lengths[query])
-    gathered = signals.gather(torch.tensor([offset]), torch.tensor([length]), config.representation.steps)
-    image = represent(normalize(gathered, config.normalize, layout), config.representation, layout)[0]
+    signals = shown.batch(torch.tensor([query]), config.representation.steps)
+    image = represent(normalize(signals, config.normalize, shown.layout), config.representation, shown.layout)[0]
     centred = embeddings - embeddings.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
     return Way(
-        gathered[0, POSE_STEPS, : KINECT_V2.num_joints].numpy(),
+        signals[0, POSE_STEPS, : KINECT_V2.num_joints].numpy(),
         image.permute(1, 2, 0).round().byte().numpy(),
         centred @ axes.T,
         labels,
