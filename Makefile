@@ -10,6 +10,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal --durations=10
 
 ifeq ($(VENV),.venv)
 INSTALLED := .venv/.installed
@@ -31,11 +32,10 @@ demo: $(INSTALLED)
 	$(BIN)/python launch/tune.py --space demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not verify' -n 3 --durations=30
+	$(PYTEST) -m 'not verify'
 
 verify: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'verify and not alone' -n 2 --dist worksteal --durations=15
-	$(BIN)/python -m pytest -m 'verify and alone' --durations=15
+	$(PYTEST) -m verify
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

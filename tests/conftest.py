@@ -22,6 +22,11 @@ from sldml.protocols.split import Split
 Launch = Callable[..., tuple[int, list[str], str]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole searches first: a long test that starts last would keep one process busy and leave the others idle."""
+    items.sort(key=lambda item: "whole" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
-from support.running import ROOT
+from support.running import launch
 from support.shipped import ship_model
 
 from sldml.config.data import ManifestData, SyntheticData, UtdMhadData
@@ -266,36 +265,46 @@ def utd(real_utd: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet
     return prepare(UtdMhadData(), real_utd, tmp_path_factory.mktemp("utd"), num_workers=2)
 
 
-@pytest.mark.verify
-@pytest.mark.parametrize("trained", [False, True])
-def test_utd_mhad_in_a_fresh_process_from_another_folder(
-    trained: bool, utd: PreparedSet, real_utd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """A model found on UTD-MHAD names copied raw files exactly as the sealed test recorded."""
-    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), monkeypatch, trained=trained)
+@pytest.fixture
+def raw_utd(real_utd: Path, tmp_path: Path) -> tuple[object, ...]:
+    """Arguments that name copies of raw files by copies of the exemplars."""
     for kind in ("exemplars", "queries"):
         (tmp_path / kind).mkdir()
     for action in range(12, 28):
         for path in (real_utd / "utd_mhad").rglob(f"a{action}_s*_skeleton.mat"):
             kind = "exemplars" if path.stem == f"a{action}_s1_t1_skeleton" else "queries"
             shutil.copy(path, tmp_path / kind / path.name)
-    ended = subprocess.run(
-        [
-            *(sys.executable, ROOT / "launch" / "recognize.py", "--model", tmp_path / "model"),
-            *("--exemplars", tmp_path / "exemplars", tmp_path / "queries", "--json", tmp_path / "named.json"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    counts = json.loads((tmp_path / "named.json").read_text())["counts"]
-    assert shipped["shipped"]["kind"] == ("trained" if trained else "training_free")
+    return "--exemplars", tmp_path / "exemplars", tmp_path / "queries", "--json", tmp_path / "named.json"
+
+
+def counts_as_recorded(named: Path, shipped: dict[str, Any]) -> dict[str, int]:
+    """Raw files are recognised exactly as the sealed test recorded."""
+    counts: dict[str, int] = json.loads(named.read_text())["counts"]
     assert (counts["inputs"], counts["labelled"], counts["broken"]) == (494, 494, 0)
-    assert counts["nearest_right"] / 494 == shipped["shipped"]["accuracy"]
-    assert 0.3 < shipped["shipped"]["accuracy"] < 1.0
-    if not trained:  # its threshold comes from eleven classes: sixteen can be told from strangers by it
-        assert 0.6 < counts["named"] / 494 < 0.95
-        assert counts["right"] > 0.95 * counts["named"]
+    assert counts["nearest_right"] / 494 == shipped["accuracy"]
+    assert 0.3 < shipped["accuracy"] < 1.0
+    return counts
+
+
+@pytest.mark.verify
+def test_utd_mhad_by_a_trained_model(
+    recognize: Run, utd: PreparedSet, raw_utd: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), monkeypatch, trained=True)["shipped"]
+    assert shipped["kind"] == "trained"
+    assert recognize("--model", tmp_path / "model", *raw_utd)[0] == 0
+    counts_as_recorded(tmp_path / "named.json", shipped)
+
+
+@pytest.mark.verify
+def test_utd_mhad_without_training_in_a_fresh_process_from_another_folder(
+    utd: PreparedSet, raw_utd: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), monkeypatch)["shipped"]
+    assert shipped["kind"] == "training_free"
+    ended = launch("recognize.py", "--model", tmp_path / "model", *raw_utd, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    counts = counts_as_recorded(tmp_path / "named.json", shipped)
+    # Its threshold comes from eleven classes: sixteen can be told from strangers by it.
+    assert 0.6 < counts["named"] / 494 < 0.95
+    assert counts["right"] > 0.95 * counts["named"]

@@ -6,37 +6,14 @@ from pathlib import Path
 
 import optuna
 import pytest
+from support.spaces import SPACE, assert_told, sampled, small
 
 from sldml.config.space import SearchSpace
 from sldml.config.space_file import FOLDER, fields_at, override, parse_space, read_space
 from sldml.config.space_tree import SpaceError
-from sldml.config.trial import TrialConfig
 from sldml.errors import InputError
 
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-SPACE = """\
-data: {dataset: synthetic}
-protocol: {name: ntu_one_shot, num_auxiliary: 30}
-fixed:
-  encoder: {name: small_cnn}
-  train: {max_epochs: 5}
-search: {trials: 7}
-space:
-  optimizer:
-    lr: {float: [1e-4, 1e-2], log: true}
-  batch:
-    num_classes: {int: [4, 64], log: true}
-  loss:
-    choose:
-      triplet_margin: {margin: {float: [0.05, 0.5]}, swap: {choice: [true, false]}}
-      sup_con:
-      arcface: {scale: {float: [8.0, 64.0], log: true}}
-  miner:
-    when: {loss: [triplet_margin, sup_con]}
-    choose:
-      none:
-      multi_similarity: {epsilon: {float: [0.05, 0.8]}}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -47,52 +24,8 @@ def _quiet_optuna():
     optuna.logging.set_verbosity(level)
 
 
-def sampled(space: SearchSpace, count: int, seed: int = 0) -> list[dict[str, object]]:
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    params = []
-    for _ in range(count):
-        trial = study.ask()
-        space(trial)
-        params.append(trial.params)
-    return params
-
-
-def refusal(text: str) -> str:
-    with pytest.raises(InputError) as caught:
-        parse_space(text, "made", "dir/made.yaml")
-    return str(caught.value)
-
-
-def small(body: str) -> str:
-    """The text with an honest space where it has none of its own."""
-    return body if "space:" in body else body + "space:\n  optimizer: {lr: {float: [1e-4, 1e-2]}}\n"
-
-
-# ---------------------------------------------------------------------------------------------------- what ships
-
-
 def test_there_are_spaces():
     assert "demo" in SHIPPED
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_300_samples_of_a_shipped_space_become_what_was_sampled(name: str):
-    space = read_space(name)
-    everywhere = {leaf.path for leaf in space.leaves()}
-    seen: set[str] = set()
-    for params in sampled(space, 300):
-        dotted = space.configure(params).dotted()
-        assert {path: dotted[path] for path in params} == params
-        seen |= params.keys()
-    assert seen == everywhere
-    assert isinstance(space.default_config(), TrialConfig)
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_space_opens_with_what_it_is_and_its_command(name: str):
-    head = read_space(name).text.splitlines()[:6]
-    assert head[0].startswith("# ")
-    assert any(f"python launch/tune.py --space {name}" in line for line in head)
 
 
 def test_names_in_optuna_are_the_paths_of_the_configuration():
@@ -173,141 +106,12 @@ MISTAKES = {
     "key twice": ("fixed:\n  seed: 1\n  seed: 2  # HERE\n", "seed is there twice"),
     "space is a word": ("space: loss  # HERE\n", "space is a mapping (key: value), but found 'loss'"),
     "space is empty": ("data: {dataset: ntu120}\nspace:  # HERE\n", "space is a mapping"),
-    "unknown key": (
-        "space:\n  optimizer:\n    lrr: {float: [0.1, 1]}  # HERE\n",
-        "there is no 'lrr' (did you mean 'lr'",
-    ),
-    "unknown part searched": ("space:\n  optimiser: {lr: {float: [0.1, 1]}}  # HERE\n", "did you mean 'optimizer'?"),
-    "loss": ("space:\n  loss:\n    choose:\n      sup_con:\n      sub_con:  # HERE\n", "did you mean 'sup_con'?"),
-    "key of a branch": (
-        "space:\n  loss:\n    choose:\n      sup_con:\n        margin: {float: [0.1, 1]}  # HERE\n",
-        "loss.sup_con.margin: there is no 'margin'",
-    ),
-    "data searched": (
-        "space:\n  data:  # HERE\n    seed: {int: [0, 3]}\n",
-        "data is the same for all trials of a search: fix it, and try another by --set",
-    ),
-    "protocol searched": (
-        "space:\n  protocol:  # HERE\n    num_auxiliary: {int: [20, 30]}\n",
-        "protocol is the same for all trials",
-    ),
-    "choose where nothing is": (
-        "space:\n  train:\n    choose:  # HERE\n      a:\n",
-        "train has no branches to choose from",
-    ),
-    "choose at the top": ("space:\n  choose: {a: {}}  # HERE\n", "space has no branches to choose from"),
-    "choose without names": ("space:\n  loss:\n    choose: {}  # HERE\n", "loss: choose needs at least one name"),
-    "choose a list": ("space:\n  loss:\n    choose: [sup_con]  # HERE\n", "choose is a mapping"),
-    "branch is a number": ("space:\n  loss:\n    choose:\n      sup_con: 3  # HERE\n", "sup_con is a mapping"),
-    "choose and name": (
-        "space:\n  loss:\n    choose: {sup_con: {}, arcface: {}}\n    name: {choice: [sup_con, arcface]}  # HERE\n",
-        "loss.name",
-    ),
-    "scalar searched": ("space:\n  optimizer:\n    lr: 0.1  # HERE\n", "what is not goes under `fixed`"),
-    "part is a scalar": (
-        "space:\n  head:\n    weight: {float: [0, 1]}\n  optimizer: 3  # HERE\n",
-        "what is searched is",
-    ),
-    "leaf without a kind": ("space:\n  optimizer:\n    lr: {log: true}  # HERE\n", "needs one of choice, float, int"),
-    "two kinds": (
-        "space:\n  optimizer:\n    lr:\n      float: [0.1, 1]\n      int: [1, 2]  # HERE\n",
-        "there is no 'int'",
-    ),
-    "key of a leaf": (
-        "space:\n  optimizer:\n    lr:\n      float: [0.1, 1]\n      step: 1  # HERE\n",
-        "there is no 'step'",
-    ),
-    "log with choice": (
-        "space:\n  optimizer:\n    lr:\n      choice: [0.1, 1.0]\n      log: true  # HERE\n",
-        "there is no 'log'",
-    ),
-    "log is a word": (
-        "space:\n  optimizer:\n    lr:\n      float: [0.1, 1]\n      log: yes  # HERE\n",
-        "log is true or false, but it is 'yes'",
-    ),
-    "a range is no list": ("space:\n  optimizer:\n    lr: {float: 0.1}  # HERE\n", "float takes a list"),
-    "a range of one": (
-        "space:\n  optimizer:\n    lr: {float: [0.1]}  # HERE\n",
-        "float takes two numbers, [low, high]",
-    ),
-    "a range of words": ("space:\n  optimizer:\n    lr: {float: [a, b]}  # HERE\n", "float takes two numbers"),
-    "a range of truths": ("space:\n  optimizer:\n    lr: {float: [false, true]}  # HERE\n", "float takes two numbers"),
-    "fractions for int": ("space:\n  batch:\n    num_classes: {int: [2.5, 4]}  # HERE\n", "int takes two numbers"),
-    "low is high": ("space:\n  optimizer:\n    lr: {float: [0.1, 0.1]}  # HERE\n", "`low < high` must hold"),
-    "low above high": ("space:\n  batch:\n    num_classes: {int: [8, 4]}  # HERE\n", "`low < high` must hold"),
-    "log from zero": ("space:\n  head:\n    weight: {float: [0, 1], log: true}  # HERE\n", "log needs `low > 0`"),
-    "below the field": ("space:\n  optimizer:\n    lr: {float: [0.0, 0.1]}  # HERE\n", "greater than 0, but it is 0.0"),
-    "above the field": ("space:\n  head:\n    weight: {float: [0.5, 1.5]}  # HERE\n", "less than or equal to 1"),
-    "float for a whole number": ("space:\n  batch:\n    num_classes: {float: [2, 9]}  # HERE\n", "valid integer"),
-    "choice out of the field": (
-        "space:\n  normalize:\n    center: {choice: [none, sometimes]}  # HERE\n",
-        "but it is 'sometimes'",
-    ),
-    "quoted number": ("space:\n  head:\n    weight: {choice: ['0.5']}  # HERE\n", "but it is '0.5'"),
-    "choice for a part": ("space:\n  loss: {choice: [sup_con, arcface]}  # HERE\n", "loss: input should be"),
-    "choice twice": ("space:\n  head:\n    weight: {choice: [0.1, 0.2, 0.1]}  # HERE\n", "and each once"),
-    "choice of nothing": ("space:\n  head:\n    weight: {choice: []}  # HERE\n", "choice needs at least one value"),
-    "choice of lists": ("space:\n  head:\n    weight: {choice: [[1]]}  # HERE\n", "[1] is no plain value"),
-    "fixed and searched": (
-        "fixed:\n  optimizer:\n    lr: 0.1  # HERE\nspace:\n  optimizer: {lr: {float: [0.1, 1]}}\n",
-        "optimizer.lr is fixed here and searched under `space`",
-    ),
-    "name fixed and searched": (
-        "fixed:\n  loss:\n    name: sup_con  # HERE\nspace:\n  loss: {choose: {sup_con: {}, arcface: {}}}\n",
-        "loss.name is fixed here and searched",
-    ),
-    "representation fixed and searched": (
-        "representation:\n  name: swap_axes\n  steps: 32  # HERE\nspace:\n  representation: {steps: {int: [16, 64]}}\n",
-        "representation.steps is fixed here and searched",
-    ),
-    "when of nothing": (
-        "space:\n  miner:\n    when:\n      loss: [sup_con]  # HERE\n    choose: {none: {}}\n",
-        "loss is not an earlier choice (earlier ones: none)",
-    ),
-    "when of a later choice": (
-        "space:\n  encoder: {choose: {small_cnn: {}}}\n  miner:\n    when:\n      loss: [sup_con]  # HERE\n"
-        "    choose: {none: {}}\n  loss: {choose: {sup_con: {}}}\n",
-        "loss is not an earlier choice (earlier ones: encoder)",
-    ),
-    "when of an unknown name": (
-        "space:\n  loss: {choose: {sup_con: {}}}\n  miner:\n    when: {loss: [arcface]}  # HERE\n"
-        "    choose: {none: {}}\n",
-        "when: loss: there is no 'arcface'",
-    ),
-    "when is a word": (
-        "space:\n  loss: {choose: {sup_con: {}}}\n  miner:\n    when: sup_con  # HERE\n    choose: {none: {}}\n",
-        "when is a mapping",
-    ),
-    "when of no name": (
-        "space:\n  loss: {choose: {sup_con: {}}}\n  miner:\n    when: {loss: []}  # HERE\n    choose: {none: {}}\n",
-        "when: loss: at least one name is needed",
-    ),
-    "miner under a proxy loss": (
-        "data: {dataset: ntu120}\nspace:  # HERE\n  loss: {choose: {sup_con: {}, arcface: {}}}\n"
-        "  miner: {choose: {none: {}, batch_hard: {}}}\n",
-        "miner.name 'batch_hard' needs a loss over tuples, not 'arcface'",
-    ),
-    "parameter of a branch outside it": (
-        "data: {dataset: ntu120}\nspace:  # HERE\n  loss:\n    name: {choice: [sup_con, arcface]}\n"
-        "    arcface: {scale: {float: [8, 64]}}\n",
-        "`arcface` is set while `name` is 'sup_con'",
-    ),
-    "no end to the range": (
-        "data: {dataset: ntu120}\nspace:  # HERE\n  train: {gradient_clip: {float: [1, 1e400]}}\n",
-        "train.gradient_clip: input should be a finite number",
-    ),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_by_file_and_line(mistake: str):
-    body, message = MISTAKES[mistake]
-    text = small(body)
-    (line,) = [number for number, content in enumerate(text.splitlines(), start=1) if "# HERE" in content]
-    told = refusal(text)
-    assert told.startswith(f"dir/made.yaml, line {line}: "), told
-    assert message in told
-    assert "\n" not in told
+    assert_told(*MISTAKES[mistake])
 
 
 def test_the_texts_of_the_mistakes_are_right_but_for_the_mistake():

@@ -1,16 +1,35 @@
 """Recordings by class."""
 
+import dataclasses
 import json
 from collections import Counter
 
 import numpy as np
 import pytest
-from support.catalogs import FIRST_FRAME, NTU, catalog_of
+from support.catalogs import (
+    FIRST_FRAME,
+    IMAGES,
+    NTU,
+    UTD,
+    assert_tells_nothing_of,
+    catalog_of,
+    image_catalog,
+    plain_catalog,
+    simitate_catalog,
+)
 from support.small import subset_of
 
-from sldml.config.protocol import NtuOneShot
+from sldml.config.protocol import (
+    ImageFolderOneShot,
+    NtuOneShot,
+    OneShot,
+    SimitateOneShot,
+    UtdMhadInterJoint,
+    UtdMhadInterSensor,
+    UtdMhadOneShot,
+)
 from sldml.protocols.make_split import make_split
-from sldml.protocols.split import Subset, union
+from sldml.protocols.split import Development, Split, Subset, union
 
 
 def test_subset_of_takes_its_classes_in_the_catalogues_order() -> None:
@@ -86,3 +105,46 @@ def test_the_record_counts_novel_recordings_and_names_none() -> None:
     assert record["validation_classes"][:2] == ["A002", "A008"]
     text = json.dumps(record)
     assert all(name not in text for name in (*split.sealed.queries.names, *split.sealed.exemplars.classes))
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        make_split(NtuOneShot(), NTU),
+        make_split(UtdMhadOneShot(num_auxiliary=11), UTD),
+        make_split(UtdMhadOneShot(num_auxiliary=3), UTD),
+        make_split(UtdMhadInterJoint(train_on="thigh"), UTD),
+        make_split(UtdMhadInterSensor(), UTD),
+        make_split(SimitateOneShot(), simitate_catalog()),
+        make_split(OneShot(num_auxiliary=6), plain_catalog(9)),
+        make_split(ImageFolderOneShot(num_validation=2), image_catalog(IMAGES)),
+    ],
+    ids=["ntu", "utd 11", "utd 3", "inter-joint", "inter-sensor", "simitate", "one-shot", "images"],
+)
+def test_what_a_trial_receives_tells_nothing_of_novel_recordings(split: Split) -> None:
+    from sldml.search.trainable import Job
+
+    assert [field.name for field in dataclasses.fields(Development)] == ["train", "validation", "measure"]
+    assert_tells_nothing_of(split, split.development)
+    assert_tells_nothing_of(split, split.development.merged())
+    job = Job(
+        storage="/results/search",
+        prepared="/cache/set",
+        server=None,
+        development=split.development,
+        threads=1,
+    )
+    assert_tells_nothing_of(split, job)
+
+
+def test_the_walk_would_see_a_leak() -> None:
+    split = make_split(NtuOneShot(), NTU)
+    for leak in (
+        split,
+        [split.development, split.sealed.queries.offsets[:1]],
+        [split.development, {"offset": int(split.sealed.exemplars.offsets[0])}],
+        [split.development, "A001"],
+        [split.development, "S001C003P008R001A001.skeleton"],
+    ):
+        with pytest.raises(AssertionError):
+            assert_tells_nothing_of(split, leak)

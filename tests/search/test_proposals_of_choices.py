@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
-from support.null_tracker import NullTracker
+from support.trackers import NullTracker
 
 from sldml.commands.progress import ProgressPrinter
 from sldml.config.space import SearchSpace

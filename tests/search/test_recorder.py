@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.null_tracker import NullTracker
+from support.trackers import FakeTracker, NullTracker
 
 from sldml.config.trial import TrialConfig
 from sldml.journal import History, Journal, read_history
@@ -16,50 +16,6 @@ from sldml.search.recorder import Recorder, dataset_of
 CONFIG = TrialConfig.model_validate({"loss": {"name": "arcface"}}).to_dict()
 NORMALIZE = {"center": "every_frame", "scale": "torso", "view": "as_recorded"}
 TAGS = {"dataset": "synthetic", "commit": "abc"}
-
-
-class FakeTracker(NullTracker):
-    """Remembers each call, and the last line that the journal held when it came."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.calls: list[tuple[str, str | None, dict[str, Any]]] = []
-        self.last_events: list[str | None] = []
-
-    def _note(self, method: str, key: str | None, **fields: Any) -> None:
-        lines = self.path.read_text().splitlines()
-        self.last_events.append(json.loads(lines[-1])["event"] if lines else None)
-        self.calls.append((method, key, fields))
-
-    def start_run(self, key: str, **fields: Any) -> None:
-        self._note("start_run", key, **fields)
-
-    def log_metrics(self, key: str | None, metrics: Any, **fields: Any) -> None:
-        self._note("log_metrics", key, metrics=dict(metrics), **fields)
-
-    def log_dict(self, key: str | None, value: Any, file: str) -> None:
-        self._note("log_dict", key, value=value, file=file)
-
-    def log_confusion(self, key: str | None, labels: Any, matrix: Any) -> None:
-        self._note("log_confusion", key, labels=labels, matrix=matrix)
-
-    def log_accuracies(self, key: str | None, labels: Any, right: Any, queries: Any, file: str) -> None:
-        self._note("log_accuracies", key, labels=labels, right=right, queries=queries, file=file)
-
-    def log_map(self, key: str | None, points: Any, title: str) -> None:
-        self._note("log_map", key, points=points, title=title)
-
-    def log_dataset(self, key: str | None, dataset: Any, context: str) -> None:
-        self._note("log_dataset", key, dataset=dataset, context=context)
-
-    def set_tags(self, key: str | None, tags: Any) -> None:
-        self._note("set_tags", key, tags=dict(tags))
-
-    def end_run(self, key: str, **fields: Any) -> None:
-        self._note("end_run", key, **{k: v for k, v in fields.items() if v is not None})
-
-    def told(self, method: str, key: str | None = None) -> list[dict[str, Any]]:
-        return [fields for name, of, fields in self.calls if name == method and (key is None or of == key)]
 
 
 class Told:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ray.tune.experiment import Trial
-from support.null_tracker import NullTracker
+from support.trackers import NullTracker
 
 from sldml.commands.progress import ProgressPrinter
 from sldml.journal import History, Journal, read_history

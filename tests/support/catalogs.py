@@ -106,3 +106,27 @@ def assert_tells_nothing_of(split: Split, received: Any) -> None:
         numbers |= set(array.ravel().tolist())
     assert numbers >= set(split.development.train.offsets.tolist())
     assert not numbers & frames_of(exemplars, queries)
+
+
+SIMITATE_CLASSES = ["circle", "heart", "rect", "triangle", "zickzack", *(f"motion{i}" for i in range(1, 22))]
+
+
+def simitate_catalog(classes: list[str] = SIMITATE_CLASSES) -> pd.DataFrame:
+    names = [f"{c}/P{p:03d}/S{s:03d}/t_{s}" for c in classes for p in (2, 1) for s in (10, 9)]
+    catalog = catalog_of([f"a1_s1_t{i}" for i in range(len(names))])
+    return catalog.assign(name=names, label=[n.split("/")[0] for n in names], subject=[n.split("/")[1] for n in names])
+
+
+def image_catalog(files: dict[str, dict[str, list[str]]]) -> pd.DataFrame:
+    """`files`: for each role, for each class, the stems of its images."""
+    entries = [(r, c, stem) for r, by_class in files.items() for c, stems in by_class.items() for stem in stems]
+    catalog = catalog_of([f"a1_s1_t{i}" for i in range(len(entries))])
+    names, labels = ["/".join(entry) for entry in entries], [entry[1] for entry in entries]
+    return catalog.assign(name=names, label=labels, subject="", role=[entry[0] for entry in entries])
+
+
+IMAGES = {
+    "test": {"A001": ["one", "two", "sample", "other"], "A007": ["one", "sample"]},
+    "samples": {"A001": ["sample", "other"], "A007": ["sample"]},
+    "train": {f"A{a:03d}": ["x", "y", "z"] for a in range(8, 13)},
+}

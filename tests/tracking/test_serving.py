@@ -158,6 +158,7 @@ def elsewhere(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.verify
+@pytest.mark.parametrize("served", ["trained"], indirect=True)
 def test_mlflow_predicts_and_serves_where_this_package_is_not(
     served: tuple[Path, Path], elsewhere: dict[str, str], tmp_path: Path
 ):

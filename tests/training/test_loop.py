@@ -1,6 +1,5 @@
 import copy
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from support.small import assert_same_state, frames_of, subset_of, trial_config
 from torch import Tensor, nn
 
 from sldml.config.encoder import EncoderConfig
-from sldml.config.training import BatchConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import encoder_input
 from sldml.embedding.encoders import build_encoder
@@ -227,52 +225,6 @@ def test_what_is_not_finite_ends_in_divergence_and_nothing_else(loss: str, miner
         training.run_epoch()
 
 
-# ----------------------------------------------------------------------------------------------------- batches
-
-
-def drawn(sizes: list[int], config: BatchConfig, num_batches: int = 50, seed: int = 0) -> Iterator[Tensor]:
-    labels = np.repeat(np.arange(len(sizes)), sizes)
-    members = [torch.from_numpy(np.flatnonzero(labels == c)) for c in range(len(sizes))]
-    for index in batches(members, num_batches, config, torch.Generator().manual_seed(seed)):
-        yield index.reshape(-1, config.samples_per_class), torch.from_numpy(labels)[index]
-
-
-def test_each_batch_has_m_different_recordings_of_each_of_its_classes() -> None:
-    seen: set[int] = set()
-    classes: set[tuple[int, ...]] = set()
-    for index, labels in drawn([4, 9, 5, 4, 20], BatchConfig(num_classes=3, samples_per_class=4)):
-        by_class = labels.reshape(3, 4)
-        assert (by_class == by_class[:, :1]).all()
-        assert len(set(by_class[:, 0].tolist())) == 3
-        assert all(len(set(row.tolist())) == 4 for row in index)
-        seen |= set(index.flatten().tolist())
-        classes.add(tuple(sorted(by_class[:, 0].tolist())))
-    assert seen == set(range(42))
-    assert len(classes) == 10  # all choices of 3 of 5
-
-
-def test_a_class_with_too_few_recordings_repeats_them() -> None:
-    for index, labels in drawn([2, 8], BatchConfig(num_classes=2, samples_per_class=4)):
-        assert sorted(labels.tolist()) == [0] * 4 + [1] * 4
-        repeated, enough = (index[row] for row in ((0, 1) if labels[0] == 0 else (1, 0)))
-        assert set(repeated.tolist()) <= {0, 1}
-        assert len(set(enough.tolist())) == 4
-
-
-def test_with_fewer_classes_than_asked_all_are_in_every_batch() -> None:
-    for _, labels in drawn([5, 5, 5], BatchConfig(num_classes=16, samples_per_class=2)):
-        assert sorted(labels.tolist()) == [0, 0, 1, 1, 2, 2]
-
-
-def test_batches_come_from_their_generator_alone() -> None:
-    config = BatchConfig(num_classes=3, samples_per_class=2)
-    first = [index.tolist() for index, _ in drawn([6] * 5, config)]
-    torch.manual_seed(5)
-    assert [index.tolist() for index, _ in drawn([6] * 5, config)] == first
-    assert [index.tolist() for index, _ in drawn([6] * 5, config, seed=1)] != first
-    assert len(first) == 50
-
-
 # ---------------------------------------------------------------------------------------- activations twice
 
 ENCODERS = [
@@ -409,16 +361,3 @@ def test_an_ensemble_goes_on_where_it_was(start: Any) -> None:
     whole.run_epoch()
     resumed.run_epoch()
     assert_same_state(whole.state_dict(), resumed.state_dict())
-
-
-def test_an_ensembles_cosine_is_the_mean_of_its_members() -> None:
-    torch.manual_seed(0)
-    config = EncoderConfig.model_validate({"members": 3, "small_cnn": {"width": 8, "num_blocks": 1}})
-    encoder = build_encoder(config, (3, 20, 16)).eval()
-    images = torch.randn(4, 3, 20, 16)
-    cosine = encoder(images) @ encoder(images).T
-    each = [nn.functional.normalize(part, dim=1) for part in encoder.each(images)]
-    assert len(each) == 3
-    assert torch.allclose(cosine, sum(part @ part.T for part in each) / 3, atol=1e-5)
-    frames = encoder.frames(images, steps=4, row_groups=2)
-    assert torch.allclose(frames.norm(dim=2), torch.ones(4, 4), atol=1e-5)

@@ -44,11 +44,11 @@ class Cluster:
         )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
     if not RAY.is_file():
         pytest.skip("no `ray` command beside this Python")
-    folder = tmp_path_factory.mktemp("cluster")
+    folder = tmp_path
     port, dashboard = free_port(), free_port()
     (folder / "token").write_text("0123456789abcdef" * 4)
     environment = {
@@ -124,8 +124,7 @@ def test_a_search_on_two_nodes_as_a_job(cluster: Cluster, tmp_path: Path) -> Non
     assert copied.name == original.name, "the second node trained on something else"
     assert (copied / "signals.npy").read_bytes() == (original / "signals.npy").read_bytes()
 
-
-def test_a_job_with_relative_storage_is_refused_in_one_line(cluster: Cluster) -> None:
-    ended = cluster.submit(*TINY)
-    assert ended.returncode != 0
-    assert "error: --storage" in ended.stdout + ended.stderr
+    # A relative folder is refused in one line: the job's working folder is a temporary copy.
+    refused = cluster.submit(*TINY)
+    assert refused.returncode != 0
+    assert "error: --storage" in refused.stdout + refused.stderr

@@ -84,7 +84,7 @@ def assert_embeds_and_trains(variant: str, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant not in TORCHVISION])
 def test_variants_embed_images_and_train(variant: str) -> None:
-    assert_embeds_and_trains(variant, (32, 32))  # torchvision's by their defaults: tests/test_every_name.py
+    assert_embeds_and_trains(variant, (32, 32))  # torchvision's by their defaults: tests/training/test_loop_names.py
 
 
 @pytest.mark.parametrize("variant", FAMILIES)
