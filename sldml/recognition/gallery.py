@@ -9,13 +9,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from sldml.recognition.matching import Features, Matching
+
+if TYPE_CHECKING:
+    import faiss
 
 FAISS_FROM = 1000
 """So many plain embeddings are searched with faiss."""
@@ -78,6 +81,8 @@ class Gallery:
 
     @functools.cached_property
     def _index(self) -> faiss.IndexFlatIP:
+        import faiss
+
         embeddings = self._features[0].cpu().numpy()
         index = faiss.IndexFlatIP(embeddings.shape[1])
         index.add(embeddings)

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import faiss
 import numpy as np
-import scipy.special
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -93,6 +91,8 @@ def nearest(queries: Tensor, references: Tensor, count: int) -> tuple[Tensor, Te
     """
     query, reference = (torch.nn.functional.normalize(x.float(), dim=1) for x in (queries, references))
     if reference.device.type == "cpu" and len(reference) >= _FAISS_FROM:
+        import faiss  # few validation sets are this large
+
         index = faiss.IndexFlatIP(reference.shape[1])
         index.add(reference.numpy())
         similarity, position = index.search(query.numpy(), count)
@@ -187,6 +187,8 @@ def paired_ci95(first: Sequence[float], second: Sequence[float]) -> tuple[float,
 
 
 def _ci95(values: Sequence[float], lowest: float, highest: float) -> tuple[float, tuple[float, float]]:
+    import scipy.special  # not for workers, which have no intervals
+
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, (lowest, highest)

@@ -10,12 +10,11 @@ import warnings
 from typing import Any
 
 import torch
-from pytorch_metric_learning import losses
-from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, LpDistance, SNRDistance
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sldml.config.loss import Distance, LossConfig
+from sldml.training.metric_learning import distances, losses
 
 
 def build_loss(config: LossConfig, num_classes: int, embedding_dim: int) -> nn.Module:
@@ -69,7 +68,7 @@ def build_loss(config: LossConfig, num_classes: int, embedding_dim: int) -> nn.M
         case "angular":
             loss = AngularLoss(alpha=o.angle_deg, distance=distance)
         case "fast_ap":
-            loss = losses.FastAPLoss(num_bins=o.num_bins, distance=LpDistance(power=2))
+            loss = losses.FastAPLoss(num_bins=o.num_bins, distance=distances.LpDistance(power=2))
         case "smooth_ap":
             loss = SmoothAp(o.temperature)
         case "pnp":
@@ -91,7 +90,7 @@ def _over_pairs(config: LossConfig) -> nn.Module:
             loss = losses.SupConLoss(temperature=o.temperature, distance=distance)
         case "nca":
             # The paper's distance is squared.
-            squared = LpDistance(power=2) if config.compares_by == "l2" else distance
+            squared = distances.LpDistance(power=2) if config.compares_by == "l2" else distance
             loss = NCALoss(softmax_scale=o.softmax_scale, distance=squared)
         case "circle":
             loss = losses.CircleLoss(m=o.relaxation, gamma=o.scale, distance=distance)
@@ -110,7 +109,7 @@ def _with_weights(config: LossConfig, num_classes: int, embedding_dim: int) -> n
         case "proxy_anchor":
             loss = losses.ProxyAnchorLoss(**sizes, margin=o.margin, alpha=o.alpha, distance=distance)
         case "proxy_nca":
-            loss = losses.ProxyNCALoss(**sizes, softmax_scale=o.softmax_scale, distance=LpDistance(power=2))
+            loss = losses.ProxyNCALoss(**sizes, softmax_scale=o.softmax_scale, distance=distances.LpDistance(power=2))
         case "soft_triple":
             loss = losses.SoftTripleLoss(
                 **sizes,
@@ -139,17 +138,17 @@ def _with_weights(config: LossConfig, num_classes: int, embedding_dim: int) -> n
     return loss
 
 
-def distance_of(name: Distance) -> BaseDistance:
+def distance_of(name: Distance) -> distances.BaseDistance:
     """Return a distance of normalised embeddings by its name."""
     match name:
         case "cosine":
-            return CosineSimilarity()
+            return distances.CosineSimilarity()
         case "l2":
-            return LpDistance(normalize_embeddings=True, p=2, power=1)
+            return distances.LpDistance(normalize_embeddings=True, p=2, power=1)
         case "l1":
-            return LpDistance(normalize_embeddings=True, p=1, power=1)
+            return distances.LpDistance(normalize_embeddings=True, p=1, power=1)
         case "snr":
-            return SNRDistance()
+            return distances.SNRDistance()
 
 
 def as_cosine(distance: float) -> float:

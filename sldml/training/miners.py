@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from pytorch_metric_learning import miners
 from torch import Tensor
 
 from sldml.config.loss import OVER_PAIR_LISTS, LossConfig
 from sldml.config.miner import MinerConfig
 from sldml.training.losses import as_cosine, distance_of
+from sldml.training.metric_learning import miners
 
 Miner = Callable[..., tuple[Tensor, ...]]
 """(embeddings [N, dim], labels [N]) → triplets (anchors, positives, negatives) or pairs (anchors, positives,

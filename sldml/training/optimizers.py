@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from schedulefree import AdamWScheduleFree
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from sldml.config.training import OptimizerConfig, ScheduleConfig
+from sldml.training.eager import SGD, Adam, AdamW, AdamWScheduleFree, RMSprop
 
 
 def build_optimizer(
@@ -37,17 +37,17 @@ def build_optimizer(
     options = config.chosen
     match config.name:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, options.beta2), fused=True)
+            return AdamW(groups, lr=config.lr, betas=(0.9, options.beta2), fused=True)
         case "sgd":
             nesterov = options.momentum > 0
-            return torch.optim.SGD(groups, lr=config.lr, momentum=options.momentum, nesterov=nesterov)
+            return SGD(groups, lr=config.lr, momentum=options.momentum, nesterov=nesterov)
         case "schedule_free":
             betas = (options.beta1, options.beta2)
             optimizer: torch.optim.Optimizer = AdamWScheduleFree(groups, lr=config.lr, betas=betas)
             weights_to_train(optimizer)
             return optimizer
         case "rmsprop":
-            return torch.optim.RMSprop(groups, lr=config.lr, alpha=options.alpha, momentum=options.momentum)
+            return RMSprop(groups, lr=config.lr, alpha=options.alpha, momentum=options.momentum)
 
 
 def weights_to_train(optimizer: torch.optim.Optimizer) -> None:
@@ -67,7 +67,7 @@ def weights_to_evaluate(optimizer: torch.optim.Optimizer) -> bool:
 def proxy_optimizer(loss: nn.Module, lr: float) -> torch.optim.Optimizer | None:
     """Build Adam without weight decay over the weights that a loss itself has; None where it has none."""
     weights = list(loss.parameters())
-    return torch.optim.Adam(weights, lr=lr) if weights else None
+    return Adam(weights, lr=lr) if weights else None
 
 
 def build_schedule(
