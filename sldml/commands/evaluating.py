@@ -65,8 +65,8 @@ def evaluation_task(model: Recognizer, folder: Path, space: str | None, settings
         )
     data = model.data.model_dump(mode="json", exclude_none=True)
     body: dict[str, Any] = {"data": data, "protocol": protocol}
-    if model.matching.layout.picture_rows:
-        body["representation"] = {"name": "image", "steps": model.matching.layout.picture_rows}
+    if model.matching.layout.image_rows:
+        body["representation"] = {"name": "image", "steps": model.matching.layout.image_rows}
     config = override(parse_space(json.dumps(body), "model", f"{folder}/model.json"), settings).default_config()
     return Task(config.data, config.protocol)
 

@@ -38,7 +38,7 @@ def inspection_lines(prepared: PreparedSet, config: TrialConfig) -> list[str]:
     same = rates.min() == rates.max()
     lines = (
         []
-        if prepared.layout.picture_rows
+        if prepared.layout.image_rows
         else [f"rate: {rates.min():g} Hz" if same else f"rate: {rates.min():g} to {rates.max():g} Hz"]
     )
     some = Subset.of(prepared.catalog, sorted(set(prepared.catalog["label"]))).sample(_MAX_RECORDINGS)

@@ -22,9 +22,9 @@ def prepared_summary_lines(prepared: PreparedSet, config: DataConfig) -> list[st
     catalog, meta, layout = prepared.catalog, prepared.meta, prepared.layout
     lengths, seconds = catalog["length"], catalog["length"] / catalog["rate_hz"]
     body = f"{layout.num_bodies} x {layout.skeleton.name}" if layout.skeleton else "no body"
-    if layout.picture_rows > 0:  # no rate and no subjects
+    if layout.image_rows > 0:  # no rate and no subjects
         lines = [
-            f"{describe_data(config)}: {meta['num_recordings']} images of {lengths.max()} x {layout.picture_rows} px",
+            f"{describe_data(config)}: {meta['num_recordings']} images of {lengths.max()} x {layout.image_rows} px",
             *_count_lines("roles", catalog["role"]),
             *_count_lines("classes", catalog["label"]),
         ]

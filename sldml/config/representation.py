@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,7 @@ class NormalizeConfig(Part):
     """What is done to a recording's signals before anything looks at them: centre, turn, scale, in this order.
 
     Everything is taken from the recording itself, so that one that is seen for the first time is treated alike.
-    Imported pictures are left as they are.
+    Imported images are left as they are.
     """
 
     center: Literal["none", "first_frame", "every_frame", "mean"] = "every_frame"
@@ -29,10 +29,10 @@ class NormalizeConfig(Part):
     for a sensor's three axes (`per_sensor`), or one for each (`per_axis`)."""
 
 
-class PictureAugment(Part):
+class ImageAugment(Part):
     """Random changes of the image that training sees, drawn anew for each image in each batch; 0 is off.
 
-    For imported pictures; for signals, what `AugmentConfig` has beside it changes the recording itself.
+    For imported images; for signals, what `AugmentConfig` has beside it changes the recording itself.
     """
 
     rotation_deg: float = Field(0.0, ge=0.0, le=180.0)
@@ -69,8 +69,16 @@ class AugmentConfig(Part):
     """Largest relative change of size."""
     noise: float = Field(0.0, ge=0.0, le=1.0)
     """Standard deviation of Gaussian noise on every value, in the normalised signals' units."""
-    picture: PictureAugment = PictureAugment()
+    image: ImageAugment = ImageAugment()
     """Changes of the image itself, after those of the signals."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_name(cls, values: Any) -> Any:
+        """`image` was `picture` once: the configurations in older journals still say so."""
+        if isinstance(values, dict) and "picture" in values and "image" not in values:
+            return {("image" if key == "picture" else key): value for key, value in values.items()}
+        return values
 
 
 class SwapAxes(Part):
@@ -182,7 +190,7 @@ class RepresentationConfig(Choice):
     """How the signals become an image. It sees them resampled, normalised and augmented, in this order."""
 
     name: Literal["swap_axes", "reindexed", "signals", "magnitude", "orientation", "tsrji", "image"] = "swap_axes"
-    """`image` shows imported pictures as they are, and nothing else can."""
+    """`image` shows imported images as they are, and nothing else can."""
     steps: int = Field(64, ge=8, le=512)
     """Each recording is resampled in time to this many steps."""
     image_px: int | None = Field(None, ge=16, le=512)

@@ -95,10 +95,10 @@ from sldml.config.protocol import (
 from sldml.config.recording_format import RecordingFormat, SkeletonFormat, TextFormat
 from sldml.config.representation import (
     AugmentConfig,
+    ImageAugment,
     Magnitude,
     NormalizeConfig,
     Orientation,
-    PictureAugment,
     Reindexed,
     RepresentationConfig,
     SignalCurves,
@@ -147,6 +147,7 @@ __all__ = [
     "GeneralizedLiftedStructure",
     "HdcMiner",
     "HeadConfig",
+    "ImageAugment",
     "ImageFolderData",
     "ImageFolderOneShot",
     "IntraPairVariance",
@@ -171,7 +172,6 @@ __all__ = [
     "OptimizerConfig",
     "Orientation",
     "PairMarginMiner",
-    "PictureAugment",
     "Pnp",
     "PoolingConfig",
     "ProtocolConfig",
@@ -248,26 +248,26 @@ class TrialConfig(Part):
         return self
 
     @model_validator(mode="after")
-    def _pictures_are_no_signals(self) -> Self:
-        """Imported pictures have no body to turn and no time to warp: refused, rather than left out unsaid."""
-        pictures = isinstance(self.data, ImageFolderData)
-        if pictures != (self.representation.name == "image"):
+    def _images_are_no_signals(self) -> Self:
+        """Imported images have no body to turn and no time to warp: an error, not silently ignored."""
+        images = isinstance(self.data, ImageFolderData)
+        if images != (self.representation.name == "image"):
             raise ValueError(
                 f"data.dataset {self.data.dataset} and representation.name {self.representation.name} do not go "
-                "together: representation.name=image shows imported pictures (data.dataset image_folder), and they "
+                "together: representation.name=image shows imported images (data.dataset image_folder), and they "
                 "can be shown in no other way"
             )
-        if pictures and self.encoder.takes == "signals":
+        if images and self.encoder.takes == "signals":
             raise ValueError(
-                f"encoder.name {self.encoder.name} reads signals, but data.dataset image_folder holds pictures: choose "
+                f"encoder.name {self.encoder.name} reads signals, but data.dataset image_folder holds images: choose "
                 "an encoder of images, for example encoder.name=small_cnn"
             )
-        if pictures:
+        if images:
             for name, value in self.augment:
-                if name != "picture" and value > 0:
+                if name != "image" and value > 0:
                     raise ValueError(
-                        f"augment.{name} changes signals, but data.dataset image_folder holds pictures: leave it at 0 "
-                        "and use augment.picture"
+                        f"augment.{name} changes signals, but data.dataset image_folder holds images: leave it at 0 "
+                        "and use augment.image"
                     )
         return self
 

@@ -1,6 +1,6 @@
 """Random changes of training signals that could have happened in front of the sensor.
 
-All of it acts on the signals, not on the picture: a body is turned, a movement begins faster than it ends.
+They change the signals, not the image: a body is turned, a movement begins faster than it ends.
 Everything random comes from one generator, and how much is drawn depends on shapes and on which parts are on
 alone, so a training that was interrupted continues exactly.
 """

@@ -12,9 +12,9 @@ from sldml.config.matcher import Alignment
 from sldml.config.representation import AugmentConfig, NormalizeConfig, RepresentationConfig
 from sldml.embedding.augment import augment
 from sldml.embedding.encoders import Encoder
+from sldml.embedding.image_augment import augment_images
 from sldml.embedding.images import drawn_rows, image_shape, represent, to_input
 from sldml.embedding.normalize import normalize
-from sldml.embedding.picture_augment import augment_pictures
 from sldml.embedding.view import View
 from sldml.errors import InputError
 from sldml.protocols.split import Split
@@ -35,7 +35,7 @@ def encoder_input(
 ) -> Tensor:
     """Signals [B, T, rows, 3] → normalise → augment → represent → what the encoder takes, images [B, 3, H, W].
 
-    The image itself is augmented last (`augmentation.picture`), at the size that the encoder sees. An encoder that
+    The image itself is augmented last (`augmentation.image`), at the size that the encoder sees. An encoder that
     takes signals gets them augmented, [B, T, drawn rows, 3]: of the representation, only which rows are drawn and how
     many steps there are concern it.
     """
@@ -44,23 +44,23 @@ def encoder_input(
         signals = augment(signals, augmentation, layout, generator)
     if takes == "signals":
         return signals[:, :, drawn_rows(representation, layout)]
-    if augmentation is None or not augmentation.picture.is_on:
+    if augmentation is None or not augmentation.image.is_on:
         return represent(signals, representation, layout, as_input=True)
     images = represent(signals, representation, layout)
-    return to_input(augment_pictures(images, augmentation.picture, generator))
+    return to_input(augment_images(images, augmentation.image, generator))
 
 
 def input_shape(encoder: EncoderConfig, representation: RepresentationConfig, layout: Layout) -> tuple[int, int, int]:
     """The shape of one recording as `encoder_input` makes it: (3, H, W) of an image, (T, rows, 3) of signals.
 
     Raises:
-        InputError: these rows cannot be shown so, or the encoder takes signals and the recordings are pictures.
+        InputError: these rows cannot be shown so, or the encoder takes signals and the recordings are imported images.
     """
     if encoder.takes == "images":
         return image_shape(representation, layout)
-    if layout.picture_rows:
+    if layout.image_rows:
         raise InputError(
-            f"encoder.name {encoder.name} reads signals, but the recordings are imported pictures: choose an encoder "
+            f"encoder.name {encoder.name} reads signals, but the recordings are imported images: choose an encoder "
             "of images, for example encoder.name=small_cnn"
         )
     return representation.steps, len(drawn_rows(representation, layout)), 3

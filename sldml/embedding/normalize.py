@@ -38,7 +38,7 @@ def normalize(signals: Tensor, config: NormalizeConfig, layout: Layout) -> Tenso
     *Sensors.* `per_sensor` divides a sensor by the standard deviation about its mean, x, y and z together, and keeps
     the mean (of an acceleration: where down is). `per_axis` makes each axis's mean 0 and standard deviation 1.
 
-    A body that is absent in a frame (all its rows zero) stays zero there. Imported pictures stay as they are.
+    A body that is absent in a frame (all its rows zero) stays zero there. Imported images stay as they are.
 
     Args:
         signals: float [B, T, rows, 3] in the source's units; not modified.
@@ -54,7 +54,7 @@ def normalize(signals: Tensor, config: NormalizeConfig, layout: Layout) -> Tenso
     """
     if signals.dim() != 4 or signals.shape[2:] != (layout.num_rows, 3):
         raise ValueError(f"signals must be [recordings, frames, {layout.num_rows} rows, 3], not {list(signals.shape)}")
-    if layout.picture_rows > 0:
+    if layout.image_rows > 0:
         return signals
     scales_sensors = len(layout.sensors) > 0 and config.sensors != "none"
     if layout.skeleton is not None:

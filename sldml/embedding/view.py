@@ -38,7 +38,7 @@ class View:
         """A view of recordings in memory, [frames, rows, 3] each, without classes or names."""
         values = torch.from_numpy(np.concatenate(signals))
         held = None
-        if layout.picture_rows == 0:  # a black column of an image is not a dropped frame
+        if layout.image_rows == 0:  # a black column of an image is not a dropped frame
             steps = np.concatenate([held_steps(signal) for signal in signals])
             held = torch.from_numpy(steps) if steps.any() else None
         lengths = np.array([len(signal) for signal in signals], dtype=np.int64)

@@ -3,7 +3,7 @@
 A prepared set is a folder of four files:
 
 - `signals.npy`: [all frames, rows, 3], every recording's signals as they were recorded: float32, or bytes for the
-  pixels of imported pictures (`Layout.dtype`);
+  pixels of imported images (`Layout.dtype`);
 - `held.npy`: int32 [all frames], how many frames to step to the nearest frame of the same recording in which
   anything was recorded (backwards where there is one); 0 almost everywhere. Batches look past dropped frames by it;
 - `catalog.parquet`: one row a recording: name, label, subject, offset, length, rate_hz, and what the source knows;

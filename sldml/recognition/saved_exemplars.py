@@ -1,7 +1,7 @@
 """The exemplars that a model is saved with: their signals, so that it can be used without any other file.
 
 `exemplars.safetensors` in the model's folder: `frames` [all frames, rows, 3] of all exemplars end to end (float32, or
-bytes of pictures), `lengths` [exemplars], and their names and labels as JSON in the file's metadata.
+uint8 for imported images), `lengths` [exemplars], and their names and labels as JSON in the file's metadata.
 """
 
 from __future__ import annotations

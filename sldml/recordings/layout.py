@@ -1,4 +1,4 @@
-"""What the rows of a source mean: bodies first, then sensors; or the rows of a picture."""
+"""What the rows of a source mean: bodies first, then sensors; or the rows of an image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ Rows = Literal["all", "bodies", "sensors"]
 class Layout:
     """The rows of a source's recordings: `num_bodies` times the skeleton's joints, then one row a sensor.
 
-    A source of imported pictures has neither bodies nor sensors: its rows are the picture's, its frames are the
-    picture's columns, and the three values are red, green and blue, whole numbers from 0 to 255.
+    A source of imported images has neither bodies nor sensors: its rows are the image's, its frames are the image's
+    columns, and the three values are red, green and blue, whole numbers from 0 to 255.
 
-    Raises ValueError where skeleton, bodies, sensors and picture do not go together.
+    Raises ValueError where skeleton, bodies, sensors and image do not go together.
     """
 
     skeleton: Skeleton | None
@@ -28,8 +28,8 @@ class Layout:
     num_bodies: int
     sensors: Mapping[str, float] = field(default_factory=dict)
     """A sensor's row name and its full scale, in its own unit: dividing by it gives values in [-1, 1]."""
-    picture_rows: int = 0
-    """The height of imported pictures, in pixels; 0 where recordings are signals."""
+    image_rows: int = 0
+    """The height of imported images, in pixels; 0 if recordings are signals."""
 
     def __post_init__(self) -> None:
         if self.num_bodies < 0 or (self.skeleton is None) != (self.num_bodies == 0):
@@ -40,13 +40,13 @@ class Layout:
         for sensor, full_scale in self.sensors.items():
             if not 0 < full_scale < float("inf"):
                 raise ValueError(f"a sensor's full scale must be positive, but {sensor} has {full_scale}")
-        if self.picture_rows < 0 or (self.picture_rows > 0 and (self.skeleton is not None or self.sensors)):
+        if self.image_rows < 0 or (self.image_rows > 0 and (self.skeleton is not None or self.sensors)):
             raise ValueError(
-                "picture_rows must be 0 with a skeleton or a sensor and not negative without, "
-                f"but it is {self.picture_rows}"
+                "image_rows must be 0 with a skeleton or a sensor and not negative without, "
+                f"but it is {self.image_rows}"
             )
         if self.num_rows == 0:
-            raise ValueError("a layout needs a skeleton, a sensor or a picture, but it has none")
+            raise ValueError("a layout needs a skeleton, a sensor or an image, but it has none")
 
     @property
     def body_rows(self) -> int:
@@ -56,18 +56,18 @@ class Layout:
     @property
     def num_rows(self) -> int:
         """How many rows a recording has."""
-        return self.body_rows + len(self.sensors) + self.picture_rows
+        return self.body_rows + len(self.sensors) + self.image_rows
 
     @property
     def dtype(self) -> Literal["<f4", "|u1"]:
-        """What a prepared set stores values as: float32, or bytes for the pixels of pictures."""
-        return "|u1" if self.picture_rows > 0 else "<f4"
+        """What a prepared set stores values as: float32, or uint8 for the pixels of images."""
+        return "|u1" if self.image_rows > 0 else "<f4"
 
     @property
     def row_names(self) -> tuple[str, ...]:
         """Joint names (``body2.`` … before those of a second body), sensor names; or ``pixel_row0`` … from the top."""
         joints = () if self.skeleton is None else self.skeleton.joint_names
-        pixels = (f"pixel_row{row}" for row in range(self.picture_rows))
+        pixels = (f"pixel_row{row}" for row in range(self.image_rows))
         bodies = [("" if body == 0 else f"body{body + 1}.") for body in range(self.num_bodies)]
         return (*(body + joint for body in bodies for joint in joints), *self.sensors, *pixels)
 
@@ -98,12 +98,12 @@ class Layout:
             "skeleton": skeleton,
             "num_bodies": self.num_bodies,
             "sensors": dict(self.sensors),
-            "picture_rows": self.picture_rows,
+            "picture_rows": self.image_rows,  # the name in files: another one would change each prepared set's hash
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Layout":
-        """From what `to_json` gave (before there were pictures, too). Raises ValueError for unknown or missing keys."""
+        """From what `to_json` gave (before there were images, too). Raises ValueError for unknown or missing keys."""
         values = {"picture_rows": 0, **values}
         if set(values) != {"skeleton", "num_bodies", "sensors", "picture_rows"}:
             raise ValueError(f"a layout has skeleton, num_bodies, sensors and picture_rows, but found {sorted(values)}")

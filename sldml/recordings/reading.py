@@ -144,8 +144,8 @@ def _entry(recording: Recording, layout: Layout) -> Entry:
         json.dumps(facts, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise RecordingError(recording.name, "the name of the file or of a folder is not UTF-8") from None
-    # A black column of a picture is a part of it, not a moment in which nothing was recorded.
-    held = np.zeros(len(values), np.int32) if layout.picture_rows else held_steps(values)
+    # A black column of an image is a part of it, not a moment in which nothing was recorded.
+    held = np.zeros(len(values), np.int32) if layout.image_rows else held_steps(values)
     return Entry(values, held, facts)
 
 

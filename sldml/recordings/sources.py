@@ -156,7 +156,7 @@ def describe_data(config: DataConfig) -> str:
         case SimitateData():
             return "Simitate (hand)"
         case ImageFolderData(folder=name, image_px=image_px):
-            return f"pictures of {name} ({image_px} px)"
+            return f"images of {name} ({image_px} px)"
         case ManifestData(folder=name, manifest=table):
             return f"recordings of {Path(name) / table}"
         case SyntheticData(seed=seed):

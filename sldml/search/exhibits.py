@@ -1,7 +1,7 @@
-"""What a report shows of the model that ships: a map of the sealed test, and its worst confusions as pictures.
+"""What a report shows of the model that ships: a map of the sealed test, and its worst confusions as images.
 
 Both come from the model's own distances, so that they serve any way of matching, training-free ones too. What is made
-here goes into the journal and is therefore small: at most `MAX_POINTS` points and `MAX_PAIRS` times three pictures.
+here goes into the journal and is therefore small: at most `MAX_POINTS` points and `MAX_PAIRS` times three images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_POINTS = 1_000
 MAX_PAIRS = 6
 _PERPLEXITY = 30.0
 _MOST_BYTES = 8_000
-"""Of one picture; a larger one is shown smaller."""
+"""Of one image as PNG; a larger one is scaled down."""
 _SIDES_PX = (256, 192, 128, 96, 64, 48)
 
 
@@ -119,7 +119,7 @@ def confused_pairs(
     distances: NDArray[np.float32],
     predicted: NDArray[np.int64],
 ) -> list[dict[str, Any]]:
-    """The pairs of classes that are taken for one another most often, each with three pictures.
+    """The pairs of classes that are taken for one another most often, each with three images.
 
     Shown are the misnamed query that lies nearest to the wrong exemplar, the exemplar of its true class, and that of
     the class it was named.
@@ -146,7 +146,7 @@ def confused_pairs(
                 "named": classes[named],
                 "count": count,
                 "total": int((truth == true).sum()),
-                "images": [{"what": what, "png": png(picture(matching, one))} for one, what in shown],
+                "images": [{"what": what, "png": png(seen_image(matching, one))} for one, what in shown],
             }
         )
     return pairs
@@ -164,12 +164,12 @@ def worst_pairs(
     return [pair for pair in found if pair[2] > 0]
 
 
-def picture(matching: Matching, recording: View) -> NDArray[np.uint8]:
+def seen_image(matching: Matching, recording: View) -> NDArray[np.uint8]:
     """What the model sees of one recording, uint8 [H, W, 3]; of ways without an encoder, rows × steps as colours."""
     layout = recording.layout
     representation = matching.representation
-    if representation is None and layout.picture_rows:
-        representation = RepresentationConfig(name="image", steps=layout.picture_rows)
+    if representation is None and layout.image_rows:
+        representation = RepresentationConfig(name="image", steps=layout.image_rows)
     representation = representation or RepresentationConfig()
     normalised = normalize(recording.resampled(representation.steps), matching.normalize, layout)
     image = represent(normalised, representation, layout)[0].permute(1, 2, 0)
@@ -178,7 +178,7 @@ def picture(matching: Matching, recording: View) -> NDArray[np.uint8]:
 
 
 def png(image: NDArray[np.uint8]) -> str:
-    """A picture [H, W, 3] as base64 of a PNG, enlarged for the eye, height and width each by a whole number.
+    """An image [H, W, 3] as base64 of a PNG, enlarged for the eye, height and width each by a whole number.
 
     It is as large as it may be with `_MOST_BYTES`.
     """

@@ -43,7 +43,7 @@ def test_the_parts_with_branches_are_the_ones_of_the_design():
     assert len(CHOICES["loss"].names()) >= 24
     assert len(CHOICES["miner"].names()) - 1 >= 8  # beside none
     assert len(CHOICES["encoder"].names()) >= 16 + 2
-    assert len(CHOICES["representation"].names()) == 6 + 1  # and imported pictures
+    assert len(CHOICES["representation"].names()) == 6 + 1  # and imported images
 
 
 @pytest.mark.parametrize(("part", "name"), BRANCHES)

@@ -227,7 +227,7 @@ def test_a_single_point_can_be_centred_and_scaled() -> None:
 
 
 def test_pictures_are_left_as_they_are() -> None:
-    layout = Layout(None, 0, {}, picture_rows=5)
+    layout = Layout(None, 0, {}, image_rows=5)
     pictures = random_signals(layout)
     for changes in EVERYTHING:
         assert normalize(pictures, changes, layout) is pictures

@@ -75,5 +75,5 @@ def test_recordings_in_memory_are_seen_as_prepared_ones_are(
 def test_black_columns_of_an_image_are_not_dropped_frames() -> None:
     image = np.zeros((4, 6, 3), np.float32)
     image[1] = 255
-    view = View.of([image], Layout(None, 0, picture_rows=6), torch.device("cpu"))
+    view = View.of([image], Layout(None, 0, image_rows=6), torch.device("cpu"))
     assert np.array_equal(view.resampled(4)[0], image)

@@ -56,9 +56,7 @@ def test_a_model_is_saved_with_its_exemplars_and_loaded_with_them(tmp_path: Path
 
 def test_pictures_are_kept_as_bytes(tmp_path: Path) -> None:
     picture = np.arange(4 * 4 * 3, dtype=np.float32).reshape(4, 4, 3)
-    folder = simple(layout=Layout(None, 0, picture_rows=4)).save(
-        tmp_path / "m", SavedExemplars([picture], ["a"], ["n"])
-    )
+    folder = simple(layout=Layout(None, 0, image_rows=4)).save(tmp_path / "m", SavedExemplars([picture], ["a"], ["n"]))
     assert load_file(folder / "exemplars.safetensors")["frames"].dtype == np.uint8
     kept = read_exemplars(folder)
     assert kept is not None

@@ -253,7 +253,7 @@ def test_equal_values_alone_have_equal_digests() -> None:
 
 
 def test_pixels_are_stored_as_bytes_and_black_ones_are_no_gap() -> None:
-    picture = Layout(None, 0, picture_rows=2)
+    picture = Layout(None, 0, image_rows=2)
     values = np.array([[[0, 0, 0], [0, 0, 0]], [[255, 1, 2], [3, 4, 5]]], np.float32)
     made = Recording(values, 1.0, picture.row_names, "train/a/1", "a", "", {"role": "train"})
     entry = Reader(lambda _: made, picture)((Path("1.png"),))

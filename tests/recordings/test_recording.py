@@ -104,7 +104,7 @@ def test_rows_of_a_layout():
 
 
 def test_rows_of_a_picture():
-    layout = Layout(None, 0, picture_rows=3)
+    layout = Layout(None, 0, image_rows=3)
     assert (layout.num_rows, layout.body_rows, layout.dtype) == (3, 0, "|u1")
     assert layout.row_names == ("pixel_row0", "pixel_row1", "pixel_row2")
     assert Layout.from_json(json.loads(json.dumps(layout.to_json()))) == layout
@@ -116,9 +116,9 @@ def test_rows_of_a_picture():
         ((KINECT_V1, 0), "num_bodies must be 0 without"),
         ((None, 1), "num_bodies must be 0 without"),
         ((None, 0), "it has none"),
-        ((None, 0, {}, -1), "picture_rows must be 0 .* but it is -1"),
-        ((None, 0, {"acceleration": 8.0}, 64), "picture_rows must be 0 with a skeleton or a sensor"),
-        ((KINECT_V1, 1, {}, 64), "picture_rows must be 0 with a skeleton or a sensor"),
+        ((None, 0, {}, -1), "image_rows must be 0 .* but it is -1"),
+        ((None, 0, {"acceleration": 8.0}, 64), "image_rows must be 0 with a skeleton or a sensor"),
+        ((KINECT_V1, 1, {}, 64), "image_rows must be 0 with a skeleton or a sensor"),
         ((None, 0, {"acceleration": 0.0}), "positive, but acceleration has 0.0"),
     ],
 )

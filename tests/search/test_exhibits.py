@@ -27,8 +27,8 @@ from sldml.search.exhibits import (
     embedding_map,
     exhibits,
     on_a_plane,
-    picture,
     png,
+    seen_image,
     worst_pairs,
 )
 from sldml.search.final import predict
@@ -137,12 +137,12 @@ def test_a_picture_is_what_the_encoder_sees(made_set: PreparedSet, made_split: S
     one = View(made_frames, made_split.sealed.queries.take(np.array([3])))
     for representation in (RepresentationConfig(steps=32), RepresentationConfig(name="reindexed", steps=33)):
         matching = Matching("encoder", made_set.layout, NormalizeConfig(scale="none", center="none"), representation)
-        seen = picture(matching, one)
+        seen = seen_image(matching, one)
         image = (
             represent(one.resampled(representation.steps), representation, made_set.layout)[0].round().byte().numpy()
         )
         assert np.array_equal(seen, image.transpose(1, 2, 0))
-    dtw = picture(Matching("dtw_1nn", made_set.layout, NormalizeConfig()), one)
+    dtw = seen_image(Matching("dtw_1nn", made_set.layout, NormalizeConfig()), one)
     assert dtw.shape == (made_set.layout.num_rows, 64, 3)
 
 

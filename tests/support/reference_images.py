@@ -121,9 +121,9 @@ def naive_reindexed(recording: NDArray[np.float32], config: RepresentationConfig
 
 
 def naive_image(recording: NDArray[np.float32], config: RepresentationConfig, layout: Layout) -> Array:
-    image = np.zeros((3, layout.picture_rows, len(recording)))
+    image = np.zeros((3, layout.image_rows, len(recording)))
     for column in range(len(recording)):
-        for row in range(layout.picture_rows):
+        for row in range(layout.image_rows):
             image[:, row, column] = recording[column, row]
     return image
 

@@ -33,7 +33,7 @@ def recordings(layout: Layout, dtype: type) -> Frames:
     rng = np.random.default_rng(0)
     shape = SIDE_PX, layout.num_rows, 3
     values: list[NDArray[Any]] = [
-        rng.integers(0, 256, shape).astype(dtype) if layout.picture_rows else rng.normal(size=shape).astype(dtype)
+        rng.integers(0, 256, shape).astype(dtype) if layout.image_rows else rng.normal(size=shape).astype(dtype)
         for _ in LABELS
     ]
     return frames_of(values, layout)
@@ -43,7 +43,7 @@ def one_step(changes: dict[str, Any]) -> Training:
     """Train for one epoch of one step, and check what must hold after it whatever the configuration is."""
     config = TrialConfig.model_validate({**BASE, "train": {"max_epochs": 2}, **changes})
     pictures = config.representation.name == "image"
-    layout = Layout(None, 0, picture_rows=SIDE_PX) if pictures else Layout(KINECT_V2, 1)
+    layout = Layout(None, 0, image_rows=SIDE_PX) if pictures else Layout(KINECT_V2, 1)
     train = subset_of(LABELS, [SIDE_PX] * len(LABELS))
     frames = recordings(layout, np.uint8 if pictures else np.float32)
     training = Training(config, View(frames, train))

@@ -1,4 +1,4 @@
-"""Published image folders from PNG files to a trained, recognising model; and what pictures refuse."""
+"""Published image folders from PNG files to a trained, recognising model; and what does not go with images."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sldml.config.representation import AugmentConfig, NormalizeConfig
 from sldml.config.space_file import read_space
 from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import embed, encoder_input
+from sldml.embedding.image_augment import augment_images
 from sldml.embedding.images import image_shape, to_input
-from sldml.embedding.picture_augment import augment_pictures
 from sldml.embedding.view import View
 from sldml.errors import InputError
 from sldml.prepared.batches import Frames
@@ -131,13 +131,13 @@ def test_the_image_that_an_encoder_sees_is_the_picture(pictures: PreparedSet, fr
 
 def test_images_are_augmented_last(pictures: PreparedSet, frames: Frames) -> None:
     settings, batch = config(), all_images(pictures, frames)
-    change = AugmentConfig.model_validate({"picture": {"rotation_deg": 30, "flip": 0.5}})
+    change = AugmentConfig.model_validate({"image": {"rotation_deg": 30, "flip": 0.5}})
 
     def images(augmentation: AugmentConfig | None) -> torch.Tensor:
         random = torch.Generator().manual_seed(1)
         return encoder_input(batch, settings.normalize, settings.representation, pictures.layout, augmentation, random)
 
-    expected = augment_pictures(batch.permute(0, 3, 2, 1), change.picture, torch.Generator().manual_seed(1))
+    expected = augment_images(batch.permute(0, 3, 2, 1), change.image, torch.Generator().manual_seed(1))
     assert torch.allclose(images(change), to_input(expected))
     assert torch.equal(images(AugmentConfig()), images(None))
     assert not torch.allclose(images(change), images(None), atol=0.1)
@@ -145,7 +145,7 @@ def test_images_are_augmented_last(pictures: PreparedSet, frames: Frames) -> Non
 
 def test_an_inventory_speaks_of_pictures(pictures: PreparedSet) -> None:
     lines = prepared_summary_lines(pictures, config().data)
-    assert lines[0] == "pictures of one_shot (16 px): 32 pictures of 16 x 16 px"
+    assert lines[0] == "images of one_shot (16 px): 32 images of 16 x 16 px"
     assert lines[1] == "5 roles: samples 3, test 9, train 12, val 6, val_samples 2"
     assert lines[2] == "8 classes, 4 recordings each: A1, A2, A3, A4, A5, B1, B2, B3"
     assert lines[3] == "unreadable files left out: 1"
@@ -162,7 +162,7 @@ def test_a_folder_is_found_by_its_name_or_is_the_data_folder(published: Path) ->
     assert below.key() == itself.key()
     assert below.key() != find_source(ImageFolderData(folder="one_shot", image_px=64), published).key()
     assert below.read(below.files[0]).values.shape == (32, 32, 3)
-    assert describe_data(data) == "pictures of one_shot (32 px)"
+    assert describe_data(data) == "images of one_shot (32 px)"
 
 
 def test_a_folder_that_is_not_there_or_holds_no_pictures_is_bad_input(published: Path, tmp_path: Path) -> None:
@@ -183,14 +183,16 @@ def test_a_folder_that_is_not_there_or_holds_no_pictures_is_bad_input(published:
         ({"data": {"dataset": "synthetic"}}, "do not go together"),
         ({"augment": {"rotation_deg": 5.0}}, r"augment\.rotation_deg changes signals"),
         ({"augment": {"time_warp": 0.1}}, r"augment\.time_warp changes signals"),
-        ({"augment": {"noise": 0.1}}, r"use augment\.picture"),
+        ({"augment": {"noise": 0.1}}, r"use augment\.image"),
     ],
 )
 def test_pictures_are_neither_shown_nor_augmented_as_signals(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=said):
         TrialConfig.model_validate({**PICTURES, **changes})
-    augmented = TrialConfig.model_validate({**PICTURES, "augment": {"picture": {"shear_deg": 5.0}}})
-    assert augmented.dotted()["augment.picture.shear_deg"] == 5.0
+    augmented = TrialConfig.model_validate({**PICTURES, "augment": {"image": {"shear_deg": 5.0}}})
+    assert augmented.dotted()["augment.image.shear_deg"] == 5.0
+    older = TrialConfig.model_validate({**PICTURES, "augment": {"picture": {"shear_deg": 5.0}}})
+    assert older == augmented  # journals from before the rename
 
 
 def test_a_search_of_pictures_refuses_what_is_for_signals_before_anything_is_read() -> None:
@@ -212,7 +214,7 @@ def test_a_trial_trains_on_pictures_and_scores_held_out_classes(
     reports: list[dict[str, Any]] = []
     settings = config(
         train={"max_epochs": 2},
-        augment={"picture": {"rotation_deg": 10.0, "perspective": 0.2, "crop": 0.2, "flip": 0.5}},
+        augment={"image": {"rotation_deg": 10.0, "perspective": 0.2, "crop": 0.2, "flip": 0.5}},
     )
     run_trial(settings, split.development, frames, report=reports.append)
     assert [report["state"] for report in reports] == ["running", "completed"]

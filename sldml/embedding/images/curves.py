@@ -1,8 +1,8 @@
 """Signals as curves (Gimme Signals, Memmesheimer et al. 2020, https://arxiv.org/abs/2003.06156; SL-DML).
 
-The published pictures were drawn by matplotlib, one at a time. Here a curve is exactly one pixel wide, without
+The published images were drawn by matplotlib, one at a time. Here a curve is exactly one pixel wide, without
 smoothing, so that a whole batch is drawn at once: tensor operations say which run of pixels each curve has in each
-column, and the runs are painted by a compiled loop on a CPU, by a scatter on a GPU. Both give the same picture.
+column, and the runs are painted by a compiled loop on a CPU, by a scatter on a GPU. Both give the same image.
 """
 
 from __future__ import annotations

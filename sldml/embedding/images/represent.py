@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from sldml.config.representation import RepresentationConfig
+from sldml.embedding.image_augment import imported_images
 from sldml.embedding.images.curves import signal_curves
 from sldml.embedding.images.motion import magnitude, orientation
 from sldml.embedding.images.resize import resize
 from sldml.embedding.images.rows import drawn_rows, present_rows, take_rows, walked_rows
 from sldml.embedding.images.swap_axes import reindexed, swap_axes
 from sldml.embedding.images.tsrji import reference_joints, tsrji, tsrji_rows
-from sldml.embedding.picture_augment import picture
 from sldml.errors import InputError
 from sldml.recordings import Layout
 
@@ -47,7 +47,7 @@ def represent(signals: Tensor, config: RepresentationConfig, layout: Layout, *, 
     if side is not None and side * side < images.shape[2] * images.shape[3]:
         images = resize(images, side)
     if as_input:  # where images are small: resizing takes means, so that the order does not matter
-        own = config.name != "image" and images.is_contiguous()  # pictures are a view of the signals
+        own = config.name != "image" and images.is_contiguous()  # imported images are a view of the signals
         images = _to_input(images if own else images.clone())
     return images if side is None else resize(images, side)
 
@@ -69,7 +69,7 @@ def _images(signals: Tensor, config: RepresentationConfig, layout: Layout) -> Te
             present = take_rows(present_rows(signals, layout), rows, dim=2)
             return motion(drawn, present, config.chosen, walked_rows(config, layout))
         case "image":
-            return picture(signals)
+            return imported_images(signals)
 
 
 def image_shape(config: RepresentationConfig, layout: Layout) -> tuple[int, int, int]:
@@ -94,30 +94,30 @@ def image_shape(config: RepresentationConfig, layout: Layout) -> tuple[int, int,
             num_distances = len(config.chosen.distances)
             return 3, num_distances * len(walked_rows(config, layout)), config.chosen.columns
         case "image":
-            return 3, layout.picture_rows, config.steps
+            return 3, layout.image_rows, config.steps
 
 
 def check_representation(config: RepresentationConfig, layout: Layout) -> None:
     """Make sure that rows like these can be shown so.
 
     Raises:
-        InputError: imported pictures are to be shown by anything but `image`, or in another width than their own;
+        InputError: imported images are to be shown by anything but `image`, or in another width than their own;
             signals by `image`; or `tsrji` has no reference joint. What to do instead is told.
     """
-    if layout.picture_rows > 0 and config.name != "image":
+    if layout.image_rows > 0 and config.name != "image":
         raise InputError(
-            f"representation.name {config.name} shows signals, but these recordings are imported pictures: set "
-            f"representation.name=image and representation.steps={layout.picture_rows}"
+            f"representation.name {config.name} shows signals, but these recordings are imported images: set "
+            f"representation.name=image and representation.steps={layout.image_rows}"
         )
-    if layout.picture_rows == 0 and config.name == "image":
+    if layout.image_rows == 0 and config.name == "image":
         raise InputError(
-            "representation.name image shows imported pictures (data.dataset image_folder), but these recordings are "
+            "representation.name image shows imported images (data.dataset image_folder), but these recordings are "
             "signals: choose another one, such as swap_axes"
         )
-    if config.name == "image" and config.steps != layout.picture_rows:
+    if config.name == "image" and config.steps != layout.image_rows:
         raise InputError(
-            f"representation.steps {config.steps}: imported pictures have {layout.picture_rows} columns, and their "
-            f"columns are the steps: set representation.steps={layout.picture_rows} (representation.image_px resizes)"
+            f"representation.steps {config.steps}: imported images have {layout.image_rows} columns, and their "
+            f"columns are the steps: set representation.steps={layout.image_rows} (representation.image_px resizes)"
         )
     if config.name == "tsrji":
         reference_joints(config.chosen, layout)

@@ -14,7 +14,10 @@ from sldml.recordings.skeletons import walk
 
 
 def drawn_rows(config: RepresentationConfig, layout: Layout) -> list[int]:
-    """The rows that an image shows: of the first `config.num_bodies` bodies, and every sensor's (or a picture's)."""
+    """The rows that an image shows: those of the first `config.num_bodies` bodies and of all sensors.
+
+    Of an imported image, all rows.
+    """
     return [*range(num_drawn_bodies(config, layout) * num_joints(layout)), *range(layout.body_rows, layout.num_rows)]
 
 

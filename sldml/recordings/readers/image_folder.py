@@ -1,7 +1,7 @@
-"""Published image folders: signals that somebody else has drawn as pictures, for one-shot recognition.
+"""Published image folders: signals that others have drawn as images, for one-shot recognition.
 
-The published SL-DML code reads `{train,test,samples,val,val_samples}/<class>/*.png` and resizes every picture to
-256 × 256 pixels (arXiv 2004.11085). A picture becomes a recording whose frames are its columns (time runs across)
+The published SL-DML code reads `{train,test,samples,val,val_samples}/<class>/*.png` and resizes every image to
+256 × 256 pixels (arXiv 2004.11085). An image becomes a recording whose frames are its columns (time runs across)
 and whose rows are its rows of pixels; red, green and blue stand for x, y and z.
 """
 
@@ -23,7 +23,7 @@ from sldml.recordings.recording import Recording, RecordingError
 ROLES = ("train", "val", "val_samples", "test", "samples")
 """What the folders are for: training classes; validation and novel classes, each as queries and as exemplars."""
 MOST_PIXELS = 4096 * 4096
-"""A larger picture is refused by its header, before anything is decoded: it would be a decompression bomb."""
+"""A larger image is refused by its header, before anything is decoded: it would be a decompression bomb."""
 
 _RATE_HZ = 1.0
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -36,12 +36,12 @@ _UNREADABLE = (
 
 @functools.cache
 def layout(image_px: int) -> Layout:
-    """The rows of pictures that were brought to `image_px` squares."""
-    return Layout(None, 0, picture_rows=image_px)
+    """The rows of images that were resized to `image_px` squares."""
+    return Layout(None, 0, image_rows=image_px)
 
 
 def find(folder: str | os.PathLike[str]) -> list[Path]:
-    """The pictures to `read`: `<role>/<class>/*.png` in `folder`, by role, class and name.
+    """The images to `read`: `<role>/<class>/*.png` in `folder`, by role, class and name.
 
     Roles that are not there are left out, and so are hidden files. Raises RecordingError if `folder` is no folder.
     """
@@ -58,12 +58,12 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def read(path: str | os.PathLike[str], image_px: int, *, any_name: bool = False) -> Recording:
-    """One picture: [image_px columns, image_px rows, 3], whole numbers from 0 to 255.
+    """One image: [image_px columns, image_px rows, 3], whole numbers from 0 to 255.
 
     It is resized bilinearly, with antialiasing where it shrinks. Grey and palettes become colours, transparency is
     dropped, and of 16 bits the upper 8 are kept. The folder is the class, the folder above it the catalogue's
     `role` (of `ROLES`); nobody knows the subject, so that it is empty, nor the rate, so that it is 1. With `any_name` a
-    picture may lie anywhere; of one that does not lie in such folders, label and role are not known either.
+    image may lie anywhere; of one that does not lie in such folders, label and role are not known either.
 
     Raises RecordingError, and nothing else, for a file that is missing, cut, garbled, animated, larger than
     `MOST_PIXELS` or no PNG, or that does not lie in `<role>/<class>/`.
@@ -105,19 +105,19 @@ def _read_pixels(path: Path, image_px: int) -> NDArray[np.uint8]:
     content = read_bytes(path)
     size = _size_in_header(path, content)
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             # A second header would have escaped the check of the first.
-            if picture.size != size:
-                raise RecordingError(path, f"its first header says {size} pixels, a later one {picture.size}")
-            if getattr(picture, "is_animated", False):
-                raise RecordingError(path, "is animated: a picture has one frame")
-            picture.load()
-            picture.info.pop("transparency", None)  # dropped anyway; of a palette's, Pillow would warn
-            if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
-                upper = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
+            if image.size != size:
+                raise RecordingError(path, f"its first header says {size} pixels, a later one {image.size}")
+            if getattr(image, "is_animated", False):
+                raise RecordingError(path, "is animated: an image has one frame")
+            image.load()
+            image.info.pop("transparency", None)  # dropped anyway; of a palette's, Pillow would warn
+            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+                upper = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
                 colours = Image.fromarray(upper).convert("RGB")
             else:
-                colours = picture.convert("RGB")
+                colours = image.convert("RGB")
     except RecordingError:
         raise
     except _UNREADABLE as error:
@@ -133,5 +133,5 @@ def _size_in_header(path: Path, content: bytes) -> tuple[int, int]:
         raise RecordingError(path, "is not a PNG file")
     width, height = struct.unpack(">II", content[16:24])
     if not 0 < width * height <= MOST_PIXELS:
-        raise RecordingError(path, f"a picture has 1 to {MOST_PIXELS} pixels, but this one has {width} × {height}")
+        raise RecordingError(path, f"an image has 1 to {MOST_PIXELS} pixels, but this one has {width} × {height}")
     return width, height

@@ -197,10 +197,10 @@ def test_the_shape_of_images_is_theirs() -> None:
 
 
 def test_pictures_are_no_signals() -> None:
-    with pytest.raises(InputError, match=r"temporal_cnn reads signals, .* pictures: .*encoder\.name=small_cnn"):
-        input_shape(EncoderConfig(name="temporal_cnn"), RepresentationConfig(), Layout(None, 0, picture_rows=32))
+    with pytest.raises(InputError, match=r"temporal_cnn reads signals, .* images: .*encoder\.name=small_cnn"):
+        input_shape(EncoderConfig(name="temporal_cnn"), RepresentationConfig(), Layout(None, 0, image_rows=32))
     pictures = {"data": {"dataset": "image_folder"}, "representation": {"name": "image", "image_px": 32}}
-    with pytest.raises(ValueError, match=r"signal_attention reads signals, .* pictures: .*encoder\.name=small_cnn"):
+    with pytest.raises(ValueError, match=r"signal_attention reads signals, .* images: .*encoder\.name=small_cnn"):
         TrialConfig.model_validate(pictures | {"encoder": {"name": "signal_attention"}})
 
 

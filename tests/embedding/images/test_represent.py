@@ -29,7 +29,7 @@ from sldml.recordings import KINECT_V2, Layout
 from sldml.recordings.readers import utd_mhad
 
 NAMES = [name for name in RepresentationConfig.names() if name != "image"]
-PICTURES = Layout(None, 0, picture_rows=12)
+PICTURES = Layout(None, 0, image_rows=12)
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "swap_axes": [{}, {"value_range": "fixed", "half_range": 0.7}],
     "reindexed": [{}, {"value_range": "fixed", "half_range": 0.7}],
@@ -192,7 +192,7 @@ def test_pictures_are_shown_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("chosen", "layout", "message"),
     [
-        (config("swap_axes"), PICTURES, "imported pictures: set representation.name=image and representation.steps=12"),
+        (config("swap_axes"), PICTURES, "imported images: set representation.name=image and representation.steps=12"),
         (RepresentationConfig(name="image", steps=12), LAYOUTS["ntu"], "are signals: choose another one"),
         (RepresentationConfig(name="image", steps=64), PICTURES, r"set representation\.steps=12"),
         (config("tsrji"), LAYOUTS["inertial"], "sensors alone: choose another one"),

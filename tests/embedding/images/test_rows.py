@@ -35,7 +35,7 @@ def test_rows_by_hand():
     # The walk counts the drawn rows, of which the sensor is the ninth.
     assert walked_rows(config, own) == [2, 1, 0, 1, 2, 3, 2, 6, 5, 4, 5, 6, 7, 6, 8]
     assert drawn_rows(config, LAYOUTS["inertial"]) == walked_rows(config, LAYOUTS["inertial"]) == [0, 1]
-    assert drawn_rows(RepresentationConfig(), Layout(None, 0, picture_rows=16)) == list(range(16))
+    assert drawn_rows(RepresentationConfig(), Layout(None, 0, image_rows=16)) == list(range(16))
 
 
 def test_rows_that_are_all_there_cost_nothing():

@@ -1,8 +1,8 @@
-"""Imported pictures, and random changes of images: whole batches, on the device.
+"""Imported images, and random changes of images, in batches on the device.
 
-Pictures were drawn by somebody else (the published image folders), so nothing is known of the body in them and
-only the image itself can be changed. For signals, `sldml.embedding.augment` is the better way: it changes what could
-have been different in front of the sensor. Both may be on; the image comes last.
+Of the published image folders only the images are known, not the bodies in them, so only the image itself can be
+changed. For signals, `sldml.embedding.augment` is better: it changes what could have been different in front of the
+sensor. If both are on, the image is changed last.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sldml.config.representation import PictureAugment
+from sldml.config.representation import ImageAugment
 
 _OUTSIDE = 2.0
 """In the coordinates of a grid, where the image ends at -1 and 1."""
 
 
-def picture(signals: Tensor) -> Tensor:
-    """View imported pictures [B, columns, rows, 3] as images [B, 3, rows, columns], pixels as they were."""
+def imported_images(signals: Tensor) -> Tensor:
+    """View signals of imported images [B, columns, rows, 3] as the images [B, 3, rows, columns] that they were."""
     return signals.permute(0, 3, 2, 1)
 
 
-def augment_pictures(images: Tensor, config: PictureAugment, generator: torch.Generator | None = None) -> Tensor:
+def augment_images(images: Tensor, config: ImageAugment, generator: torch.Generator | None = None) -> Tensor:
     """Crop, mirror, turn, shear and tilt each image by its own random amounts, all in one resampling.
 
     Args:
@@ -45,7 +45,7 @@ def augment_pictures(images: Tensor, config: PictureAugment, generator: torch.Ge
 def random_transforms(
     num_images: int,
     size: tuple[int, int],
-    config: PictureAugment,
+    config: ImageAugment,
     generator: torch.Generator | None,
     device: torch.device,
 ) -> Tensor:
