@@ -206,15 +206,15 @@ def find_search(given: str, storage: Path) -> FoundSearch:
     """The search with a name in `storage`, or in a folder.
 
     Raises:
-        InputError: there is none, or it has not begun.
+        InputError: there is none, or it has not started.
     """
     folders = [storage / given, Path(given).expanduser().absolute()]
     folder = next((folder for folder in folders if (folder / FILE).is_file()), None)
     if folder is None:
         names = sorted(path.parent.name for path in storage.glob(f"*/{FILE}"))
-        known = f"there are {', '.join(names)}" if names else "there is none yet"
+        known = f"found {', '.join(names)}" if names else "there are no searches"
         raise InputError(
-            f"no search {given} in {storage}, and no folder {given} of one: {known} (other places: --storage)"
+            f"{given} is neither a search in {storage} nor the folder of one: {known} (other folders: --storage)"
         )
     history = read_history(folder / FILE)
     if not history.search:
@@ -223,10 +223,10 @@ def find_search(given: str, storage: Path) -> FoundSearch:
 
 
 def not_begun(folder: Path) -> InputError:
-    """The error for a search of which nothing is known but its folder."""
+    """The error for a search that stopped before its journal had a first event."""
     return InputError(
-        f"no search {folder.name} in {folder.parent} has begun: it was stopped while its recordings were prepared, or "
-        "its folder was removed; give the command that started it again"
+        f"search {folder.name} in {folder.parent} has not started: it was stopped while its recordings were prepared, "
+        "or its folder was removed; run the command that started it again"
     )
 
 
