@@ -206,14 +206,16 @@ def find_search(given: str, storage: Path) -> FoundSearch:
     """The search with a name in `storage`, or in a folder.
 
     Raises:
-        InputError: there is none, or it has not begun.
+        InputError: there is none, or it has not started.
     """
     folders = [storage / given, Path(given).expanduser().absolute()]
     folder = next((folder for folder in folders if (folder / FILE).is_file()), None)
     if folder is None:
         names = sorted(path.parent.name for path in storage.glob(f"*/{FILE}"))
-        known = f"it has {', '.join(names)}" if names else "it has no searches"
-        raise InputError(f"no search {given} in {storage}: {known}; give another --storage, or the folder of a search")
+        known = f"found {', '.join(names)}" if names else "there are no searches"
+        raise InputError(
+            f"{given} is neither a search in {storage} nor the folder of one: {known} (other folders: --storage)"
+        )
     history = read_history(folder / FILE)
     if not history.search:
         raise not_begun(folder)
@@ -221,7 +223,7 @@ def find_search(given: str, storage: Path) -> FoundSearch:
 
 
 def not_begun(folder: Path) -> InputError:
-    """The error for a search whose journal is empty or missing."""
+    """The error for a search that stopped before its journal had a first event."""
     return InputError(
         f"search {folder.name} in {folder.parent} has not started: it was stopped while its recordings were prepared, "
         "or its folder was removed; run the command that started it again"

@@ -29,7 +29,7 @@ from sldml.recognition.baselines import BaselineScorer
 from sldml.report.comparison import comparison_of, comparison_rows, markdown, num_missing, only_winners
 from sldml.report.files import require_writable, write_json, write_text
 from sldml.report.report import write_report
-from sldml.report.summary import Timing, summarize
+from sldml.report.summary import Timing, search_summary
 from sldml.search.choice import num_deciding_folds
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out
 from sldml.search.final import NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
@@ -319,7 +319,7 @@ def _close(search: Search, state: str, error: str | None) -> dict[str, Any]:
         "model": str(folder / "model") if shipped else None,
         "tracking": tracker.to_json(),
     }
-    outcome = summarize(history, state, search.timing, places, error)
+    outcome = search_summary(history, state, search.timing, places, error)
     if request.summary is not None:
         write_json(outcome, request.summary)
     return outcome

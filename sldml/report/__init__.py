@@ -1,1 +1,1 @@
-"""Reports: the journal of a search as statistics, tables, figures and `report.html`."""
+"""Reports: statistics, tables, figures and `report.html` from the journal of a search."""

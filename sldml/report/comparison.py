@@ -1,10 +1,10 @@
-"""The table of a fair comparison: what each choice reached, and which differences are more than chance. Pure functions.
+"""The table of a fair comparison: the result of each choice and which differences are significant. Pure functions.
 
-Each choice is stood for by its best trial over the same class folds, trained again with the same seeds. Two things may
-make its sealed test differ from the default's by chance: the luck of a training, which the differences over seeds show,
-and which classes happen to be novel, which the differences over classes show. A choice is called better or worse only
-where both exclude zero (of the tests over seeds, Holm's correction for as many as are made); all other differences are
-within the noise. The order of rows is that of the choices: nothing is chosen by the test.
+Each choice is represented by its best trial over the same class folds, retrained with the same seeds. Two sources of
+chance affect its difference to the reference on the sealed test: the training (seen over seeds) and the selection of
+novel classes (seen over classes). A choice is called better or worse only if both differences exclude zero (over seeds,
+with Holm's correction for the number of tests); otherwise the two are not distinguishable. Rows keep the order of the
+choices: nothing is selected by the test.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sldml.journal import History, TrialRecord
 from sldml.recognition.one_shot import mean_ci95, paired_ci95, per_class_accuracy
 from sldml.report.noise import trial_score
 
-Row = dict[str, Any]
+ComparisonRow = dict[str, Any]
 SIGNIFICANT = 0.05
 HEADER = (
     "choice",
@@ -36,30 +36,30 @@ HEADER = (
     "verdict",
 )
 LEGEND = (
-    ("trials", "how many ended, each of them after all its epochs; those that failed or diverged in brackets"),
-    ("best trial", "the one with the best validation, whose configuration is trained again with several seeds"),
-    ("validation", "its mean over the class folds with the 95 % interval (Student's t), at its best epoch; the best of "
-                   "several trials and epochs is flattered by it"),
-    ("val. difference", "to the default, paired over the same folds, with the 95 % interval"),
-    ("sealed test", "the mean over the seeds with the 95 % interval; of ways without training the one value they have"),
-    ("test difference", "to the default, paired over the same seeds, with the 95 % interval"),
-    ("p (Holm)", "of the paired t-test over the seeds (two-sided), with Holm's correction for all comparisons"),
-    ("over classes", "the mean of the differences by novel class (each the mean over seeds) with the 95 % interval: "
-                     "what other classes would change"),
-    ("verdict", "better or worse where p is below .05 and the interval over classes excludes zero on the same side; "
-                "else within the noise"),
+    ("trials", "number of ended trials (with all their epochs); those that failed or diverged in brackets"),
+    ("best trial", "the trial with the best validation, whose configuration is retrained with several seeds"),
+    ("validation", "mean over the class folds with the 95 % interval (Student's t) at the best epoch; optimistic as "
+                   "the best of several trials and epochs"),
+    ("val. difference", "to the reference, paired over the same folds, with the 95 % interval"),
+    ("sealed test", "mean over the seeds with the 95 % interval; for baselines their single value"),
+    ("test difference", "to the reference, paired over the same seeds, with the 95 % interval"),
+    ("p (Holm)", "of the paired two-sided t-test over the seeds, with Holm's correction for all comparisons"),
+    ("over classes", "mean difference over the novel classes (each averaged over seeds) with the 95 % interval: the "
+                     "effect of other classes"),
+    ("verdict", "better or worse if p is below .05 and the interval over classes excludes zero on the same side; else "
+                "not distinguishable"),
 )  # fmt: skip
 _NONE = "–"
 
 
 def num_missing(history: History, num_trials: int) -> int:
-    """How many trials have not ended yet, of `num_trials` for each choice."""
+    """Number of trials still to run, of `num_trials` for each choice."""
     ended = [sum(r.has_ended for r in records) for records in history.by_choice().values()]
     return sum(max(0, num_trials - count) for count in ended)
 
 
 def only_winners(history: History) -> History:
-    """The history with no other trials than the best one of each choice by validation."""
+    """The history with only the best trial of each choice by validation."""
     best: dict[str | None, TrialRecord] = {}
     for record in history.ranked():
         best.setdefault(history.choice_of(record.config), record)
@@ -67,7 +67,7 @@ def only_winners(history: History) -> History:
 
 
 def comparison_of(history: History) -> dict[str, Any] | None:
-    """What a search compared (`axis`, `choices`, `against`, `num_folds`), and its `rows` as far as they go."""
+    """The comparison of a search (`axis`, `choices`, `against`, `num_folds`) with its `rows` so far."""
     compare = history.search.get("compare")
     if compare is None:
         return None
@@ -75,8 +75,8 @@ def comparison_of(history: History) -> dict[str, Any] | None:
     return {**compare, "tested": rows is not None, "rows": comparison_rows(history, []) if rows is None else rows}
 
 
-def comparison_rows(history: History, finals: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """One row for each choice, and one for each way without training.
+def comparison_rows(history: History, finals: Sequence[Mapping[str, Any]]) -> list[ComparisonRow]:
+    """One row for each choice and each baseline.
 
     Args:
         history: Trials and baselines.
@@ -85,8 +85,8 @@ def comparison_rows(history: History, finals: Sequence[Mapping[str, Any]]) -> li
     Returns:
         For each `name`, `kind` (choice, training_free), `trials` (`ended` and `lost`), `trial_id` of the winner, `val`
         and `test` (`mean`, `ci95`, `values`; `seeds` in `test`), `val_difference` and `class_difference` (`mean`,
-        `ci95`), `test_difference` (the same, `p`, `p_holm`), `verdict` and `error`: why there is nothing. What does
-        not apply is None, as are all differences of the default.
+        `ci95`), `test_difference` (the same, `p`, `p_holm`), `verdict`, and `error` if values are missing. Values that
+        do not apply are None, as are all differences of the reference.
     """
     against = history.search["compare"]["against"]
     winners = {history.choice_of(r.config): r for r in only_winners(history).trials.values()}
@@ -95,14 +95,14 @@ def comparison_rows(history: History, finals: Sequence[Mapping[str, Any]]) -> li
         _choice_row(history, choice, trials, winners.get(choice), tested)
         for choice, trials in history.by_choice().items()
     ]
-    default = next(row for row in rows if row["name"] == against)
+    reference = next(row for row in rows if row["name"] == against)
     found = {row["name"]: tested.get(row["trial_id"]) for row in rows}
     for row in rows:
-        if row is default:
-            row["verdict"] = "default"
+        if row is reference:
+            row["verdict"] = "reference"
             continue
-        if row["val"] and default["val"]:
-            row["val_difference"] = _difference(row["val"]["values"], default["val"]["values"])
+        if row["val"] and reference["val"]:
+            row["val_difference"] = _difference(row["val"]["values"], reference["val"]["values"])
         own, other = found[row["name"]], found[against]
         if own is not None and other is not None:
             row |= _test_differences(own, other)
@@ -116,9 +116,9 @@ def comparison_rows(history: History, finals: Sequence[Mapping[str, Any]]) -> li
 
 
 def paired_p(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Two-sided p of the paired t-test that the mean difference is zero; None for a single pair.
+    """Two-sided p value of the paired t-test for a zero mean difference; None for a single pair.
 
-    Where all differences are the same, p is its limit: 1 if they are zero, else 0.
+    If all differences are equal, it is the limit: 1 if they are zero, else 0.
     """
     differences = np.subtract(first, second)
     if len(differences) < 2:
@@ -129,7 +129,7 @@ def paired_p(first: Sequence[float], second: Sequence[float]) -> float | None:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p values corrected for their number: the k-th smallest of m times m − k + 1, never below a smaller one's (Holm,
+    """Corrected p values: the k-th smallest of m times m − k + 1, never below that of a smaller one (Holm,
     *A simple sequentially rejective multiple test procedure*, 1979)."""
     adjusted = [0.0] * len(values)
     highest = 0.0
@@ -145,7 +145,7 @@ def _choice_row(
     trials: Sequence[TrialRecord],
     winner: TrialRecord | None,
     tested: Mapping[str, Mapping[str, Any]],
-) -> Row:
+) -> ComparisonRow:
     ended = [record for record in trials if record.has_ended]
     lost = [record for record in ended if record.state in ("failed", "diverged")]
     row = _row(choice, "choice") | {"trials": {"ended": len(ended), "lost": len(lost)}}
@@ -163,13 +163,13 @@ def _choice_row(
         row["test"] = _mean(final["test_accuracy"]["values"]) | {"seeds": list(final["seeds"])}
     elif tested:
         own = [f for f in history.finals.values() if f.trial_id == winner.trial_id and f.state != "completed"]
-        reason = own[-1].error or own[-1].state if own else "there is none"
-        row["error"] = f"no final training of {winner.trial_id} was completed: {reason}"
+        reason = own[-1].error or own[-1].state if own else "none started"
+        row["error"] = f"no final training of {winner.trial_id} completed: {reason}"
     return row
 
 
-def _test_differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> Row:
-    """Over the seeds that both were trained with, and over the novel classes."""
+def _test_differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> ComparisonRow:
+    """Differences over the seeds that both were trained with, and over the novel classes."""
     seeds = [seed for seed in own["seeds"] if seed in other["seeds"]]
     if not seeds:
         return {}
@@ -187,7 +187,7 @@ def _test_differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> Row:
 
 
 def _by_class(matrices: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.float64]:
-    """The accuracy on each class, the mean over seeds [C], from confusion matrices [C, C]; NaN without queries."""
+    """Accuracy on each class [C], averaged over seeds, from confusion matrices [C, C]; NaN without queries."""
     mean: NDArray[np.float64] = np.mean([per_class_accuracy(np.array(matrix)) for matrix in matrices], axis=0)
     return mean
 
@@ -199,10 +199,10 @@ def _verdict(over_seeds: Mapping[str, Any], over_classes: Mapping[str, Any]) -> 
             return "better"
         if over_seeds["mean"] < 0 and high < 0:
             return "worse"
-    return "within the noise"
+    return "not distinguishable"
 
 
-def _baseline_rows(history: History) -> list[Row]:
+def _baseline_rows(history: History) -> list[ComparisonRow]:
     return [
         _row(name, "training_free")
         | {"val": _mean(result["val_folds"]) if result.get("val_folds") else None}
@@ -212,7 +212,7 @@ def _baseline_rows(history: History) -> list[Row]:
     ]
 
 
-def _row(name: str, kind: str) -> Row:
+def _row(name: str, kind: str) -> ComparisonRow:
     empty = ("trials", "trial_id", "val", "val_difference", "test", "test_difference", "class_difference")
     return {"name": name, "kind": kind, **dict.fromkeys(empty), "verdict": None, "error": None}
 
@@ -230,8 +230,8 @@ def _difference(first: Sequence[float], second: Sequence[float]) -> dict[str, An
 # -------------------------------------------------------------------------------------------------- for a person
 
 
-def cells(row: Row) -> list[str]:
-    """A row in words, one for each column of `HEADER`."""
+def cells(row: ComparisonRow) -> list[str]:
+    """A row as text, one cell for each column of `HEADER`."""
     trials, over_seeds = row["trials"], row["test_difference"]
     p = None if over_seeds is None else over_seeds["p_holm"]
     lost = f" ({trials['lost']} lost)" if trials and trials["lost"] else ""
@@ -250,7 +250,7 @@ def cells(row: Row) -> list[str]:
 
 
 def text_lines(comparison: Mapping[str, Any]) -> list[str]:
-    """The table for a terminal, its columns aligned."""
+    """The table with aligned columns, for a terminal."""
     table = [list(HEADER), *(cells(row) for row in comparison["rows"])]
     widths = [max(len(line[column]) for line in table) for column in range(len(HEADER))]
     lines = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) for line in table]
@@ -258,17 +258,17 @@ def text_lines(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def in_words(comparison: Mapping[str, Any]) -> str:
-    """What is compared, in a line."""
+    """The comparison in one line."""
     seeds = max((len(row["test"]["seeds"]) for row in comparison["rows"] if row["test"]), default=0)
-    end = f"then {seeds} seeds each" if comparison["tested"] else "the sealed test has not been opened"
+    end = f"then {seeds} seeds each" if comparison["tested"] else "the sealed test has not run"
     return (
-        f"comparison of {len(comparison['choices'])} choices of {comparison['axis']} (default "
+        f"comparison of {len(comparison['choices'])} choices of {comparison['axis']} (reference "
         f"{comparison['against']}): {comparison['num_folds']} class folds, {end}; 95 % intervals in brackets"
     )
 
 
 def markdown(comparison: Mapping[str, Any], search: Mapping[str, Any]) -> str:
-    """`comparison.md`: the table, what its columns mean, and what was run (`search`: the journal's first event)."""
+    """`comparison.md`: the table, its legend and its origin (`search`: the journal's first event)."""
     commit = search["environment"].get("commit")
     origin = [
         f"- search `{search['name']}` of the space `{search['space']['name']}`, {search['split']['description']}",

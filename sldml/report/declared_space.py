@@ -9,7 +9,7 @@ from sldml.journal import History
 
 
 def declared_space(history: History) -> SearchSpace | None:
-    """The space with the last call's settings; None where the journal has none that can be read."""
+    """The space with the settings of the last call; None if the journal has no readable one."""
     space = history.search.get("space") or {}
     last = history.attempts[-1] if history.attempts else {}
     settings = last.get("overrides") or history.search.get("overrides") or []

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writing files atomically."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_json(content: Mapping[str, Any], path: Path) -> Path:
 
 
 def require_writable(path: Path, option: str = "--summary") -> None:
-    """Check, before hours of work, that the file given by `option` can be written.
+    """Check, before a long run, that the file given by `option` can be written.
 
     Raises:
         InputError: it cannot.

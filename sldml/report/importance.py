@@ -1,9 +1,9 @@
-"""Which sampled parameters decided how good a trial became, by PED-ANOVA on a study rebuilt from the history.
+"""The importance of sampled parameters, by PED-ANOVA on a study rebuilt from the history.
 
-PED-ANOVA (Watanabe et al., arXiv 2304.10255; conditional form arXiv 2601.20800) asks how differently a parameter
-is spread among the best trials and among all. It only needs to know who is among the best, so trials that ASHA
-stopped count as they should (not among the best) without their values being comparable; and it takes parameters
-that exist under one choice alone, which fANOVA leaves out.
+PED-ANOVA (Watanabe et al., arXiv 2304.10255; conditional form arXiv 2601.20800) compares the distribution of a
+parameter among the best trials with that among all. It needs only the set of the best trials, so trials stopped by ASHA
+are counted correctly although their values are not comparable. It also covers parameters that exist under one choice
+only, which fANOVA ignores.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from sldml.journal import History, TrialRecord
 from sldml.report.declared_space import log_parameters
 
 MIN_TRIALS = 8
-"""Fewer trials, or fewer trials in which a conditional parameter existed, say nothing."""
+"""Minimum number of trials, also of those with a conditional parameter."""
 BEST_SHARE = 0.25
-"""Who counts as among the best. On made searches of 20, 40 and 100 trials a fifth to a half put the parameter that
-matters first in 106 of 108; a tenth (Optuna's default, made for long searches) in 30 of 36."""
+"""The share of the best trials. On synthetic searches of 20, 40 and 100 trials, a fifth to a half ranked the relevant
+parameter first in 106 of 108 cases; a tenth (Optuna's default, for long searches) in 30 of 36."""
 MIN_BEST = 5
-"""At least so many are among the best, where that is at most half of the trials."""
+"""Minimum number of best trials, unless it is more than half of all."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """`shares`: parameter to its part of 1, the largest first; empty where there are too few trials.
+    """`shares`: importance by parameter, summing to 1, largest first; empty if there are too few trials.
 
-    `method`: one or two sentences on how it was computed, or why not.
+    `method`: how it was computed, or why not, in one or two sentences.
     """
 
     shares: dict[str, float]
@@ -53,10 +53,10 @@ def parameter_importance(history: History) -> Importance:
     distributions = _distributions(trials, log_parameters(history))
     values = {_value(trial) for trial in trials}
     if len(values) < 2 or not distributions:
-        return Importance({}, "All trials have the same value or the same parameters: nothing can be told.")
+        return Importance({}, "Not computed: all trials have the same value or the same parameters.")
     quantile = max(BEST_SHARE, min(MIN_BEST / len(trials), 1 / 2))
     verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # or it says that a study was made
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # no message about a new study
     study = optuna.create_study(direction="maximize")
     optuna.logging.set_verbosity(verbosity)
     study.add_trials(
@@ -70,16 +70,16 @@ def parameter_importance(history: History) -> Importance:
         ]
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a branch that was chosen once: the caption says what is rough here
+        warnings.simplefilter("ignore")  # about branches chosen once; the caption states the limits
         shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile))
     ordered = dict(sorted(shares.items(), key=lambda item: -item[1]))
     left_out = sorted({name for trial in trials for name in trial.params} - set(distributions))
     return Importance(
         ordered,
-        f"PED-ANOVA over {len(trials)} completed, pruned and diverged trials: how differently a parameter is spread "
-        f"among the best {quantile:.0%} and among all; the shares sum to 100 %. Ranges are those that were sampled. "
-        + ("With so few trials it is a hint, no more. " if len(trials) < 40 else "")
-        + (f"Left out, for too few trials had them or they never changed: {', '.join(left_out)}." if left_out else ""),
+        f"PED-ANOVA over {len(trials)} completed, pruned and diverged trials: the difference between the distribution "
+        f"of a parameter among the best {quantile:.0%} and among all, as shares of 100 %, over the sampled ranges. "
+        + ("With this few trials it is only a hint. " if len(trials) < 40 else "")
+        + (f"Left out (in too few trials, or constant): {', '.join(left_out)}." if left_out else ""),
     )
 
 
@@ -88,7 +88,7 @@ def _value(trial: TrialRecord) -> float:
 
 
 def _distributions(trials: list[TrialRecord], log: set[str]) -> dict[str, BaseDistribution]:
-    """One distribution per parameter that had several values in enough trials, over the range of these values."""
+    """The distribution of each parameter with several values in enough trials, over the range of these values."""
     seen: dict[str, list[Any]] = {}
     for trial in trials:
         for name, value in trial.params.items():

@@ -1,24 +1,22 @@
-"""Whether a difference of two validation values is more than chance.
+"""Whether a difference of two validation values may be chance.
 
-What matters is whether one configuration would be above the other on *other* classes too, so classes are what is
-counted, never recordings, and never exemplar draws:
+The question is whether one configuration would also be better on *other* classes, so observations are classes, not
+recordings or exemplar draws:
 
-- With class folds (`evaluation.num_folds`) each fold is one observation: the differences of two configurations, fold by
-  fold, have a mean, and Student's t its 95 % interval (`sldml.recognition.one_shot.paired_ci95`).
-- With one set of validation classes each class is one observation: the difference of the two accuracies on the queries
-  of that class, the mean over the exemplar draws. The interval is that of the mean over classes, weighted by their
-  queries: a ratio estimate (Cochran, *Sampling Techniques*, 1977, chapter 6), which with classes of equal size is the
-  paired t interval.
+- With class folds (`evaluation.num_folds`) each fold is one observation. The interval is the paired 95 % interval
+  (Student's t) of the differences over folds (`sldml.recognition.one_shot.paired_ci95`).
+- With one set of validation classes each class is one observation: the difference of the two accuracies on its queries,
+  averaged over the exemplar draws. The interval is that of the mean over classes, weighted by their queries: a ratio
+  estimate (Cochran, *Sampling Techniques*, 1977, chapter 6), equal to the paired t interval for classes of equal size.
 
-Both are paired: a class that is hard for both, and the draws, which are the same for all trials, fall out. The spread
-over the exemplar draws (`val/accuracy_std`) is told beside a value, for it says what another exemplar of each class may
-change, but it decides nothing: the draws are made from the same recordings of the same classes, so that a hundred of
-them are not a hundred observations, and the spread would shrink with their number as far as one likes.
+Both are paired, so the difficulty of a class and the draws, which are the same for all trials, cancel. The spread over
+the exemplar draws (`val/accuracy_std`) is reported with a value, because it shows the effect of other exemplars, but it
+is not used here: a hundred draws from the same recordings are not a hundred observations.
 
-An interval is rather too narrow than too wide. Classes are confused with one another and folds share training classes,
-so neither are independent; the best of many trials is best partly by luck, and is compared with many; and another seed
-of the training would change a value again. Within the noise therefore means that nothing tells two configurations
-apart; beyond it does not yet prove that they differ.
+The intervals are rather too narrow than too wide: classes are confused with one another and folds share training
+classes, so neither are independent; the best of many trials is partly lucky; and another training seed would change a
+value. An interval that contains zero means that two configurations are not distinguishable; one that excludes zero does
+not prove that they differ.
 """
 
 from __future__ import annotations
@@ -36,17 +34,17 @@ from sldml.recognition.one_shot import paired_ci95
 
 @dataclass(frozen=True)
 class Score:
-    """A validation value, and what it is made of; a fraction each."""
+    """A validation value and its parts, as fractions."""
 
     value: float
     draw_std: float | None
-    """Spread over the exemplar draws; None where there were none."""
+    """Standard deviation over the exemplar draws; None without draws."""
     folds: tuple[float, ...] = ()
     """The accuracy on each class fold."""
     right: tuple[float, ...] = ()
-    """With one set of validation classes: how many queries of each are named right, the mean over the draws."""
+    """With one set of validation classes: correct queries of each class, averaged over the draws."""
     queries: tuple[float, ...] = ()
-    """Of how many."""
+    """Number of queries of each class."""
 
     @property
     def fold_std(self) -> float | None:
@@ -56,20 +54,20 @@ class Score:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one validation value lies above another (below: negative), and within which limits that may be so."""
+    """The difference of two validation values (positive: the first is better) and its interval."""
 
     value: float
     ci95: tuple[float, float] | None
-    """None where nothing is known of the noise."""
+    """None if it cannot be estimated."""
 
     @property
-    def is_noise(self) -> bool | None:
-        """Whether the interval holds zero; None where nothing is known."""
+    def may_be_chance(self) -> bool | None:
+        """Whether the interval contains zero; None without an interval."""
         return None if self.ci95 is None else self.ci95[0] <= 0.0 <= self.ci95[1]
 
 
 def trial_score(record: TrialRecord) -> Score | None:
-    """The score of a trial at its best epoch; None before its first one."""
+    """The score of a trial at its best epoch; None before its first epoch."""
     best = next((epoch for epoch in record.epochs if epoch["epoch"] == record.best_epoch), None)
     if best is None or record.value is None:
         return None
@@ -86,7 +84,7 @@ def trial_score(record: TrialRecord) -> Score | None:
 
 
 def baseline_score(result: Mapping[str, Any]) -> Score:
-    """The score of a training-free way, as `BaselineScorer.validate` tells it."""
+    """The score of a baseline, from the result of `BaselineScorer.validate`."""
     return Score(
         float(result["val"]),
         result.get("val_std") or None,
@@ -97,9 +95,9 @@ def baseline_score(result: Mapping[str, Any]) -> Score:
 
 
 def difference(score: Score, other: Score) -> Difference:
-    """How far `score` lies above `other`, with the paired 95 % interval over class folds, or else over classes.
+    """The difference `score` - `other` with its paired 95 % interval over class folds, or else over classes.
 
-    Of two values over different classes, or of which no parts are known, there is no interval.
+    There is no interval for values over different classes or with unknown parts.
     """
     value = score.value - other.value
     if score.folds or other.folds:
@@ -115,7 +113,7 @@ def difference(score: Score, other: Score) -> Difference:
 def _half_width_over_classes(score: Score, other: Score) -> float:
     """Half the 95 % interval of the mean difference over classes, each weighted by its queries.
 
-    A class without queries says nothing and does not count; with a single class anything is possible.
+    Classes without queries are ignored; with a single class the interval is unbounded.
     """
     counted = (np.array(score.queries) > 0) & (np.array(other.queries) > 0)
     weights = np.array(score.queries, dtype=float)[counted]
@@ -130,16 +128,16 @@ def _half_width_over_classes(score: Score, other: Score) -> float:
 
 
 def against_best(history: History) -> dict[str, Difference]:
-    """Of each other trial that is ranked, the best first, how far it lies below the best one (so: negative, or 0)."""
+    """The difference of each other ranked trial to the best one (negative or 0), best first."""
     ranked = [(record.trial_id, score) for record in history.ranked() if (score := trial_score(record)) is not None]
     return {trial_id: difference(score, ranked[0][1]) for trial_id, score in ranked[1:]}
 
 
-def within_noise(differences: Mapping[str, Difference]) -> list[str] | None:
-    """Those of `against_best` that validation cannot tell from the best; None where nothing is known of any."""
-    if all(d.is_noise is None for d in differences.values()):
+def indistinguishable(differences: Mapping[str, Difference]) -> list[str] | None:
+    """The trials of `against_best` that are not distinguishable from the best; None without any interval."""
+    if all(d.may_be_chance is None for d in differences.values()):
         return None
-    return [trial_id for trial_id, d in differences.items() if d.is_noise]
+    return [trial_id for trial_id, d in differences.items() if d.may_be_chance]
 
 
 def _names(names: Sequence[str], most: int = 5) -> str:
@@ -148,27 +146,27 @@ def _names(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def noise_in_words(best: TrialRecord, num_others: int, alike: Sequence[str] | None) -> str | None:
-    """In a sentence, how many of the other configurations are within the noise of the best; None without others.
+def noise_sentence(best: TrialRecord, num_others: int, alike: Sequence[str] | None) -> str | None:
+    """A sentence on how many configurations are not distinguishable from the best; None without others.
 
     Args:
-        best: The first by validation.
-        num_others: How many other configurations have a value.
-        alike: Those of them that `within_noise` found.
+        best: The best trial by validation.
+        num_others: Number of other configurations with a value.
+        alike: The result of `indistinguishable`.
     """
     score = trial_score(best)
     if score is None or not num_others:
         return None
     if alike is None:
-        return "How far chance moves a validation value is not known here: small differences may be noise."
+        return "The uncertainty of validation values is unknown: small differences may be chance."
     spreads = {"exemplar draws": score.draw_std, "class folds": score.fold_std}
     known = ", ".join(f"± {std:.3f} over {units}" for units, std in spreads.items() if std is not None)
     name = f"{best.trial_id} ({f'{score.value:.3f} {known}'.strip()})"
     units = f"{len(score.folds)} class folds" if score.folds else f"{len(score.queries)} validation classes"
     if not alike:
-        return f"{name} lies above all {num_others} others by more than the noise over {units}."
+        return f"{name} is better than all {num_others} others (95 % intervals over {units})."
     many = f"All {num_others}" if len(alike) == num_others else f"{len(alike)} of the {num_others}"
     return (
-        f"{many} other configurations are within the noise of the best, {name}: the 95 % "
-        f"intervals of their differences over the {units} hold zero ({_names(alike)})."
+        f"{many} other configurations are not distinguishable from the best, {name}, by the 95 % intervals of their "
+        f"differences over {units} ({_names(alike)})."
     )

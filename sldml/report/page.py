@@ -1,4 +1,4 @@
-"""Pages that need nothing else to be read: a template, and figures that the page draws itself."""
+"""Self-contained HTML pages from a template and figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sldml.report.leaderboard import number, points
 
 
 def render_page(template: str, figures: Mapping[str, Figure], **values: Any) -> str:
-    """A page as text. Of the figures, those appear for which the template has a place."""
+    """A page as text, with the figures that the template includes."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,  # names of classes and searches come from outside

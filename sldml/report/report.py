@@ -1,7 +1,7 @@
-"""`report.html`: what a search found, as one file that needs nothing else to be read, on a screen or on paper.
+"""`report.html`: the results of a search as one self-contained file, for the screen or for printing.
 
-Everything comes from the `History` of the search's journal, so a report can be written at any time, also of a
-search that was interrupted; it then says what is missing.
+Everything comes from the `History` of the search's journal, so a report can be written at any time, also of an
+interrupted search; it then lists what is missing.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from pathlib import Path
 
 from sldml.journal import ENDED, History
 from sldml.report.comparison import HEADER, LEGEND, cells, comparison_of, in_words
+from sldml.report.conclusion import conclude
 from sldml.report.figures import BASELINE_NAMES, all_figures, measure_name
 from sldml.report.figures.comparison import comparison_figure
 from sldml.report.files import write_text
 from sldml.report.importance import parameter_importance
-from sldml.report.leaderboard import leaderboard, telling_params, trial_rows
+from sldml.report.leaderboard import distinguishing_params, leaderboard, trial_rows
 from sldml.report.page import render_page
 from sldml.report.search_time import wall_minutes
-from sldml.report.words import summarize
 
 MAX_HARDEST = 5
 
 
 def write_report(history: History, path: Path) -> Path:
-    """Write the report of `history` to `path`, whole or not at all, and return `path`.
+    """Write the report of `history` to `path` atomically, and return `path`.
 
     Raises:
         OSError: the file cannot be written.
@@ -43,10 +43,10 @@ def render_report(history: History) -> str:
         "report.html.jinja",
         figures,
         title=history.search.get("name") or "search",
-        summary=summarize(history),
+        summary=conclude(history),
         facts=facts(history),
         leaderboard=board,
-        board_params=telling_params([row.params for row in board if row.rank is not None], importance),
+        board_params=distinguishing_params([row.params for row in board if row.rank is not None], importance),
         has_test=bool(history.test),
         comparison=comparison,
         comparison_sentence=None if comparison is None else in_words(comparison),
@@ -55,11 +55,11 @@ def render_report(history: History) -> str:
         comparison_legend=LEGEND,
         folds=(history.test or {}).get("folds"),
         over_folds=any("val/accuracy_fold_1" in e for t in history.ranked()[:1] for e in t.epochs),
-        ships=_ships(history),
+        saved=_saved(history),
         baseline_names=BASELINE_NAMES,
         measure=measure_name(history),
         trials=trials,
-        trial_params=telling_params([row["params"] for row in trials], importance),
+        trial_params=distinguishing_params([row["params"] for row in trials], importance),
         importance=importance,
         hardest=_hardest(history),
         notes=(history.search.get("split") or {}).get("notes") or [],
@@ -69,8 +69,8 @@ def render_report(history: History) -> str:
     )
 
 
-def _ships(history: History) -> str | None:
-    """The trial or the baseline that ships."""
+def _saved(history: History) -> str | None:
+    """The trial or baseline of the saved model."""
     shipped = (history.test or {}).get("shipped") or {}
     return shipped.get("trial_id") or shipped.get("baseline")
 
@@ -83,7 +83,7 @@ def _hardest(history: History) -> list[tuple[str, float]]:
 
 
 def facts(history: History) -> list[tuple[str, str]]:
-    """A few numbers about the search: name and value."""
+    """Key figures of the search: name and value."""
     counts = history.counts()
     found = [("trials", str(len(history.trials)))]
     found += [(state, str(counts[state])) for state in ENDED if counts[state]]
@@ -91,26 +91,26 @@ def facts(history: History) -> list[tuple[str, str]]:
         found.append(("time", in_minutes(wall_minutes(history))))
         found.append(("epochs", str(sum(len(t.epochs) for t in history.trials.values()))))
     if slots := (history.search.get("settings") or {}).get("slots"):
-        found.append(("at once", str(slots)))
+        found.append(("concurrent", str(slots)))
     if latency := (history.test or {}).get("latency"):
         found.append((f"per recording, {latency['device']}", f"{latency['recognise_ms_per_recording']:.1f} ms"))
     return found
 
 
 def in_minutes(minutes: float) -> str:
-    """A time for reading: minutes, or hours where there are many."""
+    """A duration as text, in minutes or hours."""
     return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _details(history: History) -> list[tuple[str, str]]:
-    """What is needed to do the search again: name and value, absent ones left out."""
+    """What is needed to reproduce the search: name and value, without absent ones."""
     search = history.search
     space, prepared = search.get("space") or {}, search.get("prepared") or {}
     split, environment = search.get("split") or {}, search.get("environment") or {}
     commit = environment.get("commit")
     data = [
         f"{prepared[key]:,} {noun}" if isinstance(prepared.get(key), int) else ""
-        for key, noun in (("num_recordings", "recordings"), ("num_frames", "frames"), ("num_refused", "refused"))
+        for key, noun in (("num_recordings", "recordings"), ("num_frames", "frames"), ("num_refused", "unreadable"))
     ]
     classes = [
         f"{len(split[key])} {noun}"

@@ -1,6 +1,6 @@
-"""The time of a search, from its journal: which worker trained what and when, when it was idle, and in which stage.
+"""The time of a search, from its journal: trainings and idle time of each worker, by stage.
 
-All times are seconds since 1970, as in the journal; `search_clock` turns them into minutes of search.
+All times are seconds since 1970, as in the journal; `search_clock` converts them to minutes of search.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EPOCH_PARTS = ("data", "step", "evaluation")
 
 @dataclass(frozen=True)
 class Span:
-    """One training, or a part of it, without a pause on one worker."""
+    """A training, or a part of it, that ran on one worker without a pause."""
 
     begin: float
     end: float
@@ -28,12 +28,12 @@ class Span:
     kind: str
     """State of the trial, or `final`."""
     worker: str | None
-    """`host:pid`; None in journals that do not say."""
+    """`host:pid`; None in older journals."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the search; one that was interrupted comes again."""
+    """A stage of the search; an interrupted one occurs again."""
 
     name: str
     begin: float
@@ -47,36 +47,36 @@ class Stage:
 
 @dataclass
 class Lane:
-    """A place where one training runs after another: a worker, or the one that took its place."""
+    """A sequence of trainings: those of a worker and of its successors."""
 
     name: str
     spans: list[Span]
     idle: list[tuple[float, float]] = field(default_factory=list)
-    """Times without a training while trials or final models were trained."""
+    """Intervals without a training during the stages of trials and final models."""
 
 
 @dataclass(frozen=True)
 class WorkerTime:
-    """What workers did while trials and final models were trained. Seconds, summed over the lanes."""
+    """The activity of workers during the stages of trials and final models, in seconds summed over lanes."""
 
     lanes: list[Lane]
     total_s: float
     busy_s: float
     before_s: float
-    """Idle before the first training of a stage: start-up."""
+    """Idle before the first training of a stage (start-up)."""
     between_s: float
     after_s: float
-    """Idle after the last training of a stage, or through all of it."""
+    """Idle after the last training of a stage, or during all of it."""
 
     def in_words(self) -> str:
-        """How busy the workers were, in a sentence."""
+        """The workers' activity in a sentence."""
         if self.total_s <= 0:
             return "No worker time was recorded."
         num, minutes = len(self.lanes), self.total_s / len(self.lanes) / 60
         idle = [
             (self.before_s, "before the first training of a stage (start-up)"),
             (self.between_s, "between trainings"),
-            (self.after_s, "after the last one of a stage, while others still ran or none was left"),
+            (self.after_s, "after the last training of a stage"),
         ]
         parts = [f"{_share(part, self.total_s)} {when}" for part, when in idle if part / self.total_s >= 0.005]
         busy = f"busy {_share(self.busy_s, self.total_s)} of worker time"
@@ -86,17 +86,17 @@ class WorkerTime:
 
 @dataclass(frozen=True)
 class StageTime:
-    """How long a stage took, and what its workers did: parts of the wall time, in seconds, that sum to it."""
+    """The wall time of a stage and its parts by activity of the workers, in seconds."""
 
     name: str
     seconds: float
     parts: dict[str, float]
-    """data, step, evaluation, rest (of the trainings: start, checkpoints, reports) and idle; empty where the stage
-    is not made of trainings that report."""
+    """data, step, evaluation, rest (start, checkpoints and reports of trainings) and idle, which sum to the wall time;
+    empty for stages without trainings."""
 
 
 def search_clock(history: History) -> Callable[[float], float]:
-    """Minutes of search at a time in seconds since 1970, without the hours between an interruption and its resume."""
+    """A function from seconds since 1970 to minutes of search, without pauses between calls."""
     times = sorted(_known_times(history))
     begin = min(_attempts(history), default=math.inf)
     begin = min([begin, *times[:1]])
@@ -113,21 +113,21 @@ def search_clock(history: History) -> Callable[[float], float]:
 
 
 def end_of(record: TrialRecord | FinalRecord) -> float:
-    """When a training ended, or was last heard of."""
+    """The end of a training, or its last event."""
     if record.ended is not None:
         return record.ended
     return max((e["time"] for e in record.epochs if "time" in e), default=record.started)
 
 
 def wall_minutes(history: History) -> float:
-    """Minutes of search until what was last heard of it, without pauses between calls."""
+    """Minutes of search until its last event, without pauses between calls."""
     return max((search_clock(history)(time) for time in _known_times(history)), default=0.0)
 
 
 def stages_of(history: History) -> list[Stage]:
-    """The stages in their order; where the journal names none, what trials and final trainings took.
+    """The stages in order; without stage events, the spans of trials and final trainings.
 
-    A stage that did not come to its end ends with what was last heard before the next call.
+    A stage without an end event ends with the last event before the next call.
     """
     found: list[Stage] = []
     known, attempts = sorted(_known_times(history)), _attempts(history)
@@ -151,7 +151,7 @@ def stages_of(history: History) -> list[Stage]:
 
 
 def training_spans(history: History) -> list[Span]:
-    """Every training, in pieces where it changed its worker or was interrupted."""
+    """All trainings, split where one changed its worker or was interrupted."""
     attempts = _attempts(history)
     spans: list[Span] = []
     for trial in history.trials.values():
@@ -162,7 +162,7 @@ def training_spans(history: History) -> list[Span]:
 
 
 def worker_time(history: History) -> WorkerTime:
-    """Who trained what, and the idle time beside it."""
+    """Trainings and idle time by lane."""
     lanes = _lanes(training_spans(history))
     stages = [stage for stage in stages_of(history) if stage.name in TRAINING_STAGES]
     total = len(lanes) * sum(stage.seconds for stage in stages)
@@ -178,7 +178,7 @@ def worker_time(history: History) -> WorkerTime:
 
 
 def stage_times(history: History) -> list[StageTime]:
-    """How long each stage took in all calls, and what the workers of its trainings did."""
+    """The duration of each stage over all calls, with the activity of its workers."""
     stages = stages_of(history)
     lanes = _lanes(training_spans(history))
     found = []
@@ -201,16 +201,16 @@ def stage_times(history: History) -> list[StageTime]:
 
 
 def share_while_training(history: History, name: str) -> float | None:
-    """The mean over all epochs, weighted by their time, of `time/cpu_share` or `time/gpu_share`; None if not told."""
+    """The mean of `time/cpu_share` or `time/gpu_share` over all epochs, weighted by time; None if not recorded."""
     records: list[TrialRecord | FinalRecord] = [*history.trials.values(), *history.finals.values()]
-    told = [
+    shares = [
         (float(e[name]), sum(_seconds(e, part) for part in EPOCH_PARTS))
         for record in records
         for e in record.epochs
         if e.get(name) is not None
     ]
-    weight = sum(seconds for _, seconds in told)
-    return sum(share * seconds for share, seconds in told) / weight if weight > 0 else None
+    weight = sum(seconds for _, seconds in shares)
+    return sum(share * seconds for share, seconds in shares) / weight if weight > 0 else None
 
 
 def _pieces(record: TrialRecord | FinalRecord, name: str, kind: str, attempts: Sequence[float]) -> Iterator[Span]:
@@ -233,9 +233,9 @@ def _pieces(record: TrialRecord | FinalRecord, name: str, kind: str, attempts: S
 
 
 def _lanes(spans: Sequence[Span]) -> list[Lane]:
-    """Workers side by side, by host; a worker that began when another had ended takes its lane.
+    """The lanes by host; a worker that started after another had ended continues its lane.
 
-    Trainings that told no worker (they failed before their first epoch) take a place that was free.
+    Trainings without a known worker (they failed before their first epoch) are put into a free lane.
     """
     by_worker: dict[str, list[Span]] = {}
     for span in spans:
@@ -263,7 +263,7 @@ def _lanes(spans: Sequence[Span]) -> list[Lane]:
 
 
 def _one_after_another(spans: Sequence[Span]) -> list[Span]:
-    """A training is announced a moment before the one on the same worker has been told to be over."""
+    """Remove overlaps: a start event may come shortly before the end event of the previous training."""
     found, free = [], -math.inf
     for span in spans:
         begin = min(max(span.begin, free), span.end)
@@ -293,7 +293,7 @@ def _attempts(history: History) -> list[float]:
 
 
 def _known_times(history: History) -> list[float]:
-    """All moments at which something was heard of the search."""
+    """The times of all events of the search."""
     records: list[TrialRecord | FinalRecord] = [*history.trials.values(), *history.finals.values()]
     found = [time for r in records for time in (r.started, end_of(r), *(e["time"] for e in r.epochs if "time" in e))]
     events: list[dict[str, Any]] = [*history.stages, *history.folds.values()]

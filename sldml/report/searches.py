@@ -1,4 +1,4 @@
-"""Several searches beside one another: where they lie, a row for each, and what keeps them from being compared."""
+"""Several searches: finding them, a table row for each, and what makes them incomparable."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from sldml.config.dotted import flatten
 from sldml.errors import InputError
 from sldml.journal import ENDED, FoundSearch, History, find_search
+from sldml.report.conclusion import best_baseline, describe_params
 from sldml.report.figures import BASELINE_NAMES
 from sldml.report.leaderboard import interval_of
 from sldml.report.search_time import wall_minutes
-from sldml.report.words import best_baseline, describe
 
 
 @dataclass(frozen=True)
 class SearchRow:
-    """What a table says of a search; accuracies are fractions, None where there is nothing (yet)."""
+    """A search in the table; accuracies are fractions, None if missing."""
 
     name: str
     dataset: str
@@ -34,16 +34,16 @@ class SearchRow:
     ci95: tuple[float, float] | None
     num_seeds: int
     best_baseline: tuple[str, float] | None
-    """On the sealed test, by its name for a person."""
-    ships: str | None
+    """Display name and accuracy on the sealed test."""
+    saved: str | None
     minutes: float
 
 
 def find_searches(given: Sequence[str], storage: Path) -> list[FoundSearch]:
-    """`find_search` of each; searches of one name in several places are told apart by their folders.
+    """`find_search` for each; searches of the same name get their folders as names.
 
     Raises:
-        InputError: one is not there, or is given twice.
+        InputError: a search does not exist, or is given twice.
     """
     found = [find_search(name, storage) for name in given]
     for place, search in enumerate(found):
@@ -53,8 +53,8 @@ def find_searches(given: Sequence[str], storage: Path) -> list[FoundSearch]:
     return [s if names.count(s.name) == 1 else FoundSearch(str(s.folder), s.folder, s.history) for s in found]
 
 
-def row_of(search: FoundSearch) -> SearchRow:
-    """A search in the table."""
+def search_row(search: FoundSearch) -> SearchRow:
+    """The row of a search."""
     history = search.history
     ranked, test = history.ranked(), history.test or {}
     finals = test.get("finals") or []
@@ -70,7 +70,7 @@ def row_of(search: FoundSearch) -> SearchRow:
         num_auxiliary(history),
         f"{len(history.trials)} ({ended})" if ended else "0",
         winner.trial_id if winner else None,
-        describe(winner.params) if winner else "",
+        describe_params(winner.params) if winner else "",
         winner.value if winner else None,
         accuracy.get("mean"),
         interval_of(accuracy) if accuracy else None,
@@ -82,21 +82,21 @@ def row_of(search: FoundSearch) -> SearchRow:
 
 
 def num_auxiliary(history: History) -> int | None:
-    """How many auxiliary classes the final models were trained on: those that train and those that validate."""
+    """Number of auxiliary classes that final models are trained on, including those of validation."""
     split = history.search.get("split") or {}
     classes = {*(split.get("train_classes") or []), *(split.get("validation_classes") or [])}
     return len(classes) or None
 
 
 def warnings_of(searches: Sequence[FoundSearch]) -> list[str]:
-    """What makes numbers of these searches incomparable, a sentence each."""
+    """What makes the results of these searches incomparable, one sentence each."""
     checks: list[tuple[str, Callable[[History], str | None], str]] = [
-        ("prepared sets", _prepared, "they have not seen the same recordings"),
-        ("protocols", _protocol, "their tests ask for different things"),
-        ("novel classes", _novel, "a test with other or more classes is another test, easier or harder"),
-        ("numbers of sealed queries", _queries, "their tests are not the same"),
-        ("measures of validation", lambda h: (h.search.get("split") or {}).get("measure"), "compare the tests alone"),
-        ("commits", _commit, "the code may have changed what a number means"),
+        ("prepared sets", _prepared, "they used different recordings"),
+        ("protocols", _protocol, "their tests are different tasks"),
+        ("novel classes", _novel, "their tests differ in difficulty"),
+        ("numbers of sealed queries", _queries, "their tests are different"),
+        ("measures of validation", lambda h: (h.search.get("split") or {}).get("measure"), "compare only the tests"),
+        ("commits", _commit, "changes of the code may affect the results"),
     ]
     found = []
     for what, value_of, why in checks:
@@ -107,37 +107,35 @@ def warnings_of(searches: Sequence[FoundSearch]) -> list[str]:
                 groups.setdefault(value, []).append(search.name)
         if len(groups) > 1:
             each = "; ".join(f"{', '.join(names)}: {value}" for value, names in groups.items())
-            found.append(f"Other {what}, so {why} ({each}).")
+            found.append(f"Different {what}: {why} ({each}).")
     dirty = [s.name for s in searches if (s.history.search.get("environment") or {}).get("dirty")]
     if dirty:
-        found.append(
-            f"Uncommitted changes were in the tree of {', '.join(dirty)}: the commit does not say all of the code."
-        )
+        found.append(f"{', '.join(dirty)} ran with uncommitted changes: the commit does not identify the code.")
     return found
 
 
 def notes_of(searches: Sequence[FoundSearch]) -> list[str]:
-    """What a reader should know beside the warnings."""
+    """Notes for the reader, in addition to the warnings."""
     notes = []
     untested = [search.name for search in searches if not (search.history.test or {}).get("finals")]
     if untested:
         notes.append(
-            f"The sealed test has not run in {', '.join(untested)}: validation alone says nothing of new classes."
+            f"The sealed test has not run in {', '.join(untested)}: validation alone does not measure new classes."
         )
-    judged = {
+    validated = {
         (tuple((s.history.search.get("split") or {}).get("validation_classes") or ()), _num_folds(s.history))
         for s in searches
     }
-    if len(judged) > 1:
+    if len(validated) > 1:
         notes.append(
-            "Validation values belong to other classes or folds in each search: they rank configurations within a "
-            "search and compare nothing between two."
+            "Validation values are over different classes or folds in each search: they rank configurations within a "
+            "search, but are not comparable between searches."
         )
     return notes
 
 
 def group_of(history: History) -> str:
-    """Searches of one group differ in the number of auxiliary classes, and not in dataset or protocol."""
+    """Dataset and protocol; searches of one group differ only in the number of auxiliary classes."""
     return f"{_dataset(history)}, {_protocol(history) or 'one protocol'}"
 
 
@@ -157,21 +155,21 @@ def _prepared(history: History) -> str | None:
 
 
 def _protocol(history: History) -> str | None:
-    """The protocol's own settings, whatever the number of auxiliary classes."""
+    """The settings of the protocol, without the number of auxiliary classes."""
     settings = dict(flatten(_config(history).get("protocol", {})))
     if not settings:
         return None
     name = settings.pop("name", "")
-    told = sorted((k, v) for k, v in settings.items() if k != "num_auxiliary" and v not in (None, {}))
-    return f"{name} {', '.join(f'{k} {v}' for k, v in told)}".strip()
+    shown = sorted((k, v) for k, v in settings.items() if k != "num_auxiliary" and v not in (None, {}))
+    return f"{name} {', '.join(f'{k} {v}' for k, v in shown)}".strip()
 
 
 def _novel(history: History) -> str | None:
-    """The novel classes; before the sealed test only their number is known."""
+    """The novel classes; None before the sealed test."""
     labels = ((history.test or {}).get("confusion") or {}).get("labels")
     if labels:
         shown = f"{labels[0]} … {labels[-1]}" if len(labels) > 2 else ", ".join(map(str, labels))
-        # Two lists may begin and end alike.
+        # Two lists may have the same first and last names.
         return f"{len(labels)} ({shown}; list {_digest([str(label) for label in labels])})"
     return None
 

@@ -11,11 +11,11 @@ from sldml.report.figures.several import SealedPoint, accuracy_by_auxiliary, bes
 from sldml.report.files import write_text
 from sldml.report.page import render_page
 from sldml.report.report import in_minutes
-from sldml.report.searches import group_of, notes_of, num_auxiliary, row_of, warnings_of
+from sldml.report.searches import group_of, notes_of, num_auxiliary, search_row, warnings_of
 
 
 def write_comparison(searches: Sequence[FoundSearch], path: Path) -> Path:
-    """Write the page to `path`, whole or not at all, and return `path`.
+    """Write the page to `path` atomically, and return `path`.
 
     Raises:
         OSError: the file cannot be written.
@@ -24,10 +24,10 @@ def write_comparison(searches: Sequence[FoundSearch], path: Path) -> Path:
 
 
 def render_comparison(searches: Sequence[FoundSearch]) -> str:
-    """The page as text: a row for each search, in the order given."""
+    """The page as text, with one row per search in the given order."""
     points = [point for search in searches if (point := sealed_point(search)) is not None]
     drawn = (best_so_far([(search.name, search.history) for search in searches]), accuracy_by_auxiliary(points))
-    rows = [row_of(search) for search in searches]
+    rows = [search_row(search) for search in searches]
     return render_page(
         "searches.html.jinja",
         {figure.name: figure for figure in drawn if figure is not None},
@@ -41,8 +41,8 @@ def render_comparison(searches: Sequence[FoundSearch]) -> str:
 
 
 def sealed_point(search: FoundSearch) -> SealedPoint | None:
-    """What a search reached on its sealed test; None where it has not run."""
-    history, row, number = search.history, row_of(search), num_auxiliary(search.history)
+    """The result of a search on its sealed test; None before the test."""
+    history, row, number = search.history, search_row(search), num_auxiliary(search.history)
     if row.test is None or number is None:
         return None
     baselines = {
@@ -55,12 +55,12 @@ def sealed_point(search: FoundSearch) -> SealedPoint | None:
 
 def _sentence(points: Sequence[SealedPoint]) -> str:
     if not points:
-        return "No sealed test has run yet, so nothing can be said of new classes."
+        return "No sealed test has run yet, so there are no results on new classes."
     above = [p for p in points if p.ci95 and p.baselines and p.ci95[0] > max(p.baselines.values())]
     names = f": {', '.join(p.search for p in above)}" if above else ""
     return (
-        f"In {len(above)} of {len(points)} searches with a sealed test the best configuration is above every baseline "
-        f"by more than its 95 % interval over seeds{names}."
+        f"In {len(above)} of {len(points)} searches with a sealed test, the 95 % interval over seeds of the best "
+        f"configuration is above every baseline{names}."
     )
 
 

@@ -10,23 +10,23 @@ from typing import Any
 from sldml.journal import ENDED, History
 from sldml.recognition.baselines import BASELINES
 from sldml.report.comparison import comparison_of
-from sldml.report.noise import against_best, noise_in_words, trial_score, within_noise
+from sldml.report.noise import against_best, indistinguishable, noise_sentence, trial_score
 
 
 @dataclass
 class Timing:
-    """How long this call took, and how much of it was training."""
+    """The duration of this call and of its trainings."""
 
     started: float
     """Seconds since 1970."""
     slots: int = 1
-    """How many trials could run at once."""
+    """Number of concurrent trials."""
     stages: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage, seconds."""
 
     def to_json(self, history: History) -> dict[str, Any]:
-        """`wall_s`: this call; `trial_s`: from start to end of its trials, summed; `bare_s`: what they spent in data,
-        step and evaluation; `efficiency`: bare time over the search's wall time in all slots."""
+        """`wall_s`: duration of this call; `trial_s`: sum of its trials' durations; `bare_s`: their time in data, step
+        and evaluation; `efficiency`: `bare_s` over the wall time of the search times the number of slots."""
         bare = trial = 0.0
         for record in history.trials.values():
             epochs = [e for e in record.epochs if e["time"] >= self.started]
@@ -45,25 +45,25 @@ class Timing:
         }
 
 
-def summarize(
+def search_summary(
     history: History, state: str, timing: Timing, places: Mapping[str, Any], error: str | None = None
 ) -> dict[str, Any]:
-    """The summary of a search. Accuracies are fractions; what there is not (yet) is null.
+    """The summary of a search. Accuracies are fractions; missing values are null.
 
-    `within_noise` are the trials that validation cannot tell from the best one (`sldml.report.noise`; null where
-    nothing is known of the noise), and `noise` says it in words.
+    `within_noise` lists the trials that are not distinguishable from the best one by validation (`sldml.report.noise`;
+    null if unknown), and `noise` says so in a sentence.
 
     Args:
-        history: What the journal says.
+        history: The content of the journal.
         state: `completed`, `interrupted` or `failed`.
-        timing: Of this call.
-        places: `mlflow`, `report` and `model`: where things lie.
-        error: Why it failed.
+        timing: The times of this call.
+        places: `mlflow`, `report` and `model`: paths and identifiers of the results.
+        error: The reason of a failure.
     """
     counts, ranked = history.counts(), history.ranked()
     test = history.test or {}
     others = against_best(history)
-    alike = within_noise(others) if others else []
+    alike = indistinguishable(others) if others else []
     return {
         "name": history.search.get("name"),
         "space": (history.search.get("space") or {}).get("name"),
@@ -83,7 +83,7 @@ def summarize(
             "config": ranked[0].config,
         },
         "within_noise": alike,
-        "noise": noise_in_words(ranked[0], len(others), alike) if ranked else None,
+        "noise": noise_sentence(ranked[0], len(others), alike) if ranked else None,
         "baselines": {name: _baseline(history, name) for name in BASELINES},
         "final": [
             {key: final[key] for key in ("trial_id", "config", "test_accuracy", "val_accuracy", "num_epochs", "seeds")}
@@ -101,8 +101,8 @@ def summarize(
 
 
 def _spread(history: History) -> dict[str, float | None]:
-    """How far the best trial's validation at its best epoch is spread: over the exemplar draws (null where there are
-    none), and over its class folds (null where it had one set of validation classes)."""
+    """Standard deviations of the best trial's validation at its best epoch: over the exemplar draws (null without
+    draws) and over class folds (null with one set of validation classes)."""
     score = trial_score(history.ranked()[0])
     assert score is not None
     return {"val_accuracy_std": score.draw_std, "val_accuracy_fold_std": score.fold_std}

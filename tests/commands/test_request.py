@@ -61,7 +61,7 @@ def test_the_best_trials_come_first_without_diverged_and_failed_ones(tmp_path: P
 
 
 def test_no_search_and_one_without_a_value_are_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no search other in .*: it has no searches"):
+    with pytest.raises(InputError, match=r"other is neither a search in .*: there are no searches"):
         best_of(tmp_path / "other")
     folder = write_search(tmp_path / "empty", {"t0001": ({"optimizer.lr": 0.01}, None, "failed")})
     with pytest.raises(InputError, match="--warm-start empty: no trial of that search has a value to compare"):

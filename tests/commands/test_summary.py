@@ -13,7 +13,7 @@ from sldml.commands.closing import closing_lines
 from sldml.errors import InputError
 from sldml.journal import History, TrialRecord
 from sldml.report.files import require_writable, write_json
-from sldml.report.summary import Timing, summarize
+from sldml.report.summary import Timing, search_summary
 
 PLACES = {
     "mlflow": {"tracking_uri": "sqlite:////results/mlflow.db", "experiment_id": "1", "run_id": "abc"},
@@ -32,7 +32,7 @@ def finished() -> History:
 
 
 def summary_of(history: History, state: str = "completed", **more: Any) -> dict[str, Any]:
-    return summarize(history, state, Timing(0.0, 2, {"search": 100.0}), PLACES | more.pop("places", {}), **more)
+    return search_summary(history, state, Timing(0.0, 2, {"search": 100.0}), PLACES | more.pop("places", {}), **more)
 
 
 def test_the_promised_keys_are_there_with_the_promised_nesting():
@@ -282,7 +282,7 @@ def test_what_validation_cannot_tell_from_the_best_is_listed_and_told():
         del epoch["val/queries_per_class"]
     unknown = summary_of(history)
     assert unknown["within_noise"] is None
-    assert "not known" in unknown["noise"]
+    assert "is unknown" in unknown["noise"]
 
 
 def test_the_last_lines_of_an_interrupted_search_say_how_to_go_on():

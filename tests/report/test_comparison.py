@@ -13,7 +13,7 @@ from sldml.commands.closing import closing_lines
 from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
 from sldml.report.comparison import (
     HEADER,
-    Row,
+    ComparisonRow,
     cells,
     comparison_of,
     comparison_rows,
@@ -26,7 +26,7 @@ from sldml.report.comparison import (
 )
 from sldml.report.figures.comparison import comparison_figure
 from sldml.report.report import render_report
-from sldml.report.summary import Timing, summarize
+from sldml.report.summary import Timing, search_summary
 
 PLACES = {"mlflow": {"tracking_uri": "sqlite:////r/mlflow.db"}, "report": "/r/c/report.html", "model": None}
 
@@ -80,7 +80,7 @@ def two_losses() -> History:
     )
 
 
-def by_name(rows: list[Row]) -> dict[str, Row]:
+def by_name(rows: list[ComparisonRow]) -> dict[str, ComparisonRow]:
     return {row["name"]: row for row in rows}
 
 
@@ -126,7 +126,7 @@ def test_validation_is_that_of_the_best_epoch_and_its_differences_are_paired() -
     assert difference["mean"] == pytest.approx(0.15)
     assert difference["ci95"] == pytest.approx([-1.0, 1.0])
     assert rows["triplet"]["val_difference"] is None
-    assert rows["triplet"]["verdict"] == "default"
+    assert rows["triplet"]["verdict"] == "reference"
     assert rows["arcface"]["test"] is None
     assert rows["arcface"]["verdict"] is None, "no verdict without the test"
 
@@ -174,12 +174,12 @@ HIGH, LOW = [matrix(9, 9, 8), matrix(9, 8, 9), matrix(8, 9, 9)], [matrix(4, 4, 3
     [
         (HIGH, LOW, "better"),
         (LOW, HIGH, "worse"),
-        (HIGH, HIGH, "within the noise"),
+        (HIGH, HIGH, "not distinguishable"),
         # The same difference with every seed, but it is one class's alone: other classes may have none.
-        ([matrix(5, 5, 9)] * 3, [matrix(5, 5, 4)] * 3, "within the noise"),
+        ([matrix(5, 5, 9)] * 3, [matrix(5, 5, 4)] * 3, "not distinguishable"),
         # Every class gains on the mean, but seeds differ by more.
-        ([matrix(9, 9, 9), matrix(2, 2, 2), matrix(9, 9, 9)], [matrix(6, 6, 6)] * 3, "within the noise"),
-        ([matrix(9, 9, 9)], [matrix(1, 1, 1)], "within the noise"),
+        ([matrix(9, 9, 9), matrix(2, 2, 2), matrix(9, 9, 9)], [matrix(6, 6, 6)] * 3, "not distinguishable"),
+        ([matrix(9, 9, 9)], [matrix(1, 1, 1)], "not distinguishable"),
     ],
 )
 def test_a_verdict_needs_both_seeds_and_classes(own: list[Any], default: list[Any], verdict: str) -> None:
@@ -222,7 +222,7 @@ def test_a_choice_of_which_every_trial_failed_is_a_row_with_its_reason() -> None
     assert rows["triplet"]["error"] == "2 of 2 trials failed or diverged: the loss is not finite in epoch 1"
     assert rows["triplet"]["trials"] == {"ended": 2, "lost": 2}
     assert rows["arcface"]["test"]["mean"] > 0.8
-    assert rows["arcface"]["test_difference"] is None, "there is no default to test against"
+    assert rows["arcface"]["test_difference"] is None, "there is no reference to test against"
     assert "2 (2 lost)" in cells(rows["triplet"])
     assert cells(rows["triplet"])[-1] == rows["triplet"]["error"]
 
@@ -231,7 +231,7 @@ def test_final_trainings_that_failed_are_told() -> None:
     history = two_losses()
     history.finals["t0002", 1] = FinalRecord("t0002", 1, 0.0, state="diverged", error="the loss is not finite")
     rows = by_name(comparison_rows(history, [final("t0001", LOW)]))
-    assert rows["arcface"]["error"] == "no final training of t0002 was completed: the loss is not finite"
+    assert rows["arcface"]["error"] == "no final training of t0002 completed: the loss is not finite"
     assert rows["arcface"]["val"]["mean"] == pytest.approx(0.75)
 
 
@@ -262,7 +262,7 @@ def test_the_text_is_aligned_and_says_what_is_compared() -> None:
     comparison = comparison_of(with_test())
     assert comparison is not None
     sentence, header, *lines = text_lines(comparison)
-    assert sentence.startswith("comparison of 2 choices of loss (default triplet): 2 class folds, then 3 seeds each")
+    assert sentence.startswith("comparison of 2 choices of loss (reference triplet): 2 class folds, then 3 seeds each")
     assert len(lines) == 3
     for name in HEADER[3:6]:
         column = header.index(name)
@@ -286,7 +286,7 @@ def test_markdown_is_a_table_in_which_nothing_breaks_out() -> None:
 
 def test_an_ordinary_search_has_no_comparison() -> None:
     assert comparison_of(History()) is None
-    summary = summarize(History(search={"compare": None}), "completed", Timing(0.0), PLACES)
+    summary = search_summary(History(search={"compare": None}), "completed", Timing(0.0), PLACES)
     assert summary["comparison"] is None
 
 
@@ -314,21 +314,21 @@ def test_the_figure_has_every_seed_the_intervals_and_a_line_without_training() -
 
 
 def test_the_summary_and_the_last_lines_have_the_table_and_how_to_go_on() -> None:
-    summary = json.loads(json.dumps(summarize(with_test(), "completed", Timing(0.0), PLACES), allow_nan=False))
+    summary = json.loads(json.dumps(search_summary(with_test(), "completed", Timing(0.0), PLACES), allow_nan=False))
     assert summary["trials"]["requested"] == 4, "2 for each choice"
-    assert [row["verdict"] for row in summary["comparison"]["rows"]] == ["default", "better", None]
+    assert [row["verdict"] for row in summary["comparison"]["rows"]] == ["reference", "better", None]
     lines = closing_lines(summary, resume="python launch/tune.py --resume c")
     assert any(line.startswith("arcface") and line.endswith("better") for line in lines)
     assert any("--space demo --warm-start c" in line and "--set loss.name=" in line for line in lines)
     assert f"table:   {Path('/r/c/comparison.md')}" in lines
-    assert not any(line.startswith(("to go on", "final ", "ships")) for line in lines)
+    assert not any(line.startswith(("to resume", "final ", "saved model")) for line in lines)
 
 
 def test_a_comparison_that_lacks_trials_says_how_to_go_on() -> None:
     history = two_losses()
     history.attempts.append({"time": 0.0, "settings": {"trials": 3}})
-    lines = closing_lines(summarize(history, "completed", Timing(0.0), PLACES), resume="RESUME")
-    assert "to go on: RESUME" in lines
+    lines = closing_lines(search_summary(history, "completed", Timing(0.0), PLACES), resume="RESUME")
+    assert "to resume: RESUME" in lines
     assert not any("--warm-start" in line for line in lines)
 
 

@@ -15,9 +15,9 @@ from sldml.report.noise import (
     against_best,
     baseline_score,
     difference,
-    noise_in_words,
+    indistinguishable,
+    noise_sentence,
     trial_score,
-    within_noise,
 )
 
 
@@ -37,7 +37,7 @@ def test_over_classes_of_equal_size_it_is_the_paired_t_interval() -> None:
     found = difference(by_class([9, 8, 10], [10, 10, 10]), by_class([8, 6, 9], [10, 10, 10]))
     assert found.value == pytest.approx(0.4 / 3)
     assert found.ci95 == pytest.approx((0.4 / 3 - 0.143422, 0.4 / 3 + 0.143422), abs=1e-6)
-    assert found.is_noise is True
+    assert found.may_be_chance is True
 
 
 def test_over_classes_of_unequal_size_each_counts_by_its_queries() -> None:
@@ -53,17 +53,17 @@ def test_over_folds_each_fold_is_one_observation() -> None:
     found = difference(by_fold(0.8, 0.7, 0.9), by_fold(0.7, 0.65, 0.75))
     assert found.value == pytest.approx(0.1)
     assert found.ci95 == pytest.approx((0.1 - 0.124207, 0.1 + 0.124207), abs=1e-6)
-    assert found.is_noise is True
+    assert found.may_be_chance is True
 
 
 def test_what_is_hard_for_both_is_not_noise() -> None:
     first, second = by_class([3, 6, 9, 5], [10] * 4), by_class([1, 4, 7, 3], [10] * 4)
     found = difference(first, second)
     assert found.ci95 == pytest.approx((0.2, 0.2))
-    assert found.is_noise is False
+    assert found.may_be_chance is False
     assert difference(second, first).ci95 == pytest.approx((-0.2, -0.2))
     assert difference(first, first) == Difference(0.0, (0.0, 0.0))
-    assert difference(first, first).is_noise is True
+    assert difference(first, first).may_be_chance is True
 
 
 def test_the_spread_over_draws_decides_nothing() -> None:
@@ -96,7 +96,7 @@ def test_a_single_class_or_fold_may_mean_anything() -> None:
 def test_what_is_not_over_the_same_classes_has_no_interval(first: Score, second: Score) -> None:
     found = difference(first, second)
     assert found == Difference(first.value - second.value, None)
-    assert found.is_noise is None
+    assert found.may_be_chance is None
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
@@ -165,28 +165,27 @@ def test_every_ranked_trial_is_compared_with_the_best() -> None:
     history = History(trials={record.trial_id: record for record in records})
     found = against_best(history)
     assert list(found) == ["t3", "t5", "t1"]
-    assert found["t3"].is_noise is True  # +.1, -.1, -.1
-    assert found["t5"].is_noise is None
-    assert found["t1"].is_noise is False  # -.3 in each class
+    assert found["t3"].may_be_chance is True  # +.1, -.1, -.1
+    assert found["t5"].may_be_chance is None
+    assert found["t1"].may_be_chance is False  # -.3 in each class
     assert found["t1"].value == pytest.approx(-0.3)
-    assert within_noise(found) == ["t3"]
-    assert within_noise({"t5": found["t5"]}) is None
+    assert indistinguishable(found) == ["t3"]
+    assert indistinguishable({"t5": found["t5"]}) is None
     assert against_best(History()) == {}
 
 
 def test_in_words() -> None:
     best = trial("t2", epoch(0.8, 8, 9, 7))
-    assert noise_in_words(best, 0, []) is None
-    assert noise_in_words(best, 4, ["t3", "t4"]) == (
-        "2 of the 4 other configurations are within the noise of the best, t2 (0.800 ± 0.030 over exemplar draws): the "
-        "95 % intervals of their differences over the 3 validation classes hold zero (t3, t4)."
+    assert noise_sentence(best, 0, []) is None
+    assert noise_sentence(best, 4, ["t3", "t4"]) == (
+        "2 of the 4 other configurations are not distinguishable from the best, t2 (0.800 ± 0.030 over exemplar "
+        "draws), by the 95 % intervals of their differences over 3 validation classes (t3, t4)."
     )
-    assert str(noise_in_words(best, 2, ["t3", "t4"])).startswith("All 2 other configurations are within")
-    assert str(noise_in_words(best, 9, [f"t{i}" for i in range(3, 11)])).endswith("(t3, t4, t5, t6, t7 and 3 more).")
-    assert noise_in_words(best, 4, []) == (
-        "t2 (0.800 ± 0.030 over exemplar draws) lies above all 4 others by more than the noise over 3 validation "
-        "classes."
+    assert str(noise_sentence(best, 2, ["t3", "t4"])).startswith("All 2 other configurations are not")
+    assert str(noise_sentence(best, 9, [f"t{i}" for i in range(3, 11)])).endswith("(t3, t4, t5, t6, t7 and 3 more).")
+    assert noise_sentence(best, 4, []) == (
+        "t2 (0.800 ± 0.030 over exemplar draws) is better than all 4 others (95 % intervals over 3 validation classes)."
     )
-    assert "not known" in str(noise_in_words(best, 4, None))
+    assert "is unknown" in str(noise_sentence(best, 4, None))
     folds = trial("t1", {"val/accuracy_best": 0.8, "val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9})
-    assert "t1 (0.800 ± 0.141 over class folds) lies above all 1" in str(noise_in_words(folds, 1, []))
+    assert "t1 (0.800 ± 0.141 over class folds) is better than all 1" in str(noise_sentence(folds, 1, []))

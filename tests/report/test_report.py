@@ -10,12 +10,12 @@ from support.made_history import HOSTILE, START, made_history
 from support.pages import AFTER_THE_TEST, FIGURES, SECTIONS, text_of
 
 from sldml.journal import History
+from sldml.report.conclusion import conclude, describe_params
 from sldml.report.figures import learning_curves, search_history
 from sldml.report.importance import MIN_TRIALS, parameter_importance
 from sldml.report.leaderboard import leaderboard
 from sldml.report.report import render_report, write_report
 from sldml.report.search_time import search_clock
-from sldml.report.words import describe, summarize
 
 
 def test_a_whole_search_has_every_section_and_figure(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_search_without_finals_says_what_is_missing() -> None:
     assert "the sealed test have not run" in page
     assert "Not measured: raw 1-NN, DTW 1-NN, untrained encoder" in page
     assert "1 trial had not ended" in page
-    assert "The sealed test has not been opened." in page
+    assert "The sealed test has not run." in page
     assert 'id="figure-confusion"' not in page
     assert 'id="figure-learning_curves"' in page
     for section in AFTER_THE_TEST:
@@ -92,7 +92,7 @@ def test_hostile_names_stay_text() -> None:
     images = re.findall(r"<img [^>]*>", page.split("<script>")[0])
     assert len(images) == 3 * 6
     for image in images:
-        assert re.fullmatch(r'<img src="data:image/png;base64,[\w+/=]+" alt="[^"<>]+, as the model sees it">', image)
+        assert re.fullmatch(r'<img src="data:image/png;base64,[\w+/=]+" alt="[^"<>]+, input of the model">', image)
     assert '<a href="http://evil' not in page
     assert "{{ 7 * 7 }}" in page
     assert HOSTILE[1] not in page
@@ -147,7 +147,7 @@ def test_leaderboard_keeps_the_order_of_validation_with_baselines_among_them() -
     ]
     assert [row.name for row in rows] == expected
     assert [row.rank for row in rows] == [1, None, 2, 3, None, None, None]
-    assert [row.ships for row in rows] == [True, False, False, False, False, False, False]
+    assert [row.saved for row in rows] == [True, False, False, False, False, False, False]
     assert rows[0].test == 0.1
 
 
@@ -155,9 +155,9 @@ def test_leaderboard_keeps_the_order_of_validation_with_baselines_among_them() -
     ("mean", "ci95", "warning"),
     [
         (0.72, [0.69, 0.75], None),
-        (0.60, [0.55, 0.65], "within the 95 % interval"),
-        (0.50, [0.45, 0.55], r"does not beat every baseline: DTW 1-NN \(58\.0 %\)"),
-        (0.72, None, "one seed only"),
+        (0.60, [0.55, 0.65], "in the 95 % interval"),
+        (0.50, [0.45, 0.55], r"Not above every baseline: DTW 1-NN \(58\.0 %\)"),
+        (0.72, None, "only one seed"),
     ],
 )
 def test_the_summary_warns_where_the_winner_is_not_clearly_better(
@@ -166,7 +166,7 @@ def test_the_summary_warns_where_the_winner_is_not_clearly_better(
     history = made_history(20)
     assert history.test
     history.test["finals"][0]["test_accuracy"] = {"mean": mean, "ci95": ci95, "values": [mean]}
-    summary = summarize(history)
+    summary = conclude(history)
     assert f"{100 * mean:.1f} %" in summary.sentence
     assert "DTW 1-NN, 58.0 %" in summary.sentence
     if warning is None:
@@ -174,11 +174,9 @@ def test_the_summary_warns_where_the_winner_is_not_clearly_better(
     else:
         assert len(summary.warnings) == 1
         assert re.search(warning, summary.warnings[0])
-    history.test["shipped"] = {"kind": "training_free", "baseline": "dtw_1nn", "reason": "interval holds zero."}
-    assert summarize(history).warnings[-1] == (
-        "The model that ships is DTW 1-NN, not the trained one: interval holds zero."
-    )
-    assert [row.name for row in leaderboard(history) if row.ships] == ["DTW 1-NN"]
+    history.test["shipped"] = {"kind": "training_free", "baseline": "dtw_1nn", "reason": "interval contains zero."}
+    assert conclude(history).warnings[-1] == "Saved model: DTW 1-NN (no training). Interval contains zero."
+    assert [row.name for row in leaderboard(history) if row.saved] == ["DTW 1-NN"]
 
 
 def test_class_folds_are_a_table_with_what_ships() -> None:
@@ -196,16 +194,16 @@ def test_class_folds_are_a_table_with_what_ships() -> None:
     history.test["shipped"] = {"kind": "trained", "trial_id": second, "reason": "best over 2 folds"}
     section = text_of(render_report(history)).split('<section id="folds"')[1].split("</section>")[0]
     assert "The 2 class folds" not in section
-    assert "So the 2 class folds" in section
+    assert "so 2 class folds of all auxiliary classes" in section
     lines = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in section.split("<tr")[2:]]
     said = [" ".join(words).replace('class="baseline">', "").lstrip("> ") for words in lines]
     assert said == [
         "DTW 1-NN 75.0 % 5.0 % – – 70.0 % · 80.0 %",
-        f"{second} ships 81.2 % 4.4 % +6.2 +1.2 to +11.3 78.0 % · 84.5 %",
+        f"{second} saved 81.2 % 4.4 % +6.2 +1.2 to +11.3 78.0 % · 84.5 %",
         f"{first} fold 2: &lt;b&gt;boom&lt;/b&gt;",
     ]
-    warning = summarize(history).warnings[-1]
-    assert warning == f"The model that ships is {second}, not the first by validation: best over 2 folds."
+    warning = conclude(history).warnings[-1]
+    assert warning == f"Saved model: {second}, not the first by validation: best over 2 folds."
 
 
 def test_differences_within_the_noise_are_marked() -> None:
@@ -223,14 +221,14 @@ def test_differences_within_the_noise_are_marked() -> None:
 
     rows = {row.name: row for row in leaderboard(history)}
     assert rows[best.trial_id].to_best is None
-    assert rows[second.trial_id].is_noise
-    assert rows["DTW 1-NN"].is_noise
-    assert not rows["raw 1-NN"].is_noise
-    summary = summarize(history)
-    assert f"within the noise of the best, {best.trial_id}" in (summary.noise or "")
+    assert rows[second.trial_id].is_indistinguishable
+    assert rows["DTW 1-NN"].is_indistinguishable
+    assert not rows["raw 1-NN"].is_indistinguishable
+    summary = conclude(history)
+    assert f"not distinguishable from the best, {best.trial_id}" in (summary.noise or "")
     assert second.trial_id in (summary.noise or "")
     assert summary.warnings == [
-        "On validation the best configuration is within the noise of DTW 1-NN: that training pays is not shown."
+        "On validation the best configuration is not distinguishable from DTW 1-NN: a benefit of training is not shown."
     ]
 
     page = text_of(render_report(history))
@@ -242,13 +240,13 @@ def test_differences_within_the_noise_are_marked() -> None:
         (row,) = [row for row in section.split("<tr")[2:] if re.search(f'class="id">{name}\\b', row)]
         return re.sub(r"<[^>]+>|\s+", " ", row)
 
-    assert "within the noise" in cells(board, second.trial_id)
-    assert "within the noise" in cells(board, "DTW 1-NN")
-    assert "noise not known" in cells(board, "raw 1-NN")
+    assert "not distinguishable" in cells(board, second.trial_id)
+    assert "not distinguishable" in cells(board, "DTW 1-NN")
+    assert "interval unknown" in cells(board, "raw 1-NN")
     assert "± 3.0" in cells(board, best.trial_id)
-    assert "within the noise" in cells(trials, second.trial_id)
-    assert "noise" not in cells(trials, last.trial_id)
-    assert "noise" not in cells(trials, best.trial_id)
+    assert "not distinguishable" in cells(trials, second.trial_id)
+    assert "distinguishable" not in cells(trials, last.trial_id)
+    assert "distinguishable" not in cells(trials, best.trial_id)
 
 
 @pytest.mark.parametrize(
@@ -278,9 +276,9 @@ def test_the_best_curve_has_a_band_of_its_spread(told: dict[str, float], over: s
 
 def test_description_in_words() -> None:
     params = {"loss.name": "arcface", "optimizer.lr": 0.00123456, "head.weight": 0.25, "steps": 64}
-    assert describe(params) == "arcface loss, learning rate 0.00123, head.weight 0.25, steps 64"
-    assert describe({f"p{i}": i for i in range(9)}).endswith("p5 5 and 3 more")
-    assert describe({}) == "nothing sampled"
+    assert describe_params(params) == "arcface loss, learning rate 0.00123, head.weight 0.25, steps 64"
+    assert describe_params({f"p{i}": i for i in range(9)}).endswith("p5 5 and 3 more")
+    assert describe_params({}) == "nothing sampled"
 
 
 def test_the_clock_stands_still_between_interruption_and_resume() -> None:

@@ -67,8 +67,7 @@ def test_idle_time_is_what_no_training_fills(two_workers: History) -> None:
     assert (found.before_s, found.between_s, found.after_s) == (40, 10, 50)
     assert found.in_words() == (
         "busy 50 % of worker time (2 workers, 1.7 minutes each); idle 20 % before the first training of a stage "
-        "(start-up), 5 % between trainings, 25 % after the last one of a stage, while others still ran or none was "
-        "left."
+        "(start-up), 5 % between trainings, 25 % after the last training of a stage."
     )
 
 
@@ -85,7 +84,7 @@ def test_the_timeline_draws_lanes_and_idle_time(two_workers: History) -> None:
     assert figure.caption.startswith("Busy 50 % of worker time")
     assert "workers were not recorded" not in figure.caption
     two_workers.search["settings"] = {"slots": 3}
-    assert "1 of 3 places for trainings were never used" in (timeline(two_workers) or figure).caption
+    assert "1 of 3 slots were never used" in (timeline(two_workers) or figure).caption
 
 
 def test_without_workers_trainings_are_packed_into_lanes(two_workers: History) -> None:
@@ -161,12 +160,12 @@ def test_the_parts_of_a_stage_sum_to_its_time(two_workers: History) -> None:
         "sealed test, model, 5 s",
     ]
     assert "trials 1.7 min (87 %)" in figure.alt
-    assert "busy" not in figure.caption
+    assert "utilisation" not in figure.caption
     for epoch in two_workers.trials["t1"].epochs:
         epoch["time/cpu_share"] = 0.5
     two_workers.trials["t2"].epochs[0] |= {"time/cpu_share": 0.8, "time/step_s": 1.5}
     assert share_while_training(two_workers, "time/cpu_share") == pytest.approx((0.5 * 2 + 0.8 * 2) / 4)
-    assert "their CPU threads were busy 65 % of the time" in (time_spent(two_workers) or figure).caption
+    assert "CPU utilisation during training: 65 %" in (time_spent(two_workers) or figure).caption
     assert share_while_training(two_workers, "time/gpu_share") is None
 
 

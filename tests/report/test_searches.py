@@ -13,24 +13,24 @@ from support.pages import text_of
 
 from sldml.journal import FoundSearch, History
 from sldml.report.figures.several import accuracy_by_auxiliary, best_so_far
-from sldml.report.searches import find_searches, notes_of, row_of, warnings_of
+from sldml.report.searches import find_searches, notes_of, search_row, warnings_of
 from sldml.report.searches_report import render_comparison, sealed_point
 
 
 def test_a_row_says_what_a_search_came_to() -> None:
     one = three_searches()[1]
-    row = row_of(one)
+    row = search_row(one)
     best = one.history.ranked()[0]
     assert (row.name, row.dataset, row.num_auxiliary, row.winner) == ("middle", "synthetic", 20, best.trial_id)
     assert (row.validation, row.test, row.num_seeds) == (best.value, 0.6, 3)
     assert row.ci95 == pytest.approx((0.55, 0.65))
     assert row.best_baseline == ("DTW 1-NN", 0.58)
-    assert row.ships == best.trial_id
+    assert row.saved == best.trial_id
     counts = one.history.counts()
     assert row.trials.startswith(f"12 ({counts['completed']} completed")
-    untested = row_of(search("open", final=False))
+    untested = search_row(search("open", final=False))
     assert (untested.test, untested.ci95, untested.num_seeds, untested.best_baseline) == (None, None, 0, None)
-    assert row_of(FoundSearch("nothing", Path("/nothing"), History())).winner is None
+    assert search_row(FoundSearch("nothing", Path("/nothing"), History())).winner is None
 
 
 def test_searches_that_differ_in_auxiliary_classes_alone_need_no_warning() -> None:
@@ -42,11 +42,11 @@ def test_searches_that_differ_in_auxiliary_classes_alone_need_no_warning() -> No
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"prepared": {"hash": "other"}}, r"Other prepared sets.*a: 4be1d09c77aa; b: other"),
-        ({"split": {"num_novel": 61}}, r"Other numbers of sealed queries.*a: 60; b: 61"),
-        ({"split": {"measure": "map_at_r"}}, "Other measures of validation"),
-        ({"environment": {"commit": "d" * 40}}, "Other commits.*a: cccccccccccc; b: dddddddddddd"),
-        ({"environment": {"dirty": True}}, "Uncommitted changes were in the tree of b:"),
+        ({"prepared": {"hash": "other"}}, r"Different prepared sets.*a: 4be1d09c77aa; b: other"),
+        ({"split": {"num_novel": 61}}, r"Different numbers of sealed queries.*a: 60; b: 61"),
+        ({"split": {"measure": "map_at_r"}}, "Different measures of validation"),
+        ({"environment": {"commit": "d" * 40}}, "Different commits.*a: cccccccccccc; b: dddddddddddd"),
+        ({"environment": {"dirty": True}}, "b ran with uncommitted changes:"),
     ],
 )
 def test_what_cannot_be_compared_is_told(changes: dict[str, Any], said: str) -> None:
@@ -59,7 +59,7 @@ def test_other_protocols_and_novel_classes_are_told() -> None:
     for trial in second.history.trials.values():
         trial.config["protocol"]["exemplar"] = {"name": "subject"}
     (warning,) = warnings_of([first, second])
-    assert warning.startswith("Other protocols")
+    assert warning.startswith("Different protocols")
     assert "made exemplar.name first" in warning
     assert "made exemplar.name subject" in warning
     third = search("c")
@@ -71,11 +71,11 @@ def test_other_protocols_and_novel_classes_are_told() -> None:
         *labels[3:],
     ]  # first and last are the same
     (warning,) = warnings_of([first, third])
-    assert warning.startswith("Other novel classes")
+    assert warning.startswith("Different novel classes")
     assert notes_of([first, search("d", split={"validation_classes": ["X"]}, final=False)]) == [
-        "The sealed test has not run in d: validation alone says nothing of new classes.",
-        "Validation values belong to other classes or folds in each search: they rank configurations within a search "
-        "and compare nothing between two.",
+        "The sealed test has not run in d: validation alone does not measure new classes.",
+        "Validation values are over different classes or folds in each search: they rank configurations within a "
+        "search, but are not comparable between searches.",
     ]
 
 
@@ -131,7 +131,7 @@ def test_the_page_has_a_row_for_each_and_hostile_names_stay_text() -> None:
     for said in (
         "3 searches compared",
         "In 1 of 3 searches",
-        "more than its 95 % interval over seeds: large",
+        "is above every baseline: large",
         "58.0 %",
     ):
         assert said in text, said

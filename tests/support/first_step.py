@@ -67,7 +67,9 @@ def prepare(folder: Path) -> None:
         development=module("sldml.protocols.make_split").make_split(config.protocol, prepared.catalog).development,
         threads=1,
     )
-    (folder / SENT).write_bytes(cloudpickle.dumps((wrap_function(lambda config: trainable.train_trial(config, job)), job)))
+    (folder / SENT).write_bytes(
+        cloudpickle.dumps((wrap_function(lambda config: trainable.train_trial(config, job)), job))
+    )
     (folder / CONFIG).write_text(json.dumps(values))
 
 

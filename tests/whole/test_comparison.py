@@ -60,7 +60,7 @@ def test_a_killed_comparison_goes_on_to_its_table(tmp_path):
         finals = {final["trial_id"]: final for final in summary["final"]}
         assert row["test"]["values"] == finals[row["trial_id"]]["test_accuracy"]["values"]
         assert row["verdict"] in (
-            ("default",) if choice == "triplet_margin" else ("better", "worse", "within the noise")
+            ("reference",) if choice == "triplet_margin" else ("better", "worse", "not distinguishable")
         )
     assert rows["dtw_1nn"]["test"]["mean"] == summary["baselines"]["dtw_1nn"]["test"]
     assert sum(e["event"] == "test" for e in events(journal)) == 1
@@ -68,7 +68,7 @@ def test_a_killed_comparison_goes_on_to_its_table(tmp_path):
 
     assert summary["model"] is None
     assert not (folder / "model").exists()
-    assert "a comparison ships no model" in ended.stdout
+    assert "a comparison saves no model" in ended.stdout
     assert "--resume" not in ended.stdout
     assert f"| {' | '.join(HEADER)} |" in (folder / "comparison.md").read_text()
     assert '<section id="comparison">' in (folder / "report.html").read_text()

@@ -1,6 +1,6 @@
-"""The pictures of a search, each drawn from its `History` alone: Plotly figures with a text for who cannot see.
+"""The figures of a search, each drawn from its `History` alone: Plotly figures with alternative text.
 
-A function returns None where the history has nothing to draw.
+A function returns None if the history has nothing to draw.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = [
 
 
 def all_figures(history: History, importance: Importance) -> dict[str, Figure]:
-    """Every figure that the history allows, by name."""
+    """All figures that the history has data for, by name."""
     drawn: Iterable[Figure | None] = (
         search_history(history),
         learning_curves(history),

@@ -1,4 +1,4 @@
-"""The picture of a fair comparison: what each choice reached, with its interval, beside the ways without training."""
+"""The figure of a fair comparison: the result of each choice with its interval, and the baselines."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sldml.report.figures import (
 
 
 def comparison_figure(comparison: Mapping[str, Any]) -> Figure | None:
-    """The sealed test of each choice, a dot a seed; before the test its validation, a dot a class fold.
+    """The sealed test of each choice, one dot per seed; before the test its validation, one dot per class fold.
 
-    `comparison`: of `sldml.report.comparison.comparison_of`. None where no choice has a value yet.
+    `comparison`: from `sldml.report.comparison.comparison_of`. None if no choice has a value yet.
     """
     part, what, each = ("test", "sealed test", "seed") if comparison["tested"] else ("val", "validation", "class fold")
     rows = [row for row in comparison["rows"] if row["kind"] == "choice" and row[part]]
@@ -45,10 +45,10 @@ def comparison_figure(comparison: Mapping[str, Any]) -> Figure | None:
             "array": [round(row[part]["ci95"][1] - row[part]["mean"], 4) for row in rows],
             "arrayminus": [round(row[part]["mean"] - row[part]["ci95"][0], 4) for row in rows],
         },
-        hovertemplate="%{x}: %{y:.1%} on the mean<extra></extra>",
+        hovertemplate="%{x}: mean %{y:.1%}<extra></extra>",
     )  # fmt: skip
-    without = [row for row in comparison["rows"] if row["kind"] == "training_free" and row[part]]
-    for row in without:
+    baselines = [row for row in comparison["rows"] if row["kind"] == "training_free" and row[part]]
+    for row in baselines:
         name = BASELINE_NAMES.get(row["name"], row["name"])
         figure.add_scatter(
             x=[names[0], names[-1]], y=[round(row[part]["mean"], 4)] * 2, mode="lines", name=plain(name),
@@ -59,5 +59,5 @@ def comparison_figure(comparison: Mapping[str, Any]) -> Figure | None:
     figure.update_xaxes(type="category", showgrid=False)
     reached = ", ".join(f"{row['name']} {percent(row[part]['mean'])}" for row in rows)
     alt = f"{what.capitalize()} of {len(rows)} choices of {comparison['axis']}: {reached}."
-    caption = f"A dot a {each}; the bar is the mean with its 95 % interval; dashed lines need no training."
-    return Figure("comparison", figure, alt, caption if without else f"{caption.rpartition(';')[0]}.")
+    caption = f"One dot per {each}; the bar is the mean with its 95 % interval; dashed lines are baselines."
+    return Figure("comparison", figure, alt, caption if baselines else f"{caption.rpartition(';')[0]}.")

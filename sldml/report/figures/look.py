@@ -1,6 +1,6 @@
-"""What all pictures share: a `Figure` with a text for who cannot see, colours, axes, and how values are written.
+"""Shared by all figures: the `Figure` with its alternative text, colours, axes, and number formats.
 
-Labels come from people's data, and Plotly reads a little HTML in texts, so they pass through `plain`.
+Plotly interprets some HTML in texts, so labels from user data pass through `plain`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BASELINE_NAMES = {
     "untrained": "untrained encoder",
     "untrained_dtw": "untrained encoder, DTW",
 }
-# Okabe and Ito's colours, told apart by people with any colour vision; states differ in their shapes too.
+# The colours of Okabe and Ito, distinguishable with any colour vision; states also differ in shape.
 STATE_COLORS = {
     "completed": "#0072B2",
     "pruned": "#8A8A8A",
@@ -44,7 +44,7 @@ MAX_CLASSES_WITH_COUNTS = 30
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture: its Plotly figure, what it shows in a sentence (`alt`), and a caption."""
+    """A Plotly figure with its alternative text (`alt`) and caption."""
 
     name: str
     figure: go.Figure
@@ -53,7 +53,7 @@ class Figure:
 
 
 def plain(text: object) -> str:
-    """`text` as Plotly shall show it: letter by letter, never as mark-up."""
+    """`text` escaped, so that Plotly does not interpret it as markup."""
     return html.escape(str(text), quote=False)
 
 
@@ -63,13 +63,13 @@ def percent(value: float | None) -> str:
 
 
 def measure_name(history: History) -> str:
-    """What validation measured, in words."""
+    """The name of the validation measure."""
     measure = (history.search.get("split") or {}).get("measure")
     return "validation MAP@R" if measure == "map_at_r" else "validation accuracy"
 
 
 def add_baselines(figure: go.Figure, history: History, x: list[float]) -> None:
-    """Validation of each way without training as a line from the first to the last of `x`."""
+    """Add the validation value of each baseline as a line from the first to the last of `x`."""
     for name, dash in BASELINE_DASHES.items():
         value = (history.baselines.get(name) or {}).get("val")
         if value is not None:
@@ -81,7 +81,7 @@ def add_baselines(figure: go.Figure, history: History, x: list[float]) -> None:
 
 
 def lay_out(figure: go.Figure, *, x_title: str, y_title: str, y_percent: bool = False, height: int = 420) -> None:
-    """The look that all figures share."""
+    """Apply the shared layout."""
     axis: dict[str, Any] = {"gridcolor": "#e8e8e4", "zeroline": False, "automargin": True, "linecolor": "#999999"}
     figure.update_layout(
         template="none",
@@ -98,11 +98,11 @@ def lay_out(figure: go.Figure, *, x_title: str, y_title: str, y_percent: bool = 
 
 
 def marker(state: str, size: int) -> dict[str, Any]:
-    """The colour and the shape of trials in this state."""
+    """The marker of trials in this state."""
     line = {"width": 1.5, "color": STATE_COLORS[state]}
     return {"color": STATE_COLORS[state], "symbol": STATE_SYMBOLS[state], "size": size, "line": line}
 
 
 def shorten(label: str) -> str:
-    """A label that fits beside an axis."""
+    """A label cut to fit next to an axis."""
     return label if len(label) <= MAX_TICK_CHARACTERS else f"{label[: MAX_TICK_CHARACTERS - 1]}…"

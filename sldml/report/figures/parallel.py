@@ -10,32 +10,32 @@ from sldml.report.declared_space import log_parameters
 from sldml.report.figures.look import Figure, lay_out, percent, plain, shorten
 from sldml.report.figures.sampled import (
     Axis,
+    by_importance,
     is_choice,
     jitter,
-    ordered,
-    short,
-    written,
+    short_label,
+    value_text,
 )
 from sldml.report.importance import Importance
 
 MAX_AXES = 9
-"""Beside the one of the value."""
+"""In addition to the axis of the value."""
 MAX_CHOICES = 4
-"""So many choices have an axis however little they mattered: they say what a trial is."""
+"""This many choices have an axis regardless of their importance, because they identify a trial."""
 _LEVELS = 16
-"""So many colours are told apart; each is one trace, however many trials there are."""
+"""Number of colours; each is one trace, independent of the number of trials."""
 _ABSENT = -0.16
-"""Where a line runs that has no value on an axis, below the axis from 0 to 1."""
+"""Position of lines without a value on an axis, below the axis from 0 to 1."""
 
 
 def parallel_coordinates(history: History, importance: Importance) -> Figure | None:
     """Every trial as a line through its parameters to its value, the best ones darkest and on top.
 
-    Drawn as ordinary lines: Plotly's own kind needs WebGL, which does not print, and code that is made while the page
-    runs, which the page forbids.
+    Drawn as ordinary lines: Plotly's parallel coordinates need WebGL, which does not print, and code generation at run
+    time, which the page's security policy forbids.
     """
     trials = sorted(history.comparable(), key=lambda trial: trial.value or 0.0)
-    names = ordered(trials, importance)
+    names = by_importance(trials, importance)
     choices = [name for name in names if is_choice(trials, name)]
     kept = set(names[: MAX_AXES - min(MAX_CHOICES, len(choices))] + choices[:MAX_CHOICES])
     kept |= set([name for name in names if name not in kept][: MAX_AXES - len(kept)])
@@ -53,31 +53,31 @@ def parallel_coordinates(history: History, importance: Importance) -> Figure | N
         )
     any_absent = any(name not in trial.params for trial in trials for name in names)
     by_level: dict[int, list[TrialRecord]] = {}
-    for rank, trial in enumerate(trials):  # by rank: a few bad trials would leave all others one colour
+    for rank, trial in enumerate(trials):  # by rank, because a few bad trials would give all others one colour
         by_level.setdefault(round((_LEVELS - 1) * rank / (len(trials) - 1)), []).append(trial)
     for level, own in by_level.items():
         x: list[float | None] = []
         y: list[float | None] = []
         text: list[str | None] = []
-        whose: list[str | None] = []
+        labels: list[str | None] = []
         for trial in own:
             for place, axis in enumerate(axes):
                 given = trial.params.get(axis.name)
                 x.append(place)
                 y.append(_ABSENT if given is None else round(axis.share(given, jitter(trial.trial_id)), 4))
-                text.append(f"{plain(axis.name)} {plain('does not apply' if given is None else written(given))}")
+                text.append(f"{plain(axis.name)} {plain('does not apply' if given is None else value_text(given))}")
             x += [len(axes), None]
             y += [round(((trial.value or 0.0) - low) / span, 4), None]
             text += [f"{trial.state}", None]
-            whose += [f"{plain(trial.trial_id)}, {percent(trial.value)}"] * (len(axes) + 1) + [None]
+            labels += [f"{plain(trial.trial_id)}, {percent(trial.value)}"] * (len(axes) + 1) + [None]
         color = sample_colorscale("Viridis_r", 0.04 + 0.96 * level / (_LEVELS - 1))[0]
         figure.add_scatter(
-            x=x, y=y, text=text, customdata=whose, mode="lines", connectgaps=False, showlegend=False,
+            x=x, y=y, text=text, customdata=labels, mode="lines", connectgaps=False, showlegend=False,
             line={"color": color, "width": 1.1 + 0.9 * level / (_LEVELS - 1)}, opacity=0.75,
             hovertemplate="%{customdata}<br>%{text}<extra></extra>",
         )  # fmt: skip
-    figure.add_scatter(  # a line that the page draws over the others, through the one that is pointed at
-        x=[None], y=[None], mode="lines", showlegend=False, hoverinfo="skip", name="pointed at",
+    figure.add_scatter(  # the page moves this line over the hovered one
+        x=[None], y=[None], mode="lines", showlegend=False, hoverinfo="skip", name="hovered",
         line={"color": "#D55E00", "width": 4},
     )  # fmt: skip
     ticks = [(place, *tick) for place, axis in enumerate(axes) for tick in axis.ticks()]
@@ -92,7 +92,7 @@ def parallel_coordinates(history: History, importance: Importance) -> Figure | N
     )  # fmt: skip
     for place, share, tick in ticks:
         figure.add_annotation(
-            x=place, y=share, text=plain(short(tick)), showarrow=False, xanchor="left", xshift=5, borderpad=0,
+            x=place, y=share, text=plain(short_label(tick)), showarrow=False, xanchor="left", xshift=5, borderpad=0,
             font={"size": 11}, bgcolor="rgba(255, 255, 255, 0.8)",
         )  # fmt: skip
     lay_out(figure, x_title="", y_title="", height=460)
@@ -106,12 +106,12 @@ def parallel_coordinates(history: History, importance: Importance) -> Figure | N
     alt = (
         f"{len(trials)} trials as lines through {len(names)} parameters ({', '.join(names)}) to their validation value"
     )
-    caption = "A line per trial, the better among them the darker and thicker; point at a line to follow it."
+    caption = "One line per trial, darker and thicker for better ones; hover over a line to highlight it."
     if any_absent:
-        caption += " Below an axis (–) run the trials in which that parameter does not apply."
+        caption += " Trials pass below the axis (–) of a parameter that does not apply."
     return Figure("parallel", figure, f"{alt}.", caption)
 
 
 def _folded(name: str) -> str:
-    """A dotted name in up to three lines, broken at its dots."""
+    """A dotted name, wrapped at its dots."""
     return "<br>".join(plain(shorten(part)) for part in name.split("."))

@@ -1,4 +1,4 @@
-"""Which parameters mattered and how: importance, a map of two choices, and slices."""
+"""The effect of parameters: importance, a map of two choices, and slices."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from sldml.report.figures.look import (
 )
 from sldml.report.figures.sampled import (
     Axis,
+    by_importance,
     is_choice,
     jitter,
     log_ticks,
-    ordered,
-    short,
-    written,
+    short_label,
+    value_text,
 )
 from sldml.report.importance import Importance
 
 MAX_SLICES = 9
-_SLICES_BESIDE_EACH_OTHER = 3
+_SLICES_PER_ROW = 3
 _FIRST_CHOICES = ("loss.name", "miner.name")
 
 
@@ -59,12 +59,12 @@ def parameter_importance(importance: Importance) -> Figure:
 
 
 def choice_map(history: History, importance: Importance) -> Figure | None:
-    """Best and median validation for each pair of two choices, loss x miner where the space has both.
+    """Best and median validation for each pair of two choices: loss x miner if the space has both.
 
-    Otherwise it is the two choices that mattered most; a space with a single one has one column.
+    Otherwise the two most important choices are taken; with a single one there is one column.
     """
     trials = history.comparable()
-    choices = [name for name in ordered(trials, importance) if is_choice(trials, name)]
+    choices = [name for name in by_importance(trials, importance) if is_choice(trials, name)]
     choices.sort(key=lambda name: _FIRST_CHOICES.index(name) if name in _FIRST_CHOICES else len(_FIRST_CHOICES))
     if not choices:
         return None
@@ -102,21 +102,21 @@ def choice_map(history: History, importance: Importance) -> Figure | None:
     what = f"{down} and {across}" if across else down
     alt = f"{measure_name(history).capitalize()} by {what}: the best, {percent(best.value)}, has {where}."
     caption = (
-        f"Best and median {measure_name(history)} of the trials with {'both choices' if across else 'a choice'}, and "
-        "how many there are. A trial that was stopped early counts with the best that it had reached, so a low median "
-        "may only say that ASHA stopped many. White pairs were not tried, or do not exist."
+        f"Best and median {measure_name(history)} and number of the trials with "
+        f"{'both choices' if across else 'a choice'}. A trial stopped early counts with its best value so far, "
+        "so a low median may only mean that ASHA stopped many. White pairs were not tried or do not exist."
     )
     return Figure("choice_map", figure, alt, caption)
 
 
 def slices(history: History, importance: Importance) -> Figure | None:
-    """Validation against each of the parameters that mattered most: a mark a trial, choices as strips."""
+    """Validation against each of the most important parameters, one mark per trial, with choices as strips."""
     trials = history.comparable()
-    names = ordered(trials, importance)[:MAX_SLICES]
+    names = by_importance(trials, importance)[:MAX_SLICES]
     if not names:
         return None
     log = log_parameters(history)
-    num_columns = min(_SLICES_BESIDE_EACH_OTHER, len(names))
+    num_columns = min(_SLICES_PER_ROW, len(names))
     num_rows = math.ceil(len(names) / num_columns)
     height = 90 + 240 * num_rows
     figure = make_subplots(
@@ -137,13 +137,13 @@ def slices(history: History, importance: Importance) -> Figure | None:
             figure.add_scatter(
                 x=[_slice_place(axis, trial, k) for trial, k in shown],
                 y=[round(trial.value or 0.0, 4) for trial, _ in shown],
-                text=[plain(f"{trial.trial_id}, {state}: {written(trial.params[name])}") for trial, _ in shown],
+                text=[plain(f"{trial.trial_id}, {state}: {value_text(trial.params[name])}") for trial, _ in shown],
                 mode="markers", name=state, legendgroup=state, showlegend=state not in seen,
                 marker=marker(state, 6), hovertemplate="%{text}<br>%{y:.1%}<extra></extra>", **place,
             )  # fmt: skip
             seen.add(state)
         if axis.options:
-            ticks = [plain(short(option)) for option in axis.options]
+            ticks = [plain(short_label(option)) for option in axis.options]
             figure.update_xaxes(
                 tickvals=list(range(len(ticks))),
                 ticktext=ticks,
@@ -161,8 +161,8 @@ def slices(history: History, importance: Importance) -> Figure | None:
     alt = f"{measure_name(history).capitalize()} of {len(trials)} trials against {len(names)} parameters: "
     order = "The most important first. " if importance.shares else ""
     caption = (
-        f"{order}A mark per trial that has the parameter, at the best value that it reached; axes are logarithmic "
-        "where it was sampled so."
+        f"{order}One mark per trial that has the parameter, at its best value; axes are logarithmic if the parameter "
+        "was sampled that way."
     )
     return Figure("slices", figure, f"{alt}{', '.join(names)}.", caption)
 
@@ -172,7 +172,7 @@ def slices(history: History, importance: Importance) -> Figure | None:
 
 @dataclass(frozen=True)
 class _Cell:
-    """What is known of the trials with one pair of choices."""
+    """The trials with one pair of choices."""
 
     best: float | None
     text: str
@@ -194,7 +194,7 @@ class _Cell:
 
 
 def _choice(trial: TrialRecord, name: str) -> str:
-    return written(trial.params[name]) if name in trial.params else _NOT_APPLICABLE
+    return value_text(trial.params[name]) if name in trial.params else _NOT_APPLICABLE
 
 
 _NOT_APPLICABLE = "(does not apply)"
@@ -207,5 +207,5 @@ def _sorted_choices(found: set[str]) -> list[str]:
 def _slice_place(axis: Axis, trial: TrialRecord, number: int) -> float:
     value = trial.params[axis.name]
     if axis.options:
-        return round(axis.options.index(written(value)) + 0.3 * jitter(trial.trial_id), 3)
+        return round(axis.options.index(value_text(value)) + 0.3 * jitter(trial.trial_id), 3)
     return float(f"{value:.5g}")

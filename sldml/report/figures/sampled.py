@@ -1,4 +1,4 @@
-"""What pictures of sampled parameters share: which trials and parameters are shown, and how an axis is laid out."""
+"""Shared by the figures of sampled parameters: which parameters are shown, and the layout of an axis."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sldml.journal import TrialRecord
 from sldml.report.importance import Importance
 
 _FEW_NUMBERS = 4
-"""So few whole numbers are shown like choices."""
+"""Up to this many different whole numbers are shown like choices."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The values that a parameter had: its choices, or its range."""
+    """The choices or the range of a parameter."""
 
     name: str
     options: tuple[str, ...]
@@ -27,28 +27,28 @@ class Axis:
 
     @classmethod
     def of(cls, name: str, trials: Sequence[TrialRecord], *, log: bool) -> Axis:
-        """The axis of a parameter that all of these trials have."""
+        """The axis of a parameter that all these trials have."""
         values = [trial.params[name] for trial in trials]
         if not all(is_number(value) for value in values):
-            return cls(name, tuple(sorted({written(value) for value in values})))
+            return cls(name, tuple(sorted({value_text(value) for value in values})))
         if all(isinstance(value, int) for value in values) and len(set(values)) <= _FEW_NUMBERS:
             return cls(name, tuple(str(value) for value in sorted(set(values))))
         return cls(name, (), min(values), max(values), log and min(values) > 0)
 
     def share(self, value: Any, aside: float = 0.0) -> float:
-        """Where on the axis from 0 to 1 a value lies; `aside` (-1 to 1) tells lines of one choice apart."""
+        """The position of a value on the axis from 0 to 1; `aside` (-1 to 1) separates lines of one choice."""
         if self.options:
             count = len(self.options)
-            return (self.options.index(written(value)) + 0.5 + 0.28 * aside) / count
+            return (self.options.index(value_text(value)) + 0.5 + 0.28 * aside) / count
         low, high, given = (math.log(x) if self.log else float(x) for x in (self.low, self.high, value))
         return (given - low) / (high - low) if high > low else 0.5
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and texts: every choice, or a few numbers from end to end."""
+        """Positions and texts: every choice, or a few numbers over the range."""
         if self.options:
             return [(self.share(option), option) for option in self.options]
         if self.high == self.low:
-            return [(0.5, written(self.low))]
+            return [(0.5, value_text(self.low))]
         found = []
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
             if self.log:
@@ -59,38 +59,38 @@ class Axis:
         return found
 
 
-def ordered(trials: Sequence[TrialRecord], importance: Importance) -> list[str]:
-    """Parameters that had several values: by importance; those of which none is known after them, choices first."""
+def by_importance(trials: Sequence[TrialRecord], importance: Importance) -> list[str]:
+    """Parameters with several values: by importance, then those without one, choices first."""
     seen: dict[str, set[str]] = {}
     for trial in trials:
         for name, value in trial.params.items():
-            seen.setdefault(name, set()).add(written(value))
+            seen.setdefault(name, set()).add(value_text(value))
     varied = [name for name, values in seen.items() if len(values) > 1]
     return sorted(varied, key=lambda name: (-importance.shares.get(name, 0.0), not is_choice(trials, name), name))
 
 
 def is_choice(trials: Sequence[TrialRecord], name: str) -> bool:
-    """Whether a parameter is sampled from words, not numbers."""
+    """Whether a parameter is sampled from words rather than numbers."""
     return any(name in trial.params and not is_number(trial.params[name]) for trial in trials)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value lies on a scale."""
+    """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def jitter(text: str) -> float:
-    """From -1 to 1, always the same for the same text."""
+    """A number from -1 to 1 that depends only on the text."""
     return zlib.crc32(text.encode()) / 2**31 - 1
 
 
-def written(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value as text, numbers with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def short(label: str) -> str:
-    """A label that fits beside a tick of a small picture."""
+def short_label(label: str) -> str:
+    """A label cut to fit next to a tick of a small figure."""
     return label if len(label) <= 17 else f"{label[:16]}…"
 
 

@@ -1,4 +1,4 @@
-"""How a search went: every trial by time, and every trial's curve."""
+"""The progress of a search: trials over time, and their learning curves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sldml.report.search_time import end_of, search_clock
 
 def search_history(history: History) -> Figure | None:
     """Every trial's best validation value at the time it ended, the running best, and the baselines as lines."""
-    # Diverged and failed trials report the worst value, 0, which would press all others into a corner.
+    # Without diverged and failed trials: their value, 0, would compress the axis for all others.
     trials = sorted((t for t in history.trials.values() if t.value), key=end_of)
     if not trials:
         return None
@@ -57,14 +57,14 @@ def search_history(history: History) -> Figure | None:
     alt = f"Best {measure_name(history)} of {len(trials)} trials by time"
     if y:
         alt += f"; the best rises from {percent(y[0])} to {percent(y[-1])}"
-    caption = "One mark per trial, at the time it ended."
-    if without := len(history.trials) - len(trials):
-        caption += f" Without a mark: {without} that diverged, failed or had not finished an epoch."
+    caption = "One mark per trial, at the time at which it ended."
+    if hidden := len(history.trials) - len(trials):
+        caption += f" Not shown: {hidden} that diverged, failed or had not finished an epoch."
     return Figure("search_history", figure, f"{alt}.", caption)
 
 
 def learning_curves(history: History) -> Figure | None:
-    """All trials' validation value by epoch; where ASHA stopped one its line ends in a cross."""
+    """The validation value of all trials by epoch; a cross marks the end of one stopped by ASHA."""
     trials = [t for t in history.trials.values() if _curve(t)[0]]
     if not trials:
         return None
@@ -105,21 +105,21 @@ def learning_curves(history: History) -> Figure | None:
     alt = f"{measure_name(history).capitalize()} by epoch for {len(trials)} trials, {len(pruned)} of them stopped early"
     if ranked:
         alt += f"; the best, {ranked[0].trial_id}, peaks at {percent(ranked[0].value)} in epoch {ranked[0].best_epoch}"
-    caption = "A line per trial; crosses mark where ASHA stopped one."
+    caption = "One line per trial; crosses mark trials stopped by ASHA."
     if band:
-        caption += f" The grey band is the spread of the best ({band}, one standard deviation to each side)."
+        caption += f" The grey band is the spread of the best one ({band}, one standard deviation to each side)."
     return Figure("learning_curves", figure, f"{alt}.", caption)
 
 
 def _curve(trial: TrialRecord) -> tuple[list[int], list[float]]:
-    """Epochs and validation values; a report of the worst value, 0, is a failure and no point of the curve."""
+    """Epochs and validation values, without the value 0 that failed trials report."""
     points = [(int(e["epoch"]), float(e.get("val/accuracy", e[OBJECTIVE]))) for e in trial.epochs]
     points = [(epoch, value) for epoch, value in points if value > 0]
     return [epoch for epoch, _ in points], [round(value, 4) for _, value in points]
 
 
 def _add_spread(figure: go.Figure, trial: TrialRecord) -> str:
-    """A band of one standard deviation around a trial's curve, and over what that is; nothing where none was told."""
+    """Add a band of one standard deviation around a trial's curve; returns its name, empty if there is none."""
     name, over = "val/accuracy_fold_std", "over class folds"
     if not any(e.get(name) for e in trial.epochs):
         name, over = "val/accuracy_std", "over exemplar draws"

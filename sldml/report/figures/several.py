@@ -1,4 +1,4 @@
-"""Several searches in one picture: how they went, and what more auxiliary classes bring."""
+"""Figures of several searches: their progress, and accuracy by number of auxiliary classes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 @dataclass(frozen=True)
 class SealedPoint:
-    """What a search reached on its sealed test, with so many auxiliary classes."""
+    """The result of a search on its sealed test, with its number of auxiliary classes."""
 
     search: str
     dataset: str
     group: str
-    """Dataset and protocol: what must be the same to be one line."""
+    """Dataset and protocol; searches of one group form a line."""
     num_auxiliary: int
     mean: float
     ci95: tuple[float, float] | None
@@ -43,7 +43,7 @@ def best_so_far(searches: Sequence[tuple[str, History]]) -> Figure | None:
     """The best validation value of each search by its own time."""
     figure = go.Figure()
     reached = []
-    for place, (name, history) in enumerate(searches):
+    for index, (name, history) in enumerate(searches):
         clock = search_clock(history)
         trials = history.comparable()
         x, y, best = [], [], -math.inf
@@ -56,8 +56,8 @@ def best_so_far(searches: Sequence[tuple[str, History]]) -> Figure | None:
         figure.add_scatter(
             x=x, y=y, mode="lines+markers", name=plain(name), marker={"size": 5},
             line={
-                "color": COLORS[place % len(COLORS)], "width": 2, "shape": "hv",
-                "dash": DASHES[place // len(COLORS) % len(DASHES)],
+                "color": COLORS[index % len(COLORS)], "width": 2, "shape": "hv",
+                "dash": DASHES[index // len(COLORS) % len(DASHES)],
             },
             hovertemplate=f"{plain(name)}<br>%{{y:.1%}} after %{{x:.1f}} min<extra></extra>",
         )  # fmt: skip
@@ -69,15 +69,15 @@ def best_so_far(searches: Sequence[tuple[str, History]]) -> Figure | None:
     lay_out(figure, x_title="minutes of search", y_title=f"best {measure} so far", y_percent=True)
     figure.update_layout(showlegend=True)
     caption = (
-        "A mark where a trial ended; time without pauses between calls, baselines before the first trial included."
+        "One mark per ended trial; time includes the baselines before the first trial, but no pauses between calls."
     )
     return Figure("best_so_far", figure, f"Best {measure} so far: {'; '.join(reached)}.", caption)
 
 
 def accuracy_by_auxiliary(points: Sequence[SealedPoint]) -> Figure | None:
-    """The sealed test against the number of auxiliary classes, a line for each dataset and protocol, with baselines.
+    """The sealed test and baselines by number of auxiliary classes, one line for each dataset and protocol.
 
-    Drawn are those of which there are searches with different numbers.
+    Only datasets and protocols with several numbers are drawn.
     """
     by_group: dict[str, list[SealedPoint]] = {}
     for point in points:
@@ -88,12 +88,12 @@ def accuracy_by_auxiliary(points: Sequence[SealedPoint]) -> Figure | None:
     points = [point for point in points if point.group in groups]
     datasets = [by_group[group][0].dataset for group in groups]
     figure = go.Figure()
-    said = []
-    for place, group in enumerate(groups):
+    points_text = []
+    for index, group in enumerate(groups):
         own = sorted((p for p in points if p.group == group), key=lambda p: (p.num_auxiliary, p.search))
-        color = COLORS[place % len(COLORS)]
-        told = datasets[place] if datasets.count(datasets[place]) == 1 else group
-        label = "" if len(groups) == 1 else f", {plain(told)}"
+        color = COLORS[index % len(COLORS)]
+        name = datasets[index] if datasets.count(datasets[index]) == 1 else group
+        label = "" if len(groups) == 1 else f", {plain(name)}"
         for key, dash in BASELINE_DASHES.items():
             having = [point for point in own if key in point.baselines]
             if having:
@@ -115,13 +115,15 @@ def accuracy_by_auxiliary(points: Sequence[SealedPoint]) -> Figure | None:
             },
             hovertemplate="%{text}, %{x} auxiliary classes<br>%{y:.1%}<extra></extra>",
         )  # fmt: skip
-        said += [f"{p.num_auxiliary} classes {percent(p.mean)} ({p.search})" for p in own]
+        points_text += [f"{p.num_auxiliary} classes {percent(p.mean)} ({p.search})" for p in own]
     lay_out(figure, x_title="auxiliary classes", y_title="sealed test accuracy", y_percent=True, height=460)
     figure.update_xaxes(tickvals=sorted({point.num_auxiliary for point in points}))
     figure.update_layout(showlegend=True)
     caption = (
-        "The mean over the final seeds of the best configuration by validation, with its 95 % interval; thin lines "
-        "need no training. Where the complement of the auxiliary classes is tested, more of them also make the test "
-        "easier: the thin lines show by how much."
+        "Mean over the final seeds of the best configuration by validation, with its 95 % interval; thin lines are "
+        "baselines. If all other classes are tested, more auxiliary classes also make the test easier, as the "
+        "baselines show."
     )
-    return Figure("by_auxiliary", figure, f"Sealed test by number of auxiliary classes: {'; '.join(said)}.", caption)
+    return Figure(
+        "by_auxiliary", figure, f"Sealed test by number of auxiliary classes: {'; '.join(points_text)}.", caption
+    )

@@ -1,4 +1,4 @@
-"""Where the time of a search went: who trained what and when, and what each stage took."""
+"""The time of a search: trainings on each worker, and the duration of each stage."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STAGE_NAMES = {
 
 
 def timeline(history: History) -> Figure | None:
-    """When each training ran on which worker, with the idle time between."""
+    """The trainings on each worker over time, and the idle time between them."""
     found = worker_time(history)
     if not found.lanes:
         return None
@@ -68,17 +68,17 @@ def timeline(history: History) -> Figure | None:
     end = max(clock(span.end) for span in spans)
     alt = f"Timeline of {len(spans)} trainings over {end:.1f} minutes, up to {len(names)} at once; {found.in_words()}"
     words = found.in_words()
-    caption = f"{words[0].upper()}{words[1:]} A bar per training, idle time pale."
+    caption = f"{words[0].upper()}{words[1:]} One bar per training; idle time is pale."
     if all(span.worker is None for span in spans):
-        caption += " Lanes are filled as they became free; workers were not recorded."
+        caption += " Lanes fill as they become free; workers were not recorded."
     slots = (history.search.get("settings") or {}).get("slots")
     if slots and slots > len(names):
-        caption += f" {slots - len(names)} of {slots} places for trainings were never used."
+        caption += f" {slots - len(names)} of {slots} slots were never used."
     return Figure("timeline", figure, alt, caption)
 
 
 def time_spent(history: History) -> Figure | None:
-    """How long each stage took, and what its workers did in it."""
+    """The duration of each stage, and how its workers spent it."""
     stages = [stage for stage in stage_times(history) if stage.seconds > 0]
     if not stages:
         return None
@@ -103,13 +103,13 @@ def time_spent(history: History) -> Figure | None:
     )
     alt = f"Wall time of each stage: {each}. The longest is {STAGE_NAMES.get(longest.name, longest.name)}."
     caption = (
-        "As long as a stage took on the clock, without pauses between calls; where it is made of trainings, divided by "
-        "what its workers did on the mean."
+        "Wall time of each stage, without pauses between calls. Stages with trainings are divided by the mean activity "
+        "of their workers."
     )
-    for name, device in (("time/cpu_share", "CPU threads"), ("time/gpu_share", "GPU")):
+    for name, device in (("time/cpu_share", "CPU"), ("time/gpu_share", "GPU")):
         share = share_while_training(history, name)
         if share is not None:
-            caption += f" While they trained, their {device} were busy {100 * share:.0f} % of the time."
+            caption += f" {device} utilisation during training: {100 * share:.0f} %."
     return Figure("time_spent", figure, alt, caption)
 
 

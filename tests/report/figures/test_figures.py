@@ -12,7 +12,7 @@ from sldml.journal import History, TrialRecord, TrialState
 from sldml.report.figures import choice_map, embedding_map, parallel_coordinates, slices
 from sldml.report.figures.sampled import log_ticks
 from sldml.report.importance import Importance
-from sldml.report.leaderboard import MAX_PARAMS, telling_params
+from sldml.report.leaderboard import MAX_PARAMS, distinguishing_params
 
 UNKNOWN = Importance({}, "")
 
@@ -154,7 +154,7 @@ def test_every_trial_is_a_line_from_its_parameters_to_its_value() -> None:
     assert 0 < first.y[2] < 0.5 < best.y[2] < 1
     assert "does not apply" in figure.caption
     assert best.line.width > middle.line.width > first.line.width
-    assert figure.figure.data[-2].name == "pointed at" or any(t.name == "pointed at" for t in figure.figure.data)
+    assert figure.figure.data[-2].name == "hovered" or any(t.name == "hovered" for t in figure.figure.data)
     assert parallel_coordinates(history_of((0.5, {"lr": 1.0, "x": 1})), UNKNOWN) is None
 
 
@@ -185,16 +185,16 @@ def test_the_map_tells_exemplars_and_misnamed_queries_apart() -> None:
     figure = embedding_map(history)
     assert figure
     shown = {trace.name: trace for trace in figure.figure.data if trace.x[0] is not None}
-    right, wrong, stars = (shown[n] for n in ("query, named rightly", "query, misnamed", "exemplar of a class"))
+    right, wrong, stars = (shown[n] for n in ("query, correct", "query, wrong", "exemplar of a class"))
     assert (list(right.x), list(wrong.x), list(stars.x)) == ([0.5, 5.5], [4.5], [0.0, 5.0])
-    assert wrong.text[0] == "q2: b, named a"
+    assert wrong.text[0] == "q2: b, recognised as a"
     assert right.marker.symbol != wrong.marker.symbol != stars.marker.symbol
     assert stars.marker.color[1] == right.marker.color[1] == wrong.marker.color[0] != right.marker.color[0]
     assert [annotation.text for annotation in figure.figure.layout.annotations] == ["a", "b"]
-    assert "1 of the queries shown (33.3 %) are misnamed" in figure.alt
+    assert "1 of the queries shown (33.3 %) are wrong" in figure.alt
     assert {t.name for t in figure.figure.data if t.x[0] is None} == {
-        "query, named rightly",
-        "query, misnamed",
+        "query, correct",
+        "query, wrong",
         "exemplar",
     }
     assert embedding_map(History()) is None
@@ -224,9 +224,9 @@ def test_a_wide_configuration_shows_choices_and_what_mattered() -> None:
     rows = [
         [("loss.name", "arcface"), *((f"p{i:02d}", str(i + k)) for i in range(15)), ("same", "1")] for k in range(2)
     ]
-    shown = telling_params(rows, Importance({"p07": 0.5, "p14": 0.3, "same": 0.2}, ""))
+    shown = distinguishing_params(rows, Importance({"p07": 0.5, "p14": 0.3, "same": 0.2}, ""))
     assert len(shown) == MAX_PARAMS
     assert {"loss.name", "p07", "p14"} <= shown
     assert "same" not in shown
     few = [[("a", "1"), ("b", "2")], [("a", "1")]]
-    assert telling_params(few, UNKNOWN) == {"a", "b"}
+    assert distinguishing_params(few, UNKNOWN) == {"a", "b"}
