@@ -27,7 +27,7 @@ def tune(launched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (["--space", "demo", "--time-budget", "soon"], "--time-budget soon"),
         (["--space", "demo", "--tracking-uri", "http://127.0.0.1:9"], "127.0.0.1:9"),
         (["--space", "demo", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9"),
-        (["--resume", "nope"], "no search nope"),
+        (["--resume", "nope"], "nope is neither a search in"),
         (["--resume", "c", "--compare", "loss"], "leave out --compare"),
         (["--space", "demo", "--choices", "sup_con,arcface"], "--compare"),
         (["--nope"], "--nope"),
