@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,16 @@ from support.documents import (
     launch_commands,
     options,
     parse,
+    run,
     scripts,
 )
 from support.running import ROOT
+from support.shipped import ship_model
 
+from sldml.config.data import SyntheticData
+from sldml.config.protocol import NtuOneShot
 from sldml.config.space_file import FOLDER, read_space
+from sldml.prepared.prepared_set import PreparedSet
 from sldml.search.compared_spaces import compare
 
 CONSOLE = {command for text in PAGES.values() for command in console_commands(text)}
@@ -98,46 +101,35 @@ def test_a_wrong_command_would_be_found(wrong: str) -> None:
         parse(f"python launch/tune.py {wrong}")
 
 
-@pytest.mark.verify
-@pytest.mark.timeout(1200)
-def test_the_commands_of_the_pages_work_in_their_order(tmp_path: Path) -> None:
-    """Synthetic recordings, a search over them, its report, recognition and evaluation by its model, the export."""
-    data, results, exemplars = tmp_path / "synthetic", tmp_path / "results", tmp_path / "examples"
-    environment = {**os.environ, "SLDML_CACHE": str(tmp_path / "prepared")}
+def test_the_commands_of_the_pages_work_on_a_model(
+    made_set: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Synthetic recordings are written, recognised by a saved model, evaluated, and the model is exported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLDML_CACHE", str(made_set.folder.parent))
 
-    def run(start: str, *more: str, **changes: str) -> str:
+    def output_of(start: str, **changes: str) -> str:
         command = next(command for command in sorted(CONSOLE) if command.startswith(f"python launch/{start}"))
-        for old, new in {"/tmp/synthetic": str(data), "NAME": "walk", "examples/": str(exemplars), **changes}.items():
+        for old, new in changes.items():
             command = command.replace(old, new)
-        ended = subprocess.run(
-            [sys.executable, *command.split()[1:], *more],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
-        assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
-        return ended.stdout
+        run(command)
+        return capsys.readouterr().out
 
-    run("prepare.py synthetic", "--recordings-per-class", "4", **{"--num-auxiliary 30": "--num-auxiliary 8"})
-    run(
-        "tune.py --space utd_mhad --trials 50",
-        *("--set", "protocol.num_auxiliary=8", "--max-epochs", "1", "--top-k", "1", "--final-seeds", "1"),
-        *("--set", "encoder.name=small_cnn", "--set", "encoder.small_cnn.width=16", "--set", "representation.steps=16"),
-        *("--set", "representation.name=swap_axes", "--storage", str(results), "--name", "walk"),
-        **{"utd_mhad": f"ntu --data {data}", "--trials 50": "--trials 1"},
+    written = output_of("prepare.py synthetic", **{"/tmp/synthetic": "made", "30": "4"})
+    assert written.endswith(
+        f"python launch/tune.py --space ntu --data {tmp_path / 'made'} --set protocol.num_auxiliary=4\n"
     )
     for action, name in (("A001", "drink"), ("A007", "throw"), ("A013", "tear")):
-        files = sorted((data / "ntu").glob(f"*{action}.skeleton"))
+        files = sorted((tmp_path / "made" / "ntu").glob(f"*{action}.skeleton"))
         for folder, file in (("examples", files[0]), ("recordings", files[1])):
-            place = tmp_path / folder / name
-            place.mkdir(parents=True)
-            (place / file.name).write_bytes(file.read_bytes())
-    at = ("--storage", str(results))
-    change = {" recordings/": f" {tmp_path / 'recordings'}", "recognised.json": str(tmp_path / "recognised.json")}
-    output = run("recognize.py --model NAME --exemplars examples/ recordings/ --json", *at, "--no-unknown", **change)
-    assert (tmp_path / "recognised.json").stat().st_size > 100
-    assert {"drink", "throw", "tear"} & set(re.findall(r"\w+", output))
-    run("recognize.py --model NAME --exemplars examples/ --export", *at, served=str(tmp_path / "served"))
+            (tmp_path / folder / name).mkdir(parents=True)
+            (tmp_path / folder / name / file.name).write_bytes(file.read_bytes())
+    data = SyntheticData(num_auxiliary=8, recordings_per_class=5)
+    ship_model(tmp_path / "results" / "NAME" / "model", made_set, data, NtuOneShot(), monkeypatch)
+
+    recognised = output_of("recognize.py --model NAME --exemplars examples/ recordings/ --json")
+    assert len(re.findall(r"\b(drink|throw|tear)\b", recognised)) >= 3
+    assert len(json.loads((tmp_path / "recognised.json").read_text())["recordings"]) == 3
+    assert "DTW" in output_of("evaluate.py", **{"num_auxiliary=15": "num_auxiliary=8"})
+    output_of("recognize.py --model NAME --exemplars examples/ --export")
     assert (tmp_path / "served" / "serving_input_example.json").is_file()
-    evaluated = {" --data ~/data --set protocol.num_auxiliary=15": f" --data {data}"}
-    assert "dtw_1nn" in run("evaluate.py", *at, **evaluated)
-    run("report.py NAME", *at)
-    assert (results / "walk" / "report.html").stat().st_size > 100_000

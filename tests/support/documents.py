@@ -83,16 +83,27 @@ def command_of(script: str, word: str = "") -> Any:
     return typer.main.get_command(app)
 
 
+def _split(command: str) -> tuple[str, str, list[str]]:
+    """Script, sub-command ('' without any) and arguments of `python launch/…`."""
+    _, script, *arguments = shlex.split(command)
+    return script, arguments.pop(0) if "" not in _registered(script)[0] else "", arguments
+
+
 def parse(command: str) -> dict[str, Any]:
     """The parameters of a command `python launch/…`, parsed and converted as when it is run.
 
     Raises:
         UsageError: an option is unknown, a value has the wrong type, or an argument is missing.
     """
-    _, script, *arguments = shlex.split(command)
-    word = arguments.pop(0) if "" not in _registered(script)[0] else ""
+    script, word, arguments = _split(command)
     parameters: dict[str, Any] = command_of(script, word).make_context(script, arguments).params
     return parameters
+
+
+def run(command: str) -> None:
+    """Run a command `python launch/…` in this process."""
+    script, word, _ = _split(command)
+    _registered(script)[0][word](**parse(command))
 
 
 def scripts() -> list[str]:
