@@ -58,11 +58,11 @@ def test_several_searches_are_compared(report_command: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing"], "no search nothing in .*: there are begun, empty"),
-        (["empty"], "no search empty in .* has begun"),
+        (["nothing"], "nothing is neither a search in .*: found begun, empty"),
+        (["empty"], "search empty in .* has not started"),
         (["broken"], "broken/journal.jsonl, line 1: not an event"),
         (["begun", "begun"], "search begun is given twice"),
-        (["begun", "--out", "."], "is a folder; give a file in it"),
+        (["begun", "--out", "."], "is a folder; give a file"),
         (["begun", "--out", "{tmp}/begun/journal.jsonl/x.html"], "cannot be written"),
         ([], "Missing argument"),
     ],
