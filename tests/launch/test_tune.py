@@ -78,5 +78,5 @@ def test_a_dry_run_says_what_would_be_compared(tune: Any, tmp_path: Path) -> Non
     assert status == 0
     assert "compares loss: triplet_margin, proxy_anchor with sup_con" in printed
     assert "2 trials of 30 epochs for each of the 3 choices (6 in all), over 3 class folds" in printed
-    assert "what ships: nothing" in printed
+    assert "saved model: none" in printed
     assert not list(tmp_path.iterdir())
