@@ -1,8 +1,8 @@
-"""Random changes of training signals that could have happened in front of the sensor.
+"""Random changes of training signals: turn, size, speed, crop and noise.
 
-They change the signals, not the image: a body is turned, a movement begins faster than it ends.
-Everything random comes from one generator, and how much is drawn depends on shapes and on which parts are on
-alone, so a training that was interrupted continues exactly.
+They change the signals, not the image: a body is turned, a movement begins faster than it ends. All random numbers
+come from one generator, and how many are drawn depends only on shapes and on which changes are on, so that an
+interrupted training continues exactly.
 """
 
 from __future__ import annotations
@@ -17,26 +17,24 @@ from sldml.embedding.normalize import main_root, present_bodies, split_bodies, t
 from sldml.recordings import Layout
 
 NUM_WARP_WAVES = 3
-"""A warp has this many cosine waves of speed, the slowest half a period long."""
+"""Number of cosine waves of speed in a warp; the slowest is half a period long."""
 
 
 def augment(signals: Tensor, config: AugmentConfig, layout: Layout, generator: torch.Generator | None = None) -> Tensor:
-    """Turn, scale, crop, warp and blur each recording of a batch by its own random amounts.
+    """Turn, scale, crop and warp each recording of a batch by random amounts, and add noise.
 
     Bodies are turned about the vertical, and scaled, about the main actor's root in its first frame (the
-    origin, where signals are centred); a sensor's values are scaled by the same factor. A body that is absent
-    in a frame (all its rows exactly zero) is never half there: between a frame with it and one without it
-    the nearer of the two decides.
+    origin, where signals are centred); a sensor's values are scaled by the same factor. Between a
+    frame with a body and one without it (all its rows zero), nothing is interpolated: the nearer frame is used.
 
     Args:
         signals: float [B, T, rows, 3], normalised; not modified.
-        config: how much of each; a part at 0 is off and draws nothing.
-        layout: what the rows are.
-        generator: where all random numbers are drawn, on its own device; None is torch's generator for the
-            signals' device.
+        config: Largest amounts; 0 is off and draws nothing.
+        layout: The meaning of the rows.
+        generator: Source of all random numbers, on its own device; None for torch's generator of the signals' device.
 
     Returns:
-        float [B, T, rows, 3]; the very same tensor where all parts are off.
+        float [B, T, rows, 3]; the same tensor if all changes are off.
     """
     if config.rotation_deg > 0 or config.scale > 0:
         signals = _turn_and_scale(signals, config, layout, generator)
@@ -50,7 +48,7 @@ def augment(signals: Tensor, config: AugmentConfig, layout: Layout, generator: t
 
 
 def random_positions(signals: Tensor, config: AugmentConfig, generator: torch.Generator | None) -> Tensor:
-    """Draw where in its recording each new frame lies: [B, T, rows, 3] → [B, T] in frames, increasing.
+    """Draw the position of each new frame in its recording: [B, T, rows, 3] → [B, T] in frames, increasing.
 
     The crop cuts off a random share up to `time_crop`, split at random between start and end. Within what is
     left the speed is `1 + sum_k a_k cos(pi k u)` with `sum_k |a_k| <= time_warp < 1`, u from 0 to 1 along the
@@ -102,13 +100,13 @@ def _resample(signals: Tensor, positions: Tensor, layout: Layout) -> Tensor:
     batch = torch.arange(signals.shape[0], device=signals.device).unsqueeze(1)
     weight = (positions - lower).unsqueeze(-1)
     present = _present_rows(signals, layout)
-    # Halfway between a body and its absence lies a body shrunk towards the origin: take one or the other.
+    # Interpolating between a body and zeros would shrink it towards the origin: take one or the other.
     weight = torch.where(present[batch, lower] == present[batch, upper], weight, weight.round())
     return torch.lerp(signals[batch, lower], signals[batch, upper], weight.unsqueeze(-1))
 
 
 def _present_rows(signals: Tensor, layout: Layout) -> Tensor:
-    """Say which rows are there, bool [B, T, rows]: those of a present body, and sensors always."""
+    """Which rows are present, bool [B, T, rows]: those of present bodies, and all sensors."""
     present = torch.ones(signals.shape[:3], dtype=torch.bool, device=signals.device)
     if layout.skeleton is not None:
         bodies = split_bodies(signals, layout)

@@ -33,11 +33,11 @@ def encoder_input(
     *,
     takes: Takes = "images",
 ) -> Tensor:
-    """Signals [B, T, rows, 3] → normalise → augment → represent → what the encoder takes, images [B, 3, H, W].
+    """Normalise, augment and represent a batch of signals [B, T, rows, 3]: images [B, 3, H, W] for the encoder.
 
-    The image itself is augmented last (`augmentation.image`), at the size that the encoder sees. An encoder that
-    takes signals gets them augmented, [B, T, drawn rows, 3]: of the representation, only which rows are drawn and how
-    many steps there are concern it.
+    The image itself is augmented last (`augmentation.image`), at the size that the encoder sees. For an encoder of
+    signals (`takes`), returns the augmented signals [B, T, drawn rows, 3]: of the representation, only the drawn rows
+    and the number of steps are used.
     """
     signals = normalize(signals, normalization, layout)
     if augmentation is not None:
@@ -54,7 +54,8 @@ def input_shape(encoder: EncoderConfig, representation: RepresentationConfig, la
     """The shape of one recording as `encoder_input` makes it: (3, H, W) of an image, (T, rows, 3) of signals.
 
     Raises:
-        InputError: these rows cannot be shown so, or the encoder takes signals and the recordings are imported images.
+        InputError: the representation does not apply to these rows, or the encoder takes signals and the recordings are
+            imported images.
     """
     if encoder.takes == "images":
         return image_shape(representation, layout)
@@ -96,10 +97,10 @@ def embed(
 def require_one_input_shape(
     split: Split, encoders: Sequence[EncoderConfig], representation: RepresentationConfig, layout: Layout
 ) -> None:
-    """Check that each encoder can see the recordings of training and those of the sealed test.
+    """Check that each encoder gets inputs of one shape in training and in the sealed test.
 
     Raises:
-        InputError: they are of different rows, and the recordings lack them, or images or signals differ in size.
+        InputError: training and test use different rows, and the recordings lack them or the input shapes differ.
     """
     sides = split.development.train.rows, split.sealed.exemplars.rows
     if sides == ("all", "all"):

@@ -27,13 +27,12 @@ def augment_images(images: Tensor, config: ImageAugment, generator: torch.Genera
 
     Args:
         images: float [B, 3, H, W]; not modified.
-        config: how much of each; a part at 0 is off and draws nothing.
-        generator: where all random numbers are drawn, on its own device; None is torch's generator for the
-            images' device. How many are drawn depends on the batch's size and on which parts are on alone.
+        config: Largest amounts; 0 is off and draws nothing.
+        generator: Source of all random numbers, on its own device; None for torch's generator of the images' device.
+            How many are drawn depends only on the batch's size and on which changes are on.
 
     Returns:
-        float [B, 3, H, W] within the range of `images` and 0, for black is what lies outside; the very same
-        tensor where all parts are off.
+        float [B, 3, H, W]; 0 (black) outside of the image. The same tensor if all changes are off.
     """
     if not config.is_on:
         return images
@@ -59,7 +58,7 @@ def random_transforms(
         """From -1 to 1."""
         return 2 * torch.rand((num_images, *shape), generator=generator, device=device) - 1
 
-    # From the pixel that is asked for back to where it comes from: the last change is undone first.
+    # From an output pixel back to its source: the last change is undone first.
     back = torch.eye(3, device=device).expand(num_images, 3, 3)
     if config.perspective > 0:
         inwards = config.perspective * (uniform(4, 2) + 1) / 2
@@ -82,11 +81,11 @@ def random_transforms(
 
 
 def warp(images: Tensor, transforms: Tensor) -> Tensor:
-    """Read images [B, C, H, W] at projectively transformed places, bilinearly; outside of them lies 0.
+    """Sample images [B, C, H, W] bilinearly at projectively transformed places; 0 outside.
 
     Args:
         images: float [B, C, H, W].
-        transforms: [B, 3, 3], from a place in what comes out to where it is read, in coordinates (x, y) from -1
+        transforms: [B, 3, 3], from a place in the output to its place in the input, in coordinates (x, y) from -1
             (outer edge of the first column or row) to 1 (outer edge of the last). A place beyond the horizon,
             whose third coordinate is not positive, is outside.
     """

@@ -1,7 +1,7 @@
-"""What is done to signals before anything looks at them: centre, turn and scale, on whole batches.
+"""Normalisation of signals: centre, turn and scale, in batches.
 
-Bodies are told apart from sensors by the `Layout`. The first body is the main actor: it alone says where the
-centre is, how large a body is and which way is forward, so that the distance between two people is kept.
+The `Layout` says which rows are bodies and which are sensors. Centre, size and direction are those of the first body,
+the main actor, so that the distance between two people is kept.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from sldml.errors import InputError
 from sldml.recordings import Layout, Skeleton
 
 SMALLEST_LENGTH = 1e-6
-"""A torso or a shoulder line shorter than this (in the source's units) has no length to divide by."""
+"""A torso or shoulder line shorter than this (in the source's units) is not divided by."""
 SMALLEST_SPREAD = 1e-5
-"""Values that deviate from their mean by less than this share of their root mean square are constant but for rounding,
-and are divided by nothing."""
+"""Values whose standard deviation is below this share of their root mean square are constant except for rounding, and
+are not divided."""
 
 
 def normalize(signals: Tensor, config: NormalizeConfig, layout: Layout) -> Tensor:
-    """Centre, turn and scale the bodies of a batch, and scale its sensors: each recording by what it says itself.
+    """Centre, turn and scale the bodies of a batch, and scale its sensors; each recording by its own values.
 
-    *Centre.* `first_frame` and `every_frame` take the main actor's root; while the main actor is absent, it is where
-    it was last seen. `mean` takes the mean of all the main actor's joints over the frames in which it is there.
+    *Centre.* `first_frame` and `every_frame` take the main actor's root; while the main actor is absent, its
+    last position. `mean` takes the mean of all the main actor's joints over the frames in which it is there.
 
     *View.* Facing the camera means that the mean line from left to right shoulder points along +x, as it does in
-    front of a Kinect. Shoulders whose mean line has no horizontal extent leave a recording unturned.
+    front of a Kinect. A recording whose mean line has no horizontal extent is not turned.
 
     *Scale.* `torso` is the torso's mean length. `extent` is the standard deviation of the main actor's joints about
     their mean, over frames, joints and axes together; `per_axis` is the same for x, y and z each (after the turn). All
-    bodies are divided by it, the origin staying where it is. What has no length leaves a recording unscaled.
+    bodies are divided by it, the origin staying where it is. A recording without such a length is not scaled.
 
     *Sensors.* `per_sensor` divides a sensor by the standard deviation about its mean, x, y and z together, and keeps
     the mean (of an acceleration: where down is). `per_axis` makes each axis's mean 0 and standard deviation 1.
@@ -42,15 +42,15 @@ def normalize(signals: Tensor, config: NormalizeConfig, layout: Layout) -> Tenso
 
     Args:
         signals: float [B, T, rows, 3] in the source's units; not modified.
-        config: what to do.
-        layout: what the rows are.
+        config: Which normalisation.
+        layout: The meaning of the rows.
 
     Returns:
-        float [B, T, rows, 3]; `signals` itself where there is nothing to do.
+        float [B, T, rows, 3]; `signals` itself if nothing is normalised.
 
     Raises:
         ValueError: `signals` does not have the layout's rows.
-        InputError: the skeleton has not the joints that are asked for.
+        InputError: the skeleton does not declare the joints that are needed.
     """
     if signals.dim() != 4 or signals.shape[2:] != (layout.num_rows, 3):
         raise ValueError(f"signals must be [recordings, frames, {layout.num_rows} rows, 3], not {list(signals.shape)}")
@@ -74,7 +74,7 @@ def split_bodies(signals: Tensor, layout: Layout) -> Tensor:
 
 
 def present_bodies(bodies: Tensor) -> Tensor:
-    """Say where a body is there: [B, T, bodies, joints, 3] → bool [B, T, bodies]; absent is all zero."""
+    """Whether each body is present: [B, T, bodies, joints, 3] → bool [B, T, bodies]; an absent body is all zeros."""
     if bodies.device.type == "cpu" and bool((bodies[:, :, :, 0, 0] != 0).all()):  # one number is enough
         return bodies.new_ones(bodies.shape[:3], dtype=torch.bool)
     # The Euclidean norm is the one for which torch has a fast kernel; it is zero for numbers below 1e-22, too, which
@@ -84,14 +84,13 @@ def present_bodies(bodies: Tensor) -> Tensor:
 
 
 def main_root(bodies: Tensor, present: Tensor, skeleton: Skeleton) -> Tensor:
-    """Follow the main actor's root, gaps filled: [B, T, bodies, joints, 3] → [B, T, 3].
+    """The root of the main actor in each frame: [B, T, bodies, joints, 3] → [B, T, 3].
 
-    In a frame without the main actor it is where it was last seen, before the first one where it will be
-    seen first; zero where the main actor never appears.
+    In frames without the main actor, its last position, before its first frame its first one; zero if it never appears.
     """
     num_frames = bodies.shape[1]
     main_present = present[:, :, 0]
-    if present.device.type == "cpu" and bool(main_present.all()):  # on a GPU, to ask is to wait
+    if present.device.type == "cpu" and bool(main_present.all()):  # on a GPU this would wait for the device
         return bodies[:, :, 0, skeleton.root]
     frames = torch.arange(num_frames, device=bodies.device)
     first_seen = main_present.int().argmax(dim=1, keepdim=True)
@@ -124,7 +123,7 @@ def _normalize_bodies(signals: Tensor, config: NormalizeConfig, layout: Layout, 
 
 
 def _torso_length(bodies: Tensor, present: Tensor, skeleton: Skeleton) -> Tensor:
-    """Mean over [B, T, bodies, joints, 3] of the main actor's torso: [B, 1]; 1 where it has no length."""
+    """Mean length of the main actor's torso in [B, T, bodies, joints, 3]: [B, 1]; 1 if it has no length."""
     if skeleton.scale_joints is None:
         raise InputError(
             f"normalize.scale torso: the skeleton {skeleton.name} declares no joints to scale by; "
@@ -148,7 +147,7 @@ def _turn_to_camera(bodies: Tensor, present: Tensor, skeleton: Skeleton) -> tupl
 
 
 def _centre(bodies: Tensor, present: Tensor, root: Tensor, config: NormalizeConfig, layout: Layout) -> Tensor | None:
-    """What is subtracted from bodies [B, T, bodies, joints, 3]: [B, T, 3] or [B, 1, 3]; None for nothing."""
+    """The centre to subtract from bodies [B, T, bodies, joints, 3]: [B, T, 3] or [B, 1, 3]; None for no centring."""
     match config.center:
         case "none":
             return None
@@ -194,8 +193,8 @@ def _move(signals: Tensor, point: Tensor | None, factor: Tensor | None, layout: 
 
 @functools.lru_cache(maxsize=64)
 def _one_per_joint(num_bodies: int, body_rows: int, num_rows: int, dtype: torch.dtype) -> Tensor:
-    """[bodies * 3, rows * 3] that takes a body's point to each of its joints, and zero to each sensor."""
-    with torch.inference_mode(False):  # kept, and usable beyond inference
+    """Matrix [bodies * 3, rows * 3] that copies a point of each body to its joints, and zero to the sensors."""
+    with torch.inference_mode(False):  # cached; usable outside of inference mode
         ones = torch.zeros(num_bodies, 3, num_rows, 3, dtype=dtype)
         for body, rows in enumerate(torch.arange(body_rows).chunk(num_bodies)):
             for axis in range(3):
@@ -204,10 +203,7 @@ def _one_per_joint(num_bodies: int, body_rows: int, num_rows: int, dtype: torch.
 
 
 def _extent(actor: Tensor, present: Tensor, each_axis: bool) -> Tensor:
-    """Standard deviation of [B, T, joints, 3] about its mean while the actor is present: [B, 3] or [B, 1].
-
-    1 where there is none.
-    """
+    """Standard deviation of [B, T, joints, 3] about its mean while the actor is present: [B, 3] or [B, 1]; 1 for 0."""
     num_joints = actor.shape[2]
     mean = _mean_over_present(actor.flatten(2), present).view(-1, num_joints, 3).mean(dim=1)
     deviation = actor - mean[:, None, None]
@@ -235,13 +231,13 @@ def _scale_sensors(sensors: Tensor, config: NormalizeConfig, layout: Layout) -> 
 
 @functools.lru_cache(maxsize=64)
 def _full_scales(scales: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    # Kept, for copying them to a GPU with every batch would wait for the GPU; and usable beyond inference.
+    # Cached: copying them to a GPU with every batch would wait for it. Usable outside of inference mode.
     with torch.inference_mode(False):
         return torch.tensor(scales, dtype=dtype, device=device).unsqueeze(-1)
 
 
 def _spread(variance: Tensor, mean_square: Tensor) -> Tensor:
-    """The standard deviation; 1 where it is nothing but rounding."""
+    """The standard deviation; 1 if it is only rounding."""
     known = variance > SMALLEST_SPREAD**2 * mean_square
     return torch.where(known, variance, torch.ones_like(variance)).sqrt()
 

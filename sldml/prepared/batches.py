@@ -1,7 +1,7 @@
 """The frames of a prepared set, and batches of its recordings, each resampled in time.
 
 A batch is one gather over the array of all frames. On a CPU the array stays memory-mapped; on a GPU it is copied to
-the device's memory where it fits.
+the device's memory if it fits.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class Frames:
     def gather(self, offsets: Tensor, lengths: Tensor, steps: int) -> Tensor:
         """A batch of recordings, each resampled linearly in time from its first to its last frame.
 
-        Frames in which nothing was recorded are replaced by the nearest frame before (else after) them.
+        A dropped frame (all zeros) is replaced by the nearest earlier frame with values, at the beginning by the first
+        later one.
 
         Args:
             offsets: int64 [B], each recording's first frame in the array.
@@ -87,7 +88,7 @@ class Frames:
         offsets, lengths = offsets.to(where).unsqueeze(1), lengths.to(where).unsqueeze(1)
         share = torch.linspace(0.0, 1.0, steps, dtype=torch.float64, device=where)
         position = share * (lengths - 1)
-        # The last frame is what follows the one before it with weight 1: no recording reaches into the next.
+        # The last frame is the successor of the last but one, with weight 1: no recording reads frames of the next.
         before = torch.minimum(position.long(), lengths - 2).clamp_(min=0)
         after = torch.minimum(before + 1, lengths - 1)
         weight = position.sub_(before).float()
@@ -97,9 +98,9 @@ class Frames:
         return self._between(before, after, weight).to(self.device, non_blocking=True)
 
     def _between(self, before: Tensor, after: Tensor, weight: Tensor) -> Tensor:
-        """The frames [B, steps] on the way from `before` to `after`, at `weight` of it: float32 [B, steps, rows, 3]."""
+        """Frames between `before` and `after` [B, steps], at `weight` of the way: float32 [B, steps, rows, 3]."""
         if self._values.device.type == "cpu" and self._values.dtype == torch.float32:
-            # The weighted sum of two rows of a table: one pass over the frames, where reading both and mixing is three.
+            # A weighted sum of two rows of a table is one pass over the frames; gathering and mixing both is three.
             pairs, weights = torch.stack((before, after), dim=-1), torch.stack((1 - weight, weight), dim=-1)
             table = self._values.flatten(1)
             taken = functional.embedding_bag(

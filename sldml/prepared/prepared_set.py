@@ -4,14 +4,14 @@ A prepared set is a folder of four files:
 
 - `signals.npy`: [all frames, rows, 3], every recording's signals as they were recorded: float32, or bytes for the
   pixels of imported images (`Layout.dtype`);
-- `held.npy`: int32 [all frames], how many frames to step to the nearest frame of the same recording in which
-  anything was recorded (backwards where there is one); 0 almost everywhere. Batches look past dropped frames by it;
-- `catalog.parquet`: one row a recording: name, label, subject, offset, length, rate_hz, and what the source knows;
+- `held.npy`: int32 [all frames], the number of frames from a dropped frame to the one that replaces it in batches (the
+  nearest earlier frame of the recording with values, else the first later one); 0 for all other frames;
+- `catalog.parquet`: one row per recording: name, label, subject, offset, length, rate_hz, and details of the source;
 - `meta.json`: source, layout of the rows, counts, refused files with their reasons, hash of the contents.
 
-It is written beside its place and renamed under a lock, so a half-written one is never found; who is killed while
-writing goes on from where it was (`sldml.prepared.writing`). It is found again by a key made of the source's settings,
-its files' names, sizes and times, and the format of these four files.
+It is written to a hidden folder and renamed under a lock, so a half-written set is never found; writing resumes after
+an interruption (`sldml.prepared.writing`). A set is found by a key of the source's settings, its files' names, sizes
+and times, and the format of these four files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A prepared set on this machine's disk."""
+    """A prepared set on the disk of this machine."""
 
     folder: Path
     catalog: pd.DataFrame
@@ -57,12 +57,12 @@ class PreparedSet:
 
     @property
     def layout(self) -> Layout:
-        """What the rows mean."""
+        """The meaning of the rows."""
         return Layout.from_json(self.meta["layout"])
 
     @property
     def hash(self) -> str:
-        """Hash of layout, signals and catalogue: the same wherever the same recordings were prepared."""
+        """Hash of layout, signals and catalogue: the same recordings have the same hash on every machine."""
         return str(self.meta["hash"])
 
 
@@ -70,11 +70,11 @@ def open_prepared(folder: Path) -> PreparedSet:
     """Open a finished prepared set.
 
     Raises:
-        InputError: a file of it is missing or was written by another version.
+        InputError: a file is missing or was written by another version.
     """
     absent = [name for name in FILES if not (folder / name).is_file()]
     if absent:
-        raise InputError(f"{folder} is no prepared set: {', '.join(absent)} is missing")
+        raise InputError(f"{folder} is not a prepared set: {', '.join(absent)} is missing")
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     if meta.get("format") != FORMAT:
         raise InputError(f"{folder} has format {meta.get('format')}, not {FORMAT}: delete it and prepare again")
@@ -92,18 +92,18 @@ def prepare(
 ) -> PreparedSet:
     """Find the prepared set of `config` in `cache`, or make it from the raw files.
 
-    An attempt that was killed or interrupted is gone on with: no file that it had done is read again.
+    After an interruption, preparation resumes: files that were already read are not read again.
 
     Args:
         config: The `data` part of a configuration.
-        data_folder: Where raw datasets lie; not needed for made recordings.
-        cache: Folder of prepared sets; made where it does not exist.
-        strict: Make a broken file fatal instead of listing and leaving it out.
-        progress: Told how far it is: (files done, files in all).
-        num_workers: Processes that read; None takes as many as there are cores.
+        data_folder: Folder of raw datasets; not needed for synthetic recordings.
+        cache: Folder of prepared sets; created if it does not exist.
+        strict: Stop if a recording cannot be read, instead of listing it and leaving it out.
+        progress: Called with (files done, files in all).
+        num_workers: Number of processes that read; None for one per core.
 
     Raises:
-        InputError: no raw data, an unwritable or full cache, no readable recording, or (strict) a broken one.
+        InputError: no raw data, an unwritable or full cache, no readable recording, or (strict) an unreadable one.
     """
     if isinstance(config, SyntheticData):
         source, source_key = None, synthetic_key(config)
@@ -120,9 +120,9 @@ def prepare(
             try:
                 write_set(source, key, scratch, num_workers or os.cpu_count() or 1, progress)
             except (InputError, OSError, MemoryError):
-                raise  # the machine's or a person's: what was read stays
+                raise  # a fault of the machine or of the input: what was read stays
             except Exception:
-                scratch.discard()  # a fault of the program: it may have read the other files wrongly, too
+                scratch.discard()  # a fault of the program, which may have read the other files wrongly, too
                 raise
     prepared = open_prepared(folder)
     if strict and prepared.meta["refused"]:
@@ -134,12 +134,12 @@ def prepare(
 
 
 def as_prepared(config: DataConfig, prepared: PreparedSet) -> DataConfig:
-    """`config` with everything that says how a raw file is read, also what the YAML beside a manifest said."""
+    """`config` with all settings of how raw files are read, including those of the YAML file beside a manifest."""
     if not isinstance(config, ManifestData):
         return config
     return config.model_copy(update={"format": RecordingFormat.model_validate(prepared.meta["settings"]["format"])})
 
 
 def prepared_key(source_key: str) -> str:
-    """The key of a source's prepared set: with the format, so that what another version wrote is not found."""
+    """The key of a source's prepared set. It includes the format: sets of another format are not found."""
     return hashlib.blake2b(f"{FORMAT} {source_key}".encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Folders that are either whole or not there: where prepared sets lie."""
+"""Folders that are written completely or not at all, for prepared sets."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ import filelock
 from sldml.errors import InputError
 
 FILES = ("signals.npy", "held.npy", "catalog.parquet", "meta.json")
-"""What a prepared set consists of."""
+"""The files of a prepared set."""
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """Where a folder is made, hidden beside its place. What a killed writer left in it is found again."""
+    """The hidden folder in which a folder is written before it is renamed. It survives an interruption."""
 
     folder: Path
 
     @property
     def whole(self) -> Path:
-        """What takes the folder's place at the end."""
+        """Becomes the folder at the end."""
         return self.folder / "whole"
 
     @property
     def aside(self) -> Path:
-        """For what is needed only until then: how far it is, raw files."""
+        """For what is needed only until then: notes of the progress, raw files."""
         return self.folder / "aside"
 
     def make(self) -> None:
-        """Both folders are there; what is in them stays."""
+        """Create both folders; their content stays."""
         self.whole.mkdir(parents=True, exist_ok=True)
         self.aside.mkdir(exist_ok=True)
 
@@ -46,54 +46,54 @@ class Scratch:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path | None]:
-    """Make a folder, alone: yields an empty folder to fill, which takes the place of `folder` at the end.
+    """Write a folder, under a lock: yields an empty folder to fill, which becomes `folder` at the end.
 
-    Where `folder` is there already (another process may have made it meanwhile), None is yielded and nothing
-    happens. What killed writers left behind is removed, and so is everything when anything goes wrong.
+    Yields None if `folder` exists already (another process may have written it meanwhile). Remains of interrupted
+    writers are removed first. If anything fails, what was written is removed.
 
     Raises:
-        InputError: its place cannot be written to.
+        InputError: the parent folder cannot be written to.
     """
-    with _alone(folder) as scratch:
+    with _locked(folder) as scratch:
         if scratch is None:
             yield None
             return
         scratch.discard()
         try:
-            with told_where(folder.parent):
+            with disk_errors(folder.parent):
                 scratch.make()
             yield scratch.whole
-            with told_where(folder.parent):
-                _put(scratch, folder)
+            with disk_errors(folder.parent):
+                _move_into_place(scratch, folder)
         finally:
             scratch.discard()
 
 
 @contextmanager
 def continuing(folder: Path) -> Iterator[Scratch | None]:
-    """Make a folder, alone, going on from what an earlier writer left: as `writing`, but the scratch folder stays.
+    """Write a folder, under a lock, resuming from what an interrupted writer left: as `writing`, but resumable.
 
-    It stays as it is when anything goes wrong, also for a writer that was killed; its `whole` takes the place of
-    `folder` at the end of the context. Where there is no sense in going on, the caller discards it.
+    If anything fails, the scratch folder stays for the next attempt, unless the caller discards it. Its `whole` becomes
+    `folder` at the end.
 
     Raises:
-        InputError: its place cannot be written to.
+        InputError: the parent folder cannot be written to.
     """
-    with _alone(folder) as scratch:
+    with _locked(folder) as scratch:
         if scratch is None:
             yield None
             return
-        with told_where(folder.parent):
+        with disk_errors(folder.parent):
             scratch.make()
         yield scratch
-        with told_where(folder.parent):
-            _put(scratch, folder)
+        with disk_errors(folder.parent):
+            _move_into_place(scratch, folder)
         scratch.discard()
 
 
 @contextmanager
-def told_where(cache: Path) -> Iterator[None]:
-    """For what writes below `cache`: a full disk or a forbidden place is bad input, told in one line.
+def disk_errors(cache: Path) -> Iterator[None]:
+    """Turn an OSError of what is written below `cache` (disk full, no permission) into an InputError.
 
     Raises:
         InputError: there was an OSError.
@@ -108,16 +108,16 @@ def told_where(cache: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Scratch | None]:
-    """Hold the folder's lock: yields where to make it, or None where it is there."""
-    with told_where(folder.parent):
+def _locked(folder: Path) -> Iterator[Scratch | None]:
+    """Hold the folder's lock: yields its scratch folder, or None if the folder exists."""
+    with disk_errors(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder.with_name(folder.name + ".lock"))
         lock.acquire()
     try:
         scratch = Scratch(folder.with_name(f".{folder.name}.part"))
         if folder.is_dir():
-            scratch.discard()  # of a writer that was killed after its last step but one
+            scratch.discard()  # left by a writer that was killed after renaming
             yield None
         else:
             yield scratch
@@ -125,8 +125,8 @@ def _alone(folder: Path) -> Iterator[Scratch | None]:
         lock.release()
 
 
-def _put(scratch: Scratch, folder: Path) -> None:
-    """In one step, and not before everything is on the disk: a machine that fails leaves nothing half written."""
+def _move_into_place(scratch: Scratch, folder: Path) -> None:
+    """Rename in one step, after everything is on the disk: a crash of the machine leaves nothing half written."""
     for path in (*scratch.whole.iterdir(), scratch.whole):
         _sync(path)
     scratch.whole.rename(folder)
@@ -138,7 +138,7 @@ def _sync(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot do it for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync folders
             raise
     finally:
         os.close(descriptor)

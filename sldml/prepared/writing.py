@@ -1,10 +1,10 @@
-"""Writing a prepared set so that whoever is killed goes on from where it was, to the same bytes.
+"""Writing a prepared set. It resumes after an interruption and gives the same bytes.
 
-Frames are appended to the set's arrays. About twice a second they are made safe on the disk, and then one line is
-appended to a file of notes: how many files are done, and what they came to. Whoever goes on believes the notes as
-far as they are whole, cuts off what was appended after the last of them, and reads the files that come next. The
-catalogue is made of the notes at the end, so that it is the same whether they were written in one go or in twenty,
-and so that no list of recordings grows in memory meanwhile.
+Frames are appended to the set's arrays. About twice a second the arrays are synced to the disk, and then one line is
+appended to a file of notes: the number of files that are done, and their recordings. To resume, the notes are read up
+to the last complete line, the arrays are truncated to what it says, and reading continues with the next file. The
+catalogue is made from the notes at the end: it is the same after any number of interruptions, and no list of
+recordings grows in memory meanwhile.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sldml.errors import InputError
-from sldml.prepared.whole_folder import Scratch, told_where
+from sldml.prepared.whole_folder import Scratch, disk_errors
 from sldml.recordings import RecordingError
 from sldml.recordings.reading import Entry, Job, Reader, read_all
 from sldml.recordings.sources import RawSource
 
 FORMAT = 2
-"""Of what is written here. A set of another format is another set: it is not found."""
+"""Version of the files. Sets of another format are not found."""
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
 
@@ -41,25 +41,25 @@ _NOTE_EVERY_S = 0.5
 
 
 def write_set(source: RawSource, key: str, scratch: Scratch, num_workers: int, progress: Progress | None) -> None:
-    """Read the source's files into `scratch.whole`, going on from what lies there.
+    """Read the source's files into `scratch.whole`, resuming from what an interrupted attempt left there.
 
     Args:
         source: The files and how to read them.
-        key: Of the prepared set. What lies in `scratch` under another key is not gone on from.
-        scratch: Where the set is made. It stays when anything goes wrong that another attempt may get past.
-        num_workers: Processes that read.
-        progress: Told the files done and the files in all, from the first that is not done yet.
+        key: Key of the prepared set. What `scratch` has under another key is not used.
+        scratch: Where the set is written. It is kept after an error that another attempt may not have.
+        num_workers: Number of processes that read.
+        progress: Called with the number of files that are done and of all files.
 
     Raises:
         InputError: no file can be read, recordings appear twice, or the disk is full.
     """
     place = scratch.folder.parent
-    with told_where(place):
+    with disk_errors(place):
         notes = Notes(scratch.aside / "notes.jsonl", {"format": FORMAT, "key": key})
         signals = GrowingArray(scratch.whole / "signals.npy", source.layout.dtype, (source.layout.num_rows, 3))
         held = GrowingArray(scratch.whole / "held.npy", "<i4", ())
     with closing(notes), closing(signals), closing(held):
-        with told_where(place):
+        with disk_errors(place):
             notes.go_on(num_frames=min(signals.num_there(), held.num_there()))
             signals.cut(notes.num_frames)
             held.cut(notes.num_frames)
@@ -82,7 +82,7 @@ def write_set(source: RawSource, key: str, scratch: Scratch, num_workers: int, p
             "hash": _content_hash(source, notes),
             "dataset": source.dataset,
             "settings": {k: v for k, v in source.settings.items() if k != "missing"},
-            # Made recordings come from nowhere.
+            # Synthetic recordings have no folder.
             "folder": None if source.folder.is_relative_to(scratch.folder) else str(source.folder),
             "layout": source.layout.to_json(),
             "num_recordings": len(catalog),
@@ -90,7 +90,7 @@ def write_set(source: RawSource, key: str, scratch: Scratch, num_workers: int, p
             "refused": list(notes.refused()),
             "notes": list(source.notes),
         }
-        with told_where(place):
+        with disk_errors(place):
             catalog.to_parquet(scratch.whole / "catalog.parquet")
             (scratch.whole / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
@@ -104,7 +104,7 @@ def _read(
     progress: Progress | None,
     place: Path,
 ) -> None:
-    """Read the files that are not done yet."""
+    """Read the files that are not done."""
     first, num_files = notes.num_files, len(source.files)
     if progress is not None and first:
         progress(first, num_files)
@@ -113,7 +113,7 @@ def _read(
     noted = time.monotonic()
     with closing(read_all(Reader(source.read, source.layout), jobs, num_workers)) as results:
         for done, result in enumerate(results, start=first + 1):
-            with told_where(place):
+            with disk_errors(place):
                 if isinstance(result, RecordingError):
                     file = str(source.files[done - 1].relative_to(source.folder))
                     notes.refuse({"file": file, "reason": result.reason})
@@ -131,7 +131,7 @@ def _read(
 
 
 def _catalog(notes: Notes) -> pd.DataFrame:
-    """One row a recording. Columns are compact while they grow: there may be a hundred thousand rows."""
+    """One row per recording. Columns are kept compact: there may be a hundred thousand rows."""
     names: list[str] = []
     labels: list[str] = []
     subjects: list[str] = []
@@ -139,7 +139,7 @@ def _catalog(notes: Notes) -> pd.DataFrame:
     details: dict[str, list[int | str | None]] = {}
     for row in notes.recordings():
         for column in details.keys() | row["details"].keys():
-            # A recording that lacks what others have has nothing there.
+            # None for recordings without this detail.
             values = details.setdefault(column, [None] * len(names))
             value = row["details"].get(column)
             values.append(sys.intern(value) if isinstance(value, str) else value)
@@ -163,14 +163,14 @@ def _catalog(notes: Notes) -> pd.DataFrame:
 
 
 def _detail_column(values: list[int | str | None]) -> Any:
-    """int64 where all are whole numbers, Int64 where some are missing, text where any is text."""
+    """int64 if all are integers, Int64 if some are missing, text if any is text."""
     if any(isinstance(value, str) for value in values):
         return [None if value is None else str(value) for value in values]
     return pd.array(values, dtype="Int64") if None in values else np.array(values, np.int64)
 
 
 def _content_hash(source: RawSource, notes: Notes) -> str:
-    """Of layout, catalogue and signals: the same wherever and in however many attempts they were prepared."""
+    """Hash of layout, catalogue and signals; it does not depend on the machine or on interruptions."""
     digest = hashlib.blake2b(json.dumps(source.layout.to_json()).encode(), digest_size=16)
     for row in notes.recordings():
         digest.update(json.dumps(row, sort_keys=True).encode())
@@ -178,10 +178,10 @@ def _content_hash(source: RawSource, notes: Notes) -> str:
 
 
 class GrowingArray:
-    """A `.npy` file that is appended to along its first axis, and cut."""
+    """A `.npy` file that grows along its first axis and can be truncated."""
 
     def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]) -> None:
-        """`shape`: without the first axis. What lies at `path` stays until it is cut."""
+        """`shape`: without the first axis. An existing file stays as it is until `cut`."""
         self._dtype, self._shape = dtype, shape
         self._header_bytes = len(self._header(0))
         self._bytes_each = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
@@ -190,22 +190,22 @@ class GrowingArray:
         self._file = path.open("r+b" if path.exists() else "x+b", buffering=0)
 
     def num_there(self) -> int:
-        """How many entries the file has room for; whether they were ever made safe it cannot say."""
+        """Number of entries by the file's size; those after the last `sync` may be incomplete."""
         return max(0, os.fstat(self._file.fileno()).st_size - self._header_bytes) // self._bytes_each
 
     def cut(self, num: int) -> None:
-        """Keep the first `num` entries."""
+        """Truncate to the first `num` entries."""
         self._num = num
         self._file.truncate(self._header_bytes + num * self._bytes_each)
         self._write_header()
 
     def append(self, values: NDArray[Any]) -> None:
-        """Append `values`, whose first axis is the array's."""
+        """Append `values` along the first axis."""
         self._write(np.ascontiguousarray(values, self._dtype).reshape(-1).view(np.uint8).data)
         self._num += len(values)
 
     def sync(self) -> None:
-        """Return when everything is on the disk, with a header that says how much it is."""
+        """Write the header and return when everything is on the disk."""
         self._write_header()
         os.fsync(self._file.fileno())
 
@@ -223,7 +223,7 @@ class GrowingArray:
         self._file.seek(0, os.SEEK_END)
 
     def _header(self, num: int) -> bytes:
-        """NumPy keeps room in the header for the first axis to grow: it is as long for any number."""
+        """The header for `num` entries. NumPy pads it so that its length does not depend on `num`."""
         header = io.BytesIO()
         shape = (num, *self._shape)
         np.lib.format.write_array_header_1_0(header, {"descr": self._dtype, "fortran_order": False, "shape": shape})
@@ -231,21 +231,21 @@ class GrowingArray:
 
 
 class Notes:
-    """What has been read and lies safely on the disk: a heading, then one line of JSON for each stretch of files."""
+    """The recordings that have been read and synced: a heading, then one line of JSON for each group of files."""
 
     def __init__(self, path: Path, heading: dict[str, Any]) -> None:
-        """`heading`: notes under another one are not gone on from."""
+        """`heading`: notes with another heading are discarded."""
         self._path, self._heading = path, heading
         self._file = path.open("r+b" if path.exists() else "x+b", buffering=0)
         self.num_files = 0
-        """Files that are done."""
+        """Number of files that are done."""
         self.num_frames = 0
-        """Frames that they came to."""
+        """Number of frames in them."""
         self._taken: list[dict[str, Any]] = []
         self._refused: list[dict[str, str]] = []
 
     def go_on(self, num_frames: int) -> None:
-        """Believe what was noted as far as it is whole and tells of no more frames than `num_frames`; cut the rest."""
+        """Read the complete lines that need no more than `num_frames` frames; truncate the file after them."""
         end = 0
         for note, num_bytes in self._whole_lines():
             if end == 0:
@@ -262,15 +262,15 @@ class Notes:
             self._append(self._heading)
 
     def take(self, entry: Entry) -> None:
-        """The next file came to a recording."""
+        """Add the recording of the next file."""
         self._taken.append(entry.facts)
 
     def refuse(self, reason: dict[str, str]) -> None:
-        """The next file came to nothing: `file` and `reason`."""
+        """Add the next file as unreadable: `file` and `reason`."""
         self._refused.append(reason)
 
     def write(self) -> None:
-        """Note what was taken and refused since the last time. Its frames must be on the disk."""
+        """Write one line for the files since the last call. Their frames must be on the disk."""
         num_files = self.num_files + len(self._taken) + len(self._refused)
         num_frames = self.num_frames + sum(row["length"] for row in self._taken)
         self._append(
@@ -280,12 +280,12 @@ class Notes:
         self._taken, self._refused = [], []
 
     def recordings(self) -> Iterator[dict[str, Any]]:
-        """All that were noted, in order."""
+        """All recordings, in order."""
         for note in self._noted():
             yield from note["recordings"]
 
     def refused(self) -> Iterator[dict[str, str]]:
-        """All that were noted, in order."""
+        """All unreadable files, in order."""
         for note in self._noted():
             yield from note["refused"]
 
@@ -298,7 +298,7 @@ class Notes:
             yield note
 
     def _whole_lines(self) -> Iterator[tuple[dict[str, Any], int]]:
-        """What each says and its bytes, up to the first that a kill or a failing machine left torn."""
+        """Each line's content and its number of bytes, up to the first incomplete line."""
         with self._path.open("rb") as lines:
             for line in lines:
                 try:

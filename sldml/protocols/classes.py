@@ -1,4 +1,4 @@
-"""The classes of the protocols: official lists, first and last ones in order, and which are held out."""
+"""Classes of the protocols: official lists, auxiliary and novel classes, and class folds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AUXILIARY_SHARE = 0.7
 
 
 class ProtocolError(InputError):
-    """The recordings do not allow the protocol; the message says which class or exemplar is wanting."""
+    """The protocol cannot be applied to the recordings; the message says which class or exemplar is missing."""
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -40,12 +40,12 @@ def spread(classes: Sequence[str], count: int) -> list[str]:
 
 
 def class_folds(classes: Sequence[str], num_folds: int) -> list[list[str]]:
-    """Deal the classes out in turn, as cards are: fold i has the classes i, i + num_folds, i + 2 num_folds …
+    """Divide classes into folds: fold i has the classes i, i + num_folds, i + 2 num_folds …
 
     Each class is in exactly one fold, and the folds' sizes differ by at most one.
 
     Raises:
-        ProtocolError: a fold would have fewer than two classes, or fewer than two would be left to train on.
+        ProtocolError: a fold would have fewer than two classes, or fewer than two would remain for training.
     """
     folds = [list(classes[fold::num_folds]) for fold in range(num_folds)]
     if len(folds[-1]) < 2 or len(classes) - len(folds[0]) < 2:
@@ -60,7 +60,7 @@ def one_shot_classes(config: OneShot, present: Iterable[str]) -> tuple[list[str]
     """The auxiliary and the novel classes of the generic protocol, each in natural order.
 
     Raises:
-        ProtocolError: a listed class is not there or on both sides, or there are fewer classes than asked for.
+        ProtocolError: a listed class does not exist or is on both sides, or there are fewer classes than requested.
     """
     classes = natural_order(present)
     known = set(classes)
@@ -104,7 +104,7 @@ def require_known(names: Sequence[str], known: Iterable[str], key: str) -> list[
     """The names in natural order.
 
     Raises:
-        ProtocolError: one is not known, or is there twice.
+        ProtocolError: a name is unknown or appears twice.
     """
     there = natural_order(known)
     for name in names:
@@ -116,5 +116,5 @@ def require_known(names: Sequence[str], known: Iterable[str], key: str) -> list[
 
 
 def fold_of(config: FoldValidation, auxiliary: Sequence[str]) -> list[str]:
-    """The auxiliary classes that a fold holds out."""
+    """The validation classes of a fold."""
     return class_folds(auxiliary, config.num_folds)[config.fold]

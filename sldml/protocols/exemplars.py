@@ -1,4 +1,4 @@
-"""Which recording of a novel class is its one exemplar."""
+"""The exemplar of each novel class: which recording it is."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from sldml.protocols.classes import ProtocolError, natural_key, natural_order
 
 
 def ntu_exemplar(label: str) -> str:
-    """The official exemplar's recording of a class `Axxx` (the development classes' likewise)."""
+    """Name of the official exemplar of a class `Axxx`."""
     return f"S{1 if int(label[1:]) < 60 else 18:03d}C003P008R001{label}"
 
 
 def utd_exemplar(label: str) -> str:
-    """Subject 1, trial 1."""
+    """Name of the exemplar of a class: subject 1, trial 1."""
     return f"{label}_s1_t1"
 
 
 def first_by_name(catalog: pd.DataFrame, classes: Sequence[str]) -> dict[str, str]:
-    """Each class's first recording by name, in natural order; a class without any is left out."""
+    """The first recording of each class by name, in natural order; classes without recordings are left out."""
     names = catalog[catalog["label"].isin(classes)].groupby("label")["name"]
     firsts = {str(label): min(group, key=natural_key) for label, group in names}
     return {label: firsts[label] for label in classes if label in firsts}
@@ -35,10 +35,13 @@ def first_by_name(catalog: pd.DataFrame, classes: Sequence[str]) -> dict[str, st
 def choose_exemplars(
     config: ExemplarConfig, catalog: pd.DataFrame, novel: Sequence[str]
 ) -> tuple[dict[str, str], list[str]]:
-    """The exemplar's name of each novel class by the generic protocol's rule, and what to note of it.
+    """Choose the exemplar of each novel class by the rule of the generic protocol.
+
+    Returns:
+        The exemplar's name by class, and notes for the user.
 
     Raises:
-        ProtocolError: a class has no recording that the rule wants.
+        ProtocolError: no recording of a class fits the rule.
     """
     match config.name:
         case "first":
@@ -96,7 +99,7 @@ def _require_all(catalog: pd.DataFrame, novel: Sequence[str], wanted: str) -> di
 
 
 def _read_list(path: Path) -> tuple[dict[str, str], str]:
-    """From class to its exemplar's name, and the hash of the file's content."""
+    """The exemplar's name by class, and the hash of the file."""
     try:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
@@ -109,7 +112,7 @@ def _read_list(path: Path) -> tuple[dict[str, str], str]:
     try:
         lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text), strict=True)]
     except csv.Error as error:
-        raise ProtocolError(f"{path}: is no table with commas ({error})") from error
+        raise ProtocolError(f"{path}: is not a valid CSV file ({error})") from error
     if not lines or lines[0] != ["label", "name"]:
         raise ProtocolError(f"{path}: the first line must be label,name")
     named: dict[str, str] = {}

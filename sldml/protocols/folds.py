@@ -10,21 +10,21 @@ from sldml.protocols.classes import ProtocolError, class_folds, natural_order
 from sldml.protocols.split import Development, Subset
 
 MOST_TO_SCORE = 1_000
-"""A fold that decides what ships is scored on at most so many recordings, for training-free ways need all pairs."""
+"""Largest number of validation recordings if all pairs of them are compared."""
 
 
 def fold_developments(development: Development, num_folds: int) -> list[Development]:
-    """The auxiliary classes of a development side, dealt out anew into folds.
+    """Divide the auxiliary classes into folds, each of which validates once.
 
     Args:
-        development: What a trial receives; its own classes for training and validation are put together.
-        num_folds: How many folds; with 1, the development side stays as the protocol has made it.
+        development: What a trial receives; its classes for training and for validation are merged.
+        num_folds: Number of folds; with 1, the split of the protocol is kept.
 
     Returns:
-        One development side a fold, whose validation classes are that fold's.
+        One `Development` per fold, whose validation classes are those of the fold.
 
     Raises:
-        ProtocolError: there are too few classes for so many folds.
+        ProtocolError: there are too few classes for the number of folds.
     """
     if num_folds == 1:
         return [development]
@@ -40,9 +40,10 @@ def fold_developments(development: Development, num_folds: int) -> list[Developm
 
 
 def scored_folds(development: Development, num_folds: int) -> list[Development]:
-    """`fold_developments`, of whose validation recordings a large fold keeps a fixed sample.
+    """The folds on which trained models are compared with baselines.
 
-    Trained models and training-free ways are compared on these: the same recordings, so the same exemplar draws.
+    As `fold_developments`, with a fixed sample of at most `MOST_TO_SCORE` validation recordings per fold, so that all
+    models are scored on the same recordings with the same exemplar draws.
     """
     return [
         replace(fold, validation=fold.validation.sample(MOST_TO_SCORE))
@@ -51,7 +52,7 @@ def scored_folds(development: Development, num_folds: int) -> list[Development]:
 
 
 def _of(subset: Subset, classes: list[str]) -> Subset:
-    """The recordings of some of a subset's classes."""
+    """The recordings of some classes of a subset."""
     code = np.full(len(subset.classes), -1, dtype=np.int64)
     for label, name in enumerate(classes):
         code[subset.classes.index(name)] = label

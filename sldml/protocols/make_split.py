@@ -1,7 +1,7 @@
-"""Which classes train, validate and test, and which recordings are exemplars.
+"""Protocols: which classes train, validate and test, and which recordings are exemplars.
 
-A `Split` has two sides that never meet: what a trial receives (`Development`: no offset, no label of a novel
-recording is in it) and the sealed test (`Sealed`), read once per search.
+A `Split` has two disjoint sides: what a trial receives (`Development`, without offsets or labels of novel recordings),
+and the sealed test (`Sealed`), which is read once per search.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ __all__ = [
 ]
 
 _FEWEST_CLASSES_TO_HOLD_OUT_FROM = 6
-"""With fewer auxiliary classes than this, none can be spared: subjects are held out instead."""
+"""With fewer auxiliary classes, subjects are held out for validation instead of classes."""
 _UTD_ROWS: dict[str, Rows] = {"inertial": "sensors", "skeleton": "bodies"}
 _AUXILIARY_ROLES, _NOVEL_ROLES = ("train", "val", "val_samples"), ("samples", "test")
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a protocol makes of the classes that are there."""
+    """The classes of a protocol and how they are used."""
 
     description: str
     auxiliary: Sequence[str]
@@ -75,11 +75,11 @@ class _Plan:
     exemplars: Mapping[str, str]
     """The name of each novel class's exemplar."""
     held_out: Sequence[str] = ()
-    """The auxiliary classes that validate; none where they are to be spread."""
+    """The auxiliary classes for validation; empty to choose them at even distances."""
     num_validation: int | None = None
-    """So many are spread; None where the project chooses."""
+    """Number of validation classes to choose; None for the default."""
     validation_key: str = "protocol.num_validation"
-    """Where a person sets it."""
+    """The setting that it comes from."""
     notes: Sequence[str] = ()
     train_rows: Rows = "all"
     test_rows: Rows = "all"
@@ -89,7 +89,7 @@ def make_split(config: ProtocolConfig, catalog: pd.DataFrame) -> Split:
     """Split a prepared set's catalogue.
 
     Raises:
-        ProtocolError: too few classes or recordings, or an exemplar is not there.
+        ProtocolError: there are too few classes or recordings, or an exemplar is missing.
     """
     development_catalog = sealed_catalog = catalog
     present = set(catalog["label"])
@@ -222,7 +222,7 @@ def _one_shot(config: OneShot, catalog: pd.DataFrame) -> _Plan:
 
 
 def _image_folder(config: ImageFolderOneShot, catalog: pd.DataFrame) -> tuple[_Plan, pd.DataFrame, pd.DataFrame]:
-    """The plan, and the catalogue of each side."""
+    """The plan, and the catalogues of development and sealed test."""
     if "role" not in catalog:
         raise ProtocolError(
             "the protocol image_folder needs data.dataset=image_folder, whose folders say what a class is for"

@@ -1,4 +1,4 @@
-"""Recordings by class: what trains, what validates, and the sealed test that no trial receives."""
+"""Recordings for training and validation, and the sealed test, which no trial receives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sldml.recordings import Rows
 
 @dataclass(frozen=True)
 class Subset:
-    """Some recordings of a prepared set. Arrays are parallel: entry i is one recording."""
+    """Some recordings of a prepared set, without their frames. Entry i of each array is one recording."""
 
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -26,7 +26,7 @@ class Subset:
     names: tuple[str, ...]
     subjects: tuple[str, ...]
     rows: Rows = "all"
-    """Which of the recordings' rows belong to it: whoever takes its signals takes these alone."""
+    """Which rows of the recordings are used."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,7 +59,7 @@ class Subset:
         )
 
     def sample(self, count: int, seed: int = 0) -> Subset:
-        """At most `count` recordings, drawn evenly from the classes; all of them where there are no more."""
+        """At most `count` recordings, drawn evenly from the classes."""
         if len(self) <= count:
             return self
         order = np.random.default_rng(seed).permutation(len(self))
@@ -68,13 +68,13 @@ class Subset:
 
 
 def union(first: Subset, second: Subset) -> Subset:
-    """Both subsets' recordings over both subsets' classes; a class of both stays one.
+    """The recordings and classes of two subsets; a class of both appears once.
 
     Raises:
-        ValueError: they are not of the same rows.
+        ValueError: the subsets use different rows.
     """
     if first.rows != second.rows:
-        raise ValueError(f"recordings of {first.rows} rows and of {second.rows} rows do not go together")
+        raise ValueError(f"subsets with the same rows can be joined, but these have {first.rows} and {second.rows}")
     classes = first.classes + tuple(c for c in second.classes if c not in first.classes)
     code = np.array([classes.index(c) for c in second.classes], dtype=np.int64)
     return Subset(
@@ -95,11 +95,11 @@ class Development:
     train: Subset
     validation: Subset
     measure: Literal["one_shot_accuracy", "map_at_r"]
-    """How validation is scored: one-shot accuracy on held-out classes, or (where no class could be held out)
-    retrieval of the training classes by held-out subjects."""
+    """The validation score: one-shot accuracy on held-out classes; with too few classes, retrieval (MAP@R) of the
+    training classes by held-out subjects."""
 
     def merged(self) -> Subset:
-        """All of it, for the final models."""
+        """Training and validation recordings together, for the final models."""
         return union(self.train, self.validation)
 
 
@@ -113,7 +113,7 @@ class Sealed:
 
 @dataclass(frozen=True)
 class Split:
-    """Development and sealed test of one protocol, and what a person should know about it."""
+    """Development and sealed test of a protocol, with notes for the user."""
 
     development: Development
     sealed: Sealed
@@ -122,13 +122,13 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """Of which recordings train, validate, are exemplars and queries, and of their classes and rows."""
+        """Hash of the recordings of each side with their classes and rows."""
         sides = (self.development.train, self.development.validation, self.sealed.exemplars, self.sealed.queries)
         content = [(s.classes, s.labels.tolist(), s.names, s.rows) for s in sides]
         return hashlib.blake2b(repr(content).encode(), digest_size=8).hexdigest()
 
     def in_words(self) -> str:
-        """In one line, for a person."""
+        """Describe the split in one line."""
         train, validation = self.development.train, self.development.validation
         return (
             f"{self.description}; trains on {len(train)} recordings of {len(train.classes)} classes, validates on "
@@ -136,7 +136,7 @@ class Split:
         )
 
     def to_record(self) -> dict[str, Any]:
-        """What a search's journal keeps of it. Of novel recordings there are counts only."""
+        """The record of the split in a search's journal. Of novel recordings it has counts only."""
         train, validation = self.development.train, self.development.validation
         return {
             "description": self.description,

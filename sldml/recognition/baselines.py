@@ -1,7 +1,8 @@
-"""What no training reaches: nearest exemplar by raw distance, by dynamic time warping, by an untrained encoder.
+"""Baselines without training: nearest exemplars by raw distance, dynamic time warping, or an untrained encoder.
 
-An untrained encoder's embeddings are matched, and its features along time by dynamic time warping. Each way is tried
-with every declared normalisation (encoder, representation), and the one that validation likes best stands for it.
+Of an untrained encoder, both the embeddings and (by dynamic time warping) the features along time are compared. Each
+baseline is scored with every declared normalisation, encoder and representation; the candidate with the best validation
+score stands for it.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ from sldml.recognition.one_shot import exemplar_draws, map_at_r_distances, score
 from sldml.recordings import Layout
 
 UNTRAINED_SEEDS = (0, 1, 2)
-"""An untrained encoder is scored with so many initialisations; the first is the one that can be shipped."""
+"""Seeds of the initialisations with which an untrained encoder is scored; the first one can be saved as the model."""
 
 BaselineName = Literal["raw_1nn", "dtw_1nn", "untrained", "untrained_dtw"]
 BASELINES: tuple[BaselineName, ...] = ("raw_1nn", "dtw_1nn", "untrained", "untrained_dtw")
 BaselineResults = dict[str, dict[str, Any]]
-"""Per baseline: `val`, `val_std`, `val_right_per_class` and `val_queries_per_class` (over class folds instead of these
-`val_folds`, one a fold), `test` (None before the sealed test), `normalize`, `encoder`, `representation`, `seconds`, and
-`candidates`, the same of everything that was tried."""
+"""Per baseline: `val`, `val_std`, `val_right_per_class` and `val_queries_per_class` (over class folds `val_folds`
+instead, one value per fold), `test` (None before the sealed test), `normalize`, `encoder`, `representation`, `seconds`,
+and `candidates`, the same for each candidate."""
 Candidate = tuple[NormalizeConfig, EncoderConfig | None, RepresentationConfig | None]
-"""One way to match without training; those of raw signals have neither encoder nor representation."""
+"""Settings of a baseline; those that compare signals have neither encoder nor representation."""
 
 
 class BaselineScorer:
-    """Scores the training-free ways on one prepared set: validation first, and once the sealed test."""
+    """Scores baselines on a prepared set: on validation, and once on the sealed test."""
 
     def __init__(
         self,
@@ -54,11 +55,17 @@ class BaselineScorer:
         representations: Sequence[RepresentationConfig],
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """`normalizations`, `encoders` and `representations`: what the search space declares; each is a candidate.
-        `progress`: called with (candidates scored, of how many in all; on several folds each counts as often)."""
+        """
+        Args:
+            frames: Frames of the prepared set.
+            normalizations: Those of the search space. Each combination with the others is a candidate.
+            encoders: Those of the search space.
+            representations: Those of the search space.
+            progress: Called with (candidates scored, candidates in all); a candidate counts once per fold.
+        """
         self._frames = frames
         self._normalizations = list(normalizations)
-        # An ensemble that was not trained is a wider network that was not trained, at several times the cost.
+        # An untrained ensemble is a wider untrained network at several times the cost.
         self._encoders = [encoder.model_copy(update={"members": 1}) for encoder in encoders]
         self._representations = list(representations)
         self._progress = progress
@@ -67,7 +74,7 @@ class BaselineScorer:
     def validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
         """Score every candidate as trials are scored: on the same classes, with the same exemplar draws.
 
-        Where trials train a model for each class fold (`evaluation.num_folds`), it is the mean over those folds.
+        With `evaluation.num_folds` above one, the score is the mean over the class folds, as that of trials.
         """
         self._begin(evaluation.num_folds)
         if evaluation.num_folds == 1:
@@ -75,14 +82,15 @@ class BaselineScorer:
         folds = [self._validate(fold, evaluation) for fold in fold_developments(development, evaluation.num_folds)]
         results: BaselineResults = {}
         for name in BASELINES:
-            candidates = [_over_folds(parts) for parts in zip(*(f[name]["candidates"] for f in folds), strict=True)]
+            by_candidate = zip(*(fold[name]["candidates"] for fold in folds), strict=True)
+            candidates = [_mean_over_folds(parts) for parts in by_candidate]
             seconds = sum(fold[name]["seconds"] for fold in folds)
             best = max(candidates, key=_value)
             results[name] = {**best, "seconds": seconds, "candidates": candidates}
         return results
 
     def _validate(self, development: Development, evaluation: EvaluationConfig) -> BaselineResults:
-        """The same on one set of validation classes."""
+        """Score every candidate on one set of validation classes."""
         view = View(self._frames, development.validation.sample(MOST_TO_SCORE))
         draws = exemplar_draws(view.labels, evaluation.num_draws, evaluation.seed)
 
@@ -100,8 +108,8 @@ class BaselineScorer:
             started = time.perf_counter()
             candidates: list[dict[str, Any]] = []
             for candidate in self._candidates(name):
-                ways = self._ways(name, candidate, view.layout)
-                scores = [score(way.between(view, view)) for way in ways]
+                matchings = self._matchings(name, candidate, view.layout)
+                scores = [score(matching.between(view, view)) for matching in matchings]
                 mean, std, right = (np.mean(parts, axis=0) for parts in zip(*scores, strict=True))
                 candidates.append(
                     {
@@ -119,10 +127,10 @@ class BaselineScorer:
         return results
 
     def validate_folds(self, folds: Sequence[Development], evaluation: EvaluationConfig) -> list[dict[str, Any]]:
-        """Score every candidate on the validation classes of each fold, as `validate` does on one set of them.
+        """Score every candidate on the validation classes of each fold.
 
         Returns:
-            For each candidate `baseline`, `normalize`, `encoder`, `representation` and `accuracies`, one a fold.
+            For each candidate `baseline`, `normalize`, `encoder`, `representation` and `accuracies`, one per fold.
         """
         self._begin(len(folds))
         results = [self._validate(fold, evaluation) for fold in folds]
@@ -139,26 +147,26 @@ class BaselineScorer:
         ]
 
     def test(self, sealed: Sealed, results: BaselineResults) -> BaselineResults:
-        """Add the accuracy on the sealed test to `results`; what stands for each stays as validation chose it."""
+        """Add the accuracy on the sealed test to `results`; the candidate of each baseline stays that of validation."""
         self._begin(1)
         exemplars, queries = View(self._frames, sealed.exemplars), View(self._frames, sealed.queries)
         tested: BaselineResults = {}
         for name in BASELINES:
             candidates: list[dict[str, Any]] = [dict(c) for c in results[name]["candidates"]]
-            for candidate, described in zip(candidates, self._candidates(name), strict=True):
+            for record, candidate in zip(candidates, self._candidates(name), strict=True):
                 accuracies = []
-                for way in self._ways(name, described, exemplars.layout):
-                    distances = way.between(exemplars, queries)
+                for matching in self._matchings(name, candidate, exemplars.layout):
+                    distances = matching.between(exemplars, queries)
                     predicted = exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
                     accuracies.append((predicted == queries.labels).mean())
-                candidate["test"] = float(np.mean(accuracies))
+                record["test"] = float(np.mean(accuracies))
                 self._scored()
             best = max(candidates, key=_value)
             tested[name] = {**results[name], **best, "candidates": candidates}
         return tested
 
     def _begin(self, num_times: int) -> None:
-        """All candidates are to be scored so many times."""
+        """Start counting: all candidates are scored `num_times` times."""
         self._num_scored, self._num_to_score = 0, num_times * sum(len(self._candidates(name)) for name in BASELINES)
 
     def _scored(self) -> None:
@@ -173,18 +181,18 @@ class BaselineScorer:
             (normalization, encoder, representation)
             for normalization in self._normalizations
             for encoder in self._encoders
-            # Of a representation, an encoder of signals sees the number of steps at most.
+            # An encoder of signals uses only the number of steps of a representation.
             for representation in self._representations[: 1 if encoder.takes == "signals" else None]
         ]
 
-    def _ways(self, name: BaselineName, candidate: Candidate, layout: Layout) -> list[Matching]:
-        """The one way to match, or one for each initialisation of an encoder."""
+    def _matchings(self, name: BaselineName, candidate: Candidate, layout: Layout) -> list[Matching]:
+        """One matching, or one for each initialisation of an encoder."""
         seeds = (0,) if candidate[1] is None else UNTRAINED_SEEDS
-        return [training_free(name, candidate, layout, seed) for seed in seeds]
+        return [baseline_matching(name, candidate, layout, seed) for seed in seeds]
 
 
-def training_free(name: str, candidate: Candidate, layout: Layout, seed: int = UNTRAINED_SEEDS[0]) -> Matching:
-    """How a baseline matches recordings whose rows `layout` describes, an encoder's weights being those of a seed."""
+def baseline_matching(name: str, candidate: Candidate, layout: Layout, seed: int = UNTRAINED_SEEDS[0]) -> Matching:
+    """The matching of a baseline for recordings with the rows of `layout`; `seed`: of an encoder's initialisation."""
     normalization, encoder, representation = candidate
     if encoder is None:
         return Matching("dtw_1nn" if name == "dtw_1nn" else "raw_1nn", layout, normalization)
@@ -194,25 +202,25 @@ def training_free(name: str, candidate: Candidate, layout: Layout, seed: int = U
     return Matching("encoder", layout, normalization, representation, network, matcher)
 
 
-def described(candidate: Mapping[str, Any]) -> Candidate:
-    """A candidate of the journal: its `normalize`, `encoder` and `representation`."""
-    encoder, representation = candidate["encoder"], candidate.get("representation")
+def read_candidate(record: Mapping[str, Any]) -> Candidate:
+    """The candidate of a record in the journal: its `normalize`, `encoder` and `representation`."""
+    encoder, representation = record["encoder"], record.get("representation")
     return (
-        NormalizeConfig.model_validate(candidate["normalize"]),
+        NormalizeConfig.model_validate(record["normalize"]),
         None if encoder is None else EncoderConfig.model_validate(encoder),
         None if representation is None else RepresentationConfig.model_validate(representation),
     )
 
 
 def initialised(config: EncoderConfig, shape: tuple[int, int, int], seed: int) -> Encoder:
-    """An encoder with the weights that a training of this seed would start from."""
+    """An encoder with the initial weights of a training with this seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_encoder(config, shape)
 
 
-def _over_folds(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One candidate's scores on each fold, put together."""
+def _mean_over_folds(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The mean of one candidate's scores over the folds."""
     accuracies = [float(part["val"]) for part in parts]
     spread = float(np.mean([part["val_std"] for part in parts]))
     described = {key: parts[0][key] for key in ("normalize", "encoder", "representation")}

@@ -1,4 +1,4 @@
-"""Dynamic time warping of many pairs of recordings, and the plain distance that it is compared with."""
+"""Distances of pairs of recordings: Euclidean, and by dynamic time warping."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def dtw_distances(first: Tensor, second: Tensor, band: int = BAND) -> Tensor:
     """Dynamic time warping distances [A, B] of recordings [A, T, D] and [B, T, D] on the CPU.
 
     The least sum of squared Euclidean distances of matched frames over all monotone paths with steps (1, 0),
-    (0, 1), (1, 1) that stay within `band` steps of the diagonal. Where `second` is `first`, half of them are computed.
+    (0, 1), (1, 1) that stay within `band` steps of the diagonal. If `second` is `first`, half of them are computed.
     """
     same = second is first
     first, second = first.detach().float(), second.detach().float()
@@ -43,15 +43,15 @@ def dtw_distances(first: Tensor, second: Tensor, band: int = BAND) -> Tensor:
 
 @functools.cache
 def _compiled_paths() -> Callable[[Any, int, Any], None]:
-    """Compiled when it is first needed, a second a process; like the curves' loop it is not cached on the disk."""
+    """Compile the loop at first use, about a second per process. Not cached on the disk, as the loop of curves."""
     import numba
     import numpy as np
 
     def paths(cost: Any, band: int, found: Any) -> None:
-        """`cost` [T, B, T], `found` [B]: of the table, row after row, only two rows are kept at a time."""
+        """`cost` [T, B, T], `found` [B]. Only two rows of the table are kept at a time."""
         num_steps, num_pairs, _ = cost.shape
         infinite = np.float32(np.inf)
-        # Entry j + 1 of a row is the cell of column j; entry 0 is the border, which no path may touch but at the start.
+        # Entry j + 1 of a row is the cell of column j; entry 0 is the border, allowed only at the start of a path.
         before, current = np.empty(num_steps + 1, np.float32), np.empty(num_steps + 1, np.float32)
         for pair in range(num_pairs):
             before[:] = infinite

@@ -1,7 +1,7 @@
-"""Everything that is enrolled, and which two actions of it are nearest to a recording.
+"""Enrolled exemplars, and the nearest actions of recordings among them.
 
-Few exemplars, or distances that are not of embeddings alone: all distances, by `sldml.recognition.matching`. From a
-thousand embeddings on, faiss searches an index that is built once; it is exact, too, and answers the same.
+A large gallery of embeddings is searched by faiss with an index that is built once. Otherwise, and for other distances,
+all distances are computed by `sldml.recognition.matching`. Both are exact and give the same answer.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     import faiss
 
 FAISS_FROM = 1000
-"""So many plain embeddings are searched with faiss."""
+"""Number of embeddings from which on faiss is used."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Of each recording [Q], the nearest action and how near it and the next one are."""
+    """The nearest action of each recording [Q], and the distances of the nearest two actions."""
 
     action: NDArray[np.int64]
-    """Into `Gallery.actions`; of equally near ones the first."""
+    """Index into `Gallery.actions`; the first of equally near ones."""
     distance: NDArray[np.float32]
     second: NDArray[np.float32]
-    """Distance of the nearest other action; infinite where there is none."""
+    """Distance of the nearest other action; infinite if there is none."""
 
 
 class Gallery:
-    """The features of exemplars and the actions that they show. It does not change: `plus` gives a larger one."""
+    """The features of exemplars and their actions. Immutable: `plus` returns a larger gallery."""
 
     def __init__(self, matching: Matching, features: Features, labels: Sequence[str]) -> None:
-        """`features` of N exemplars, as `matching` makes them, and the N names of their actions."""
+        """`features`: of N exemplars, from `matching`; `labels`: the N names of their actions."""
         self._matching, self._features, self._labels = matching, features, tuple(labels)
         self.actions = tuple(sorted(set(labels)))
         number = {action: index for index, action in enumerate(self.actions)}
@@ -49,12 +49,12 @@ class Gallery:
         return len(self._labels)
 
     def plus(self, features: Features, labels: Sequence[str]) -> Gallery:
-        """This gallery with further exemplars."""
+        """A gallery with further exemplars."""
         both = tuple(torch.cat(parts) for parts in zip(self._features, features, strict=True))
         return Gallery(self._matching, both, [*self._labels, *labels])
 
     def nearest(self, features: Features) -> Nearest:
-        """The nearest actions of recordings: of several exemplars of one action the nearest counts."""
+        """The nearest actions of recordings. The distance of an action is that of its nearest exemplar."""
         if self.uses_faiss:
             return self._by_faiss(features)
         order, starts = self._by_action
@@ -68,7 +68,7 @@ class Gallery:
 
     @property
     def uses_faiss(self) -> bool:
-        """Whether there are enough exemplars, and nothing but embeddings decides."""
+        """Whether there are enough exemplars, and only embeddings are compared."""
         plain = self._matching.kind == "encoder" and self._matching.matcher.is_plain
         return plain and len(self) >= FAISS_FROM
 
@@ -89,7 +89,7 @@ class Gallery:
         return index
 
     def _by_faiss(self, features: Features) -> Nearest:
-        # Among one more than the largest action has exemplars, there is a second action.
+        # One more than the largest action has exemplars: a second action is among them.
         most = min(len(self), int(np.bincount(self._owner).max()) + 1)
         similarity, position = self._index.search(features[0].cpu().numpy(), most)
         distances, owner = (1.0 - similarity).astype(np.float32), self._owner[position]

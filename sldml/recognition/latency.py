@@ -1,4 +1,4 @@
-"""How long a recogniser takes for one recording, measured one recording at a time as in use."""
+"""Latency of a recogniser, measured one recording at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sldml.recognition.recognizer import Recognizer
 
 _MOST = 50
-"""So many recordings tell a median; the 95th percentile of them is rough."""
+"""Largest number of recordings: enough for a median; their 95th percentile is rough."""
 _MOST_S = 5.0
-"""A slow model is not measured for longer, neither at enrolling nor at recognising."""
+"""Enrolling and recognising are each measured for at most about this many seconds."""
 
 _Item = TypeVar("_Item")
 
@@ -23,15 +23,15 @@ _Item = TypeVar("_Item")
 def measure_latency(
     model: Recognizer, exemplars: Sequence[NDArray[np.float32]], queries: Sequence[NDArray[np.float32]]
 ) -> dict[str, Any]:
-    """Time enrolling and recognising; what is enrolled in `model` is left as it is.
+    """Time enrolling and recognising. The exemplars enrolled in `model` do not change.
 
-    What a process does once (compiling the warping's loop, the first use of a network, the index of a large gallery)
-    does not count.
+    What happens once per process (compiling the loop of DTW, the first use of a network, the index of a large gallery)
+    is not timed.
 
     Args:
-        model: Measured on its device, among what is enrolled in it.
-        exemplars: [frames, rows, 3] each, to time enrolling.
-        queries: [frames, rows, 3] each, to time recognising.
+        model: A recogniser with enrolled exemplars, on the device to measure.
+        exemplars: Recordings to enrol, [frames, rows, 3] each.
+        queries: Recordings to recognise, [frames, rows, 3] each.
 
     Returns:
         `enrol_ms_per_recording` and `recognise_ms_per_recording` (medians), `recognise_ms_p95`, how many `recordings`
@@ -53,7 +53,7 @@ def measure_latency(
 
 
 def latency_lines(latency: Mapping[str, Any]) -> list[str]:
-    """For a person, what `measure_latency` found, and `read_ms_per_recording` and `read_ms_p95` where it has them."""
+    """Lines to print a result of `measure_latency`, with `read_ms_per_recording` and `read_ms_p95` if it has them."""
     found, threads = latency, latency["threads"]
     lines = [
         f"latency, one recording at a time on {found['device']} with {threads} thread{'s' if threads > 1 else ''}, "
@@ -72,7 +72,7 @@ def evenly(count: int, most: int = _MOST) -> list[int]:
 
 
 def timed(items: Sequence[_Item], call: Callable[[_Item], object]) -> list[float]:
-    """Seconds of each call, for items evenly from all, until there are enough."""
+    """Seconds of each call, for items evenly from the sequence, until the time limit."""
     seconds: list[float] = []
     for place in evenly(len(items)):
         started = time.perf_counter()
@@ -84,5 +84,5 @@ def timed(items: Sequence[_Item], call: Callable[[_Item], object]) -> list[float
 
 
 def percentile_ms(seconds: Sequence[float], percentile: float) -> float:
-    """In milliseconds; 0 where nothing was timed."""
+    """A percentile in milliseconds; 0 without any measurement."""
     return round(1e3 * float(np.percentile(seconds, percentile)), 3) if seconds else 0.0

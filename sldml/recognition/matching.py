@@ -1,8 +1,8 @@
-"""How far recordings are from one another: by the raw signals, by dynamic time warping, or by an encoder.
+"""Distances between recordings: by the raw signals, by dynamic time warping, or by an encoder.
 
-Raw and DTW matching resample recordings linearly to 32 steps. *Raw* is the Euclidean distance of two recordings;
-*DTW* has the squared Euclidean distance of two frames as its local cost, a band of 8 steps, and is not normalised
-by the path's length. What an encoder's distance is says `sldml.config.MatcherConfig`.
+Raw and DTW matching resample recordings linearly to 32 steps. *Raw* is the Euclidean distance of two recordings. *DTW*
+has the squared Euclidean distance of two frames as its local cost and a band of 8 steps; it is not normalised by the
+length of the path. For the distance of an encoder see `sldml.config.matcher.MatcherConfig`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from sldml.recordings import Layout
 
 STEPS = 32
 _MOST_TO_SCALE_BY = 200
-"""So many training recordings are enough for the median of their distances."""
+"""Number of training recordings for the median of their distances."""
 
 EMBEDDING = MatcherConfig()
 Kind = Literal["raw_1nn", "dtw_1nn", "encoder"]
 Features = tuple[Tensor, ...]
-"""What recordings are compared by, one or two tensors whose first axis is the recordings."""
+"""What recordings are compared by: one or two tensors whose first axis is the recordings."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Matching:
     """The rows of the recordings that it compares."""
     normalize: NormalizeConfig
     representation: RepresentationConfig | None = None
-    """For an encoder: what it sees."""
+    """For an encoder: its input."""
     encoder: Encoder | None = None
     matcher: MatcherConfig = EMBEDDING
     """For an encoder: how its embeddings are compared."""
     raw_scale: float = 1.0
-    """For an encoder whose matcher adds the DTW distance of the signals: the unit of that distance."""
+    """For a matcher that adds the DTW distance of the signals: the unit of that distance, see `signal_scale`."""
 
     def features(self, view: View) -> Features:
         """What recordings are compared by.

@@ -1,4 +1,4 @@
-"""From embeddings or distances to one-shot accuracy, MAP@R, confusion and intervals. Pure functions."""
+"""One-shot accuracy, MAP@R, confusion matrices and confidence intervals, from embeddings or distances."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _ELEMENTS_AT_ONCE = 2**26
-"""So many numbers of a distance matrix are held at a time (a quarter of a gigabyte)."""
+"""Largest number of distances in memory at a time (a quarter of a gigabyte)."""
 _FAISS_FROM = 4096
-"""From so many references on, a CPU searches them with faiss; below, an exact product is faster."""
+"""Number of references from which on a CPU uses faiss; below, a matrix product is faster."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class OneShotScore:
     std: float
     per_draw: NDArray[np.float64]
     right: NDArray[np.float64]
-    """How many queries of each class are named right, the mean over the draws [C]."""
+    """Number of correctly recognised queries of each class, mean over the draws [C]."""
     queries: NDArray[np.int64]
-    """How many queries each class has in a draw: its recordings less the exemplar [C]."""
+    """Number of queries of each class in a draw: its recordings without the exemplar [C]."""
 
 
 def exemplar_draws(labels: NDArray[np.int64], num_draws: int, seed: int) -> NDArray[np.int64]:
@@ -47,7 +47,7 @@ def score_distances(distances: Tensor, labels: NDArray[np.int64], draws: NDArray
     """One-shot accuracy of the nearest exemplar, over draws.
 
     Args:
-        distances: [N, N], row: exemplar, column: query. Of equally near exemplars the first class wins.
+        distances: [N, N], row: exemplar, column: query. Of equally near exemplars, the first class is predicted.
         labels: [N] classes 0 … C-1.
         draws: [D, C] from `exemplar_draws`. The exemplars of a draw are not queries in it.
     """
@@ -55,7 +55,7 @@ def score_distances(distances: Tensor, labels: NDArray[np.int64], draws: NDArray
 
 
 def score_embeddings(embeddings: Tensor, labels: NDArray[np.int64], draws: NDArray[np.int64]) -> OneShotScore:
-    """`score_distances` by cosine distance of embeddings [N, dim], without a whole [N, N] matrix."""
+    """`score_distances` with the cosine distances of embeddings [N, dim], without an [N, N] matrix."""
     unit = torch.nn.functional.normalize(embeddings.float(), dim=1)
     used, rows = np.unique(draws, return_inverse=True)
     distances = 1.0 - unit[torch.from_numpy(used).to(unit.device)] @ unit.T
@@ -87,7 +87,7 @@ def _score(
 def nearest(queries: Tensor, references: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` nearest references of each query by cosine: ([Q, count] distances, [Q, count] positions).
 
-    An exact matrix product on the device, in pieces; faiss on a CPU where there are many references.
+    An exact matrix product on the device, in pieces; faiss on a CPU with many references.
     """
     query, reference = (torch.nn.functional.normalize(x.float(), dim=1) for x in (queries, references))
     if reference.device.type == "cpu" and len(reference) >= _FAISS_FROM:
@@ -105,7 +105,7 @@ def nearest(queries: Tensor, references: Tensor, count: int) -> tuple[Tensor, Te
 def map_at_r(embeddings: Tensor, labels: NDArray[np.int64]) -> float:
     """Mean average precision at R within one set (Musgrave et al., 2020), each recording queried once.
 
-    R is the number of other recordings of the query's class. Recordings that are alone in theirs do not count.
+    R is the number of other recordings of the query's class. Recordings that are alone in their class are not counted.
     """
     most = int(np.bincount(labels).max())
     _, position = nearest(embeddings, embeddings, most)
@@ -119,14 +119,14 @@ def map_at_r_distances(distances: Tensor, labels: NDArray[np.int64]) -> float:
 
 
 def _average_precision_at_r(position: Tensor, labels: NDArray[np.int64]) -> float:
-    """`position` [N, R + 1]: each recording's nearest ones, itself (as a rule) among them."""
+    """`position` [N, R + 1]: the nearest recordings of each one, usually including itself."""
     truth = torch.tensor(labels).to(position.device)
     relevant = torch.bincount(truth)[truth] - 1
     counted = relevant > 0
     if not counted.any():
         return 0.0
     itself = position == torch.arange(len(labels), device=position.device).unsqueeze(1)
-    # A recording that its own duplicates push out of its list loses the last entry instead of itself.
+    # A recording that is not in its own list, because of duplicates, is left out as the last entry instead.
     itself[:, -1] |= ~itself.any(dim=1)
     others = position[~itself].reshape(len(labels), -1)
     rank = torch.arange(1, others.shape[1] + 1, device=others.device)
@@ -144,7 +144,7 @@ def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], num_classe
 
 
 def per_class_accuracy(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of each class's queries named right [C]; NaN for a class without queries."""
+    """Share of correctly recognised queries of each class [C]; NaN for a class without queries."""
     total = matrix.sum(axis=1)
     share: NDArray[np.float64] = np.divide(matrix.diagonal(), total, out=np.full(len(matrix), np.nan), where=total > 0)
     return share
@@ -167,9 +167,9 @@ def describe_predictions(
 
 
 def mean_ci95(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """Mean and its 95 % confidence interval by Student's t, cut to [0, 1]; one value has no spread to tell.
+    """Mean and its 95 % confidence interval by Student's t, cut to [0, 1].
 
-    With a single value the interval is all that is possible, [0, 1].
+    A single value has no spread: its interval is [0, 1].
     """
     return _ci95(values, 0.0, 1.0)
 
@@ -177,11 +177,11 @@ def mean_ci95(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
 def paired_ci95(first: Sequence[float], second: Sequence[float]) -> tuple[float, tuple[float, float]]:
     """Mean of the differences `first` less `second`, pair by pair, and its 95 % confidence interval by Student's t.
 
-    For accuracies that were taken under the same conditions, say on the same class folds: what makes a fold hard or
-    easy for both is not in their differences. The interval is cut to [-1, 1], which is all that a single pair says.
+    For accuracies under the same conditions, for example on the same class folds: what makes a fold hard for both
+    cancels in the difference. The interval is cut to [-1, 1], which is also the interval of a single pair.
 
     Raises:
-        ValueError: there are not as many of one as of the other.
+        ValueError: the two have different lengths.
     """
     return _ci95([a - b for a, b in zip(first, second, strict=True)], -1.0, 1.0)
 

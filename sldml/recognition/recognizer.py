@@ -1,8 +1,8 @@
-"""The product of a search: enrol one exemplar per action, recognise recordings; saved with its preprocessing.
+"""The recogniser, the product of a search: enrol one exemplar per action, then recognise recordings.
 
-A saved model is a folder: `model.json` (how raw files are read and recordings matched, the threshold for "unknown",
-where it comes from), where there is an encoder, `weights.safetensors`, and where it was saved with exemplars,
-`exemplars.safetensors`. Loading it executes no pickle.
+A saved model is a folder: `model.json` (how raw files are read and recordings are matched, the threshold for "unknown",
+its origin), `weights.safetensors` if it has an encoder, and `exemplars.safetensors` if it was saved with exemplars.
+Loading executes no pickle.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ from sldml.recordings import Layout, Recording
 
 _FORMAT = 3
 _FORMATS = (1, 2, _FORMAT)
-"""Models of format 1 have no matcher: embeddings alone decide. Those before 3 do not say how raw files are read."""
+"""Format 1 has no matcher: embeddings are compared. Formats before 3 do not say how raw files are read."""
 _NEVER_UNKNOWN = 1.0
 _AT_ONCE = 256
-"""So many recordings are brought into one array at a time."""
+"""Number of recordings in one array at a time."""
 _DATA: TypeAdapter[DataConfig] = TypeAdapter(DataConfig)
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """What a recording was taken for."""
+    """The result for one recording."""
 
     label: str | None
-    """The nearest exemplar's action; None where it is unknown."""
+    """Action of the nearest exemplar; None for an unknown action."""
     nearest: str
-    """The nearest exemplar's action, known or not."""
+    """Action of the nearest exemplar, also for an unknown action."""
     distance: float
     ratio: float
-    """Distance of the nearest action over that of the second nearest: near 0 sure, 1 undecided."""
+    """Distance of the nearest action divided by that of the second nearest: near 0 clear, 1 undecided."""
 
 
 class Recognizer:
-    """Recognises actions by their nearest exemplar."""
+    """Recognises actions by the nearest enrolled exemplar."""
 
     def __init__(
         self,
@@ -74,19 +74,19 @@ class Recognizer:
         Args:
             matching: How recordings are compared.
             encoder: The configuration of the encoder that `matching` has, if any.
-            threshold: A recording whose ratio is larger is unknown; see `calibrate`.
-            data: How raw files are read (`sldml.recordings.given_files`); None where the model does not know.
-            origin: Where the model comes from, for a person: search, trial, seed, accuracy.
+            threshold: A recording with a larger ratio is unknown; see `calibrate`.
+            data: How raw files are read (`sldml.recordings.given_files`); None if not known.
+            origin: Where the model comes from: search, trial, seed, accuracy.
         """
         self.matching, self.encoder_config, self.threshold, self.data = matching, encoder, threshold, data
         self.origin = dict(origin or {})
         self.device = torch.device("cpu")
-        """Where encoders work; warping is always done on the CPU."""
+        """Device of the encoder; DTW is always computed on the CPU."""
         self.gallery: Gallery | None = None
-        """What is enrolled."""
+        """The enrolled exemplars; None without any."""
 
     def emptied(self) -> Recognizer:
-        """The same recogniser, on the same device, with nothing enrolled."""
+        """A copy of the recogniser, on the same device, without exemplars."""
         other = Recognizer(
             self.matching, encoder=self.encoder_config, threshold=self.threshold, data=self.data, origin=self.origin
         )
@@ -94,10 +94,10 @@ class Recognizer:
         return other
 
     def enrol(self, recordings: Sequence[Recording]) -> None:
-        """Add exemplars, known by their own labels. Several of one label are all kept; the nearest counts.
+        """Add exemplars under their labels. Of several with one label, the nearest counts.
 
         Raises:
-            InputError: the rows of a recording are not those that the model was made for.
+            InputError: a recording has other rows than those of the model.
         """
         self._require_rows(recordings)
         self.enrol_signals([r.values for r in recordings], [r.label for r in recordings])
@@ -113,10 +113,10 @@ class Recognizer:
             self.gallery = self.gallery.plus(features, labels)
 
     def recognize(self, recordings: Sequence[Recording]) -> list[Recognition]:
-        """Name each recording by its nearest exemplar.
+        """Recognise each recording by its nearest exemplar.
 
         Raises:
-            InputError: nothing is enrolled, or the rows of a recording are not the model's.
+            InputError: nothing is enrolled, or a recording has other rows than those of the model.
         """
         self._require_rows(recordings)
         return self.recognize_signals([r.values for r in recordings])
@@ -136,7 +136,7 @@ class Recognizer:
         return found
 
     def _named(self, actions: Sequence[str], nearest: Nearest) -> list[Recognition]:
-        # A single action has no rival: the second is infinitely far.
+        # With a single action, the second nearest is infinitely far.
         ratios = _ratio(nearest.distance, nearest.second)
         return [
             Recognition(actions[a] if r <= self.threshold else None, actions[a], float(d), float(r))
@@ -158,9 +158,9 @@ class Recognizer:
     # ------------------------------------------------------------------------------------------ files
 
     def save(self, folder: Path, exemplars: SavedExemplars | None = None) -> Path:
-        """Write the model as a folder, with `exemplars` to be enrolled by who loads it; one that is there is replaced.
+        """Write the model as a folder, with `exemplars` that can be enrolled on loading. Replaces an existing folder.
 
-        What was enrolled by `enrol` is not written: of it, features alone are known.
+        Exemplars that were added by `enrol` are not written: only their features are known.
         """
         matching = self.matching
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ class Recognizer:
         if exemplars is not None:
             write_exemplars(scratch, exemplars, matching.layout.dtype)
         for file in scratch.iterdir():
-            file.chmod(0o644)  # safetensors leaves its files to their owner alone
+            file.chmod(0o644)  # safetensors makes its files readable for their owner only
         scratch.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         scratch.replace(folder)
@@ -193,10 +193,10 @@ class Recognizer:
 
     @classmethod
     def load(cls, folder: Path, *, enrolled: bool = False) -> Recognizer:
-        """Load a saved model; `enrolled`: with the exemplars that it was saved with, if any.
+        """Load a saved model; `enrolled`: enrol the exemplars that it was saved with, if any.
 
         Raises:
-            InputError: there is no model, or it is not whole.
+            InputError: there is no model, or it is incomplete.
         """
         try:
             saved = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -219,7 +219,7 @@ class Recognizer:
 
     @classmethod
     def _described(cls, saved: Mapping[str, Any], weights: Path) -> Recognizer:
-        """The model that a `model.json` describes."""
+        """Build the model from the content of its `model.json`."""
         layout = Layout.from_json(saved["layout"])
         normalization = NormalizeConfig.model_validate(saved["normalize"])
         data = None if saved.get("data") is None else _DATA.validate_python(saved["data"])
@@ -240,7 +240,7 @@ class Recognizer:
 
 
 def find_model(given: str, storage: Path) -> Path:
-    """The folder of the model that a person means: its own, that of its search, or a search's name.
+    """Find a model by its folder, the folder of its search, or the name of a search.
 
     Raises:
         InputError: there is none.
@@ -251,7 +251,7 @@ def find_model(given: str, storage: Path) -> Path:
             return place.absolute()
     if (storage / given / "journal.jsonl").is_file():
         raise InputError(
-            f"--model {given}: that search has shipped no model (yet); {storage / given / 'model'} is missing"
+            f"--model {given}: the search has not saved a model (yet); {storage / given / 'model'} is missing"
         )
     names = sorted(path.parent.parent.name for path in storage.glob("*/model/model.json"))
     known = f"searches with a model are {', '.join(names)}" if names else "no search there has a model"
@@ -273,11 +273,10 @@ def torch_device(name: str) -> torch.device:
 
 
 def calibrate(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.int64]) -> float:
-    """The threshold for "unknown": which ratio of nearest to second-nearest distance tells known from unknown.
+    """The threshold for "unknown": the ratio of nearest to second-nearest distance that separates known from unknown.
 
-    In every draw each class is once a stranger: its exemplar is taken away, and its recordings should be
-    unknown among the rest. The threshold is the ratio with the best mean of two shares: known recordings at or
-    below it, strangers above it.
+    In every draw, the exemplar of each class is left out once: recordings of that class should then be unknown. The
+    threshold is the ratio with the best mean of two shares: known recordings at or below it, unknown ones above it.
 
     Args:
         distances: [N, N] of validation recordings.
@@ -285,7 +284,7 @@ def calibrate(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.in
         draws: [D, C] from `sldml.recognition.one_shot.exemplar_draws`.
     """
     if draws.shape[1] < 3:
-        return _NEVER_UNKNOWN  # without two other exemplars a stranger has no ratio
+        return _NEVER_UNKNOWN  # an unknown recording needs two other exemplars for a ratio
     table = distances.cpu().numpy()
     known, strange = [], []
     for draw in draws:

@@ -1,4 +1,4 @@
-"""The exemplars that a model is saved with: their signals, so that it can be used without any other file.
+"""Exemplars that are saved with a model, so that it can be used without any other file.
 
 `exemplars.safetensors` in the model's folder: `frames` [all frames, rows, 3] of all exemplars end to end (float32, or
 uint8 for imported images), `lengths` [exemplars], and their names and labels as JSON in the file's metadata.
@@ -26,10 +26,10 @@ FILE = "exemplars.safetensors"
 
 @dataclass(frozen=True)
 class SavedExemplars:
-    """Exemplars as a model keeps them; the three lists are parallel."""
+    """The signals, labels and names of exemplars; the three lists are parallel."""
 
     signals: Sequence[NDArray[np.float32]]
-    """Each [frames, rows, 3], as it was recorded, in the rows that the model sees."""
+    """Each [frames, rows, 3], as recorded, with the rows of the model."""
     labels: Sequence[str]
     names: Sequence[str]
 
@@ -48,22 +48,22 @@ class SavedExemplars:
 
 
 def write_exemplars(folder: Path, exemplars: SavedExemplars, dtype: str) -> None:
-    """Write them into a model's folder; `dtype` as `Layout.dtype` says. None of them: no file."""
+    """Write exemplars into a model's folder; `dtype`: see `Layout.dtype`. Writes nothing without exemplars."""
     if not exemplars.signals:
         return
-    told = [{"name": name, "label": label} for name, label in zip(exemplars.names, exemplars.labels, strict=True)]
+    listed = [{"name": name, "label": label} for name, label in zip(exemplars.names, exemplars.labels, strict=True)]
     tensors = {
         "frames": np.concatenate(exemplars.signals).astype(dtype),
         "lengths": np.array([len(signal) for signal in exemplars.signals], dtype=np.int64),
     }
-    save_file(tensors, folder / FILE, metadata={"exemplars": json.dumps(told)})
+    save_file(tensors, folder / FILE, metadata={"exemplars": json.dumps(listed)})
 
 
 def read_exemplars(folder: Path) -> SavedExemplars | None:
-    """The exemplars in a model's folder; None where it has none.
+    """Read the exemplars of a model's folder; None if it has none.
 
     Raises:
-        InputError: the file is cut or holds something else.
+        InputError: the file is truncated or has other content.
     """
     path = folder / FILE
     if not path.is_file():
@@ -71,10 +71,10 @@ def read_exemplars(folder: Path) -> SavedExemplars | None:
     try:
         with safe_open(path, framework="numpy") as file:
             frames, lengths = file.get_tensor("frames"), file.get_tensor("lengths")
-            told = json.loads((file.metadata() or {})["exemplars"])
-        labels, names = [str(one["label"]) for one in told], [str(one["name"]) for one in told]
-        if frames.ndim != 3 or lengths.shape != (len(told),) or (lengths < 2).any() or lengths.sum() != len(frames):
-            raise ValueError(f"{list(frames.shape)} frames are not those of {len(told)} exemplars")
+            listed = json.loads((file.metadata() or {})["exemplars"])
+        labels, names = [str(one["label"]) for one in listed], [str(one["name"]) for one in listed]
+        if frames.ndim != 3 or lengths.shape != (len(listed),) or (lengths < 2).any() or lengths.sum() != len(frames):
+            raise ValueError(f"{list(frames.shape)} frames are not those of {len(listed)} exemplars")
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: holds no exemplars ({' '.join(str(error).split())})") from error
     signals = np.split(np.ascontiguousarray(frames, dtype=np.float32), np.cumsum(lengths)[:-1])

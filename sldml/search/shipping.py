@@ -15,7 +15,7 @@ from sldml.journal import History
 from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
 from sldml.protocols.split import Split
-from sldml.recognition.baselines import described, training_free
+from sldml.recognition.baselines import baseline_matching, read_candidate
 from sldml.recognition.latency import evenly, measure_latency
 from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import describe_predictions, exemplar_draws
@@ -51,7 +51,7 @@ def ship(
         results: Of `sldml.search.final.sealed_test`.
         split: For the threshold (development classes that the model has not seen) and the check (sealed test).
         frames: Those of the prepared set.
-        data: How raw files are read (`sldml.prepared.prepared_set.as_prepared`), for who uses the model.
+        data: How raw files are read (`sldml.prepared.prepared_set.as_prepared`).
         load_final: From trial and seed to the weights of a final training.
         load_trial: From a trial to its own weights, which have not seen the validation classes.
         search_name: Where the model comes from.
@@ -87,9 +87,9 @@ def ship(
         encoder: EncoderConfig | None = config.encoder
         unseen = validation
     else:
-        free = described(choice.candidate)
+        free = read_candidate(choice.candidate)
         encoder = free[1]
-        matching, calibrated = (training_free(choice.baseline, free, x.layout) for x in (exemplars, validation))
+        matching, calibrated = (baseline_matching(choice.baseline, free, x.layout) for x in (exemplars, validation))
         shipped = {"kind": "training_free", "baseline": choice.baseline, "reason": choice.reason}
         # What was not trained has seen no class, and the more classes, the better they tell how near strangers come.
         unseen = merged

@@ -1,7 +1,7 @@
-"""Checkpoints of one training: its last state and its best weights, on a path or on a URI's file system.
+"""Checkpoints of one training: its last state and its best weights, at a path or on the file system of a URI.
 
-Found again by its place alone, so a retry after a failed machine, a resume after a killed driver and a second
-node all go on from the same file. Loads without executing pickles.
+A checkpoint is found by its folder alone: a retry after a failure of the machine, a resumed search and another node all
+continue from the same file. Loading executes no pickle.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LARGEST_SHARE_OF_TIME = 0.05
 
 
 def open_folder(uri: str) -> tuple[Any, str]:
-    """The file system and the path on it of a folder given as an absolute path or as a URI.
+    """The file system and the path on it of a folder, given as an absolute path or a URI.
 
     Raises:
         ValueError: neither an absolute path nor a URI that Arrow knows.
@@ -28,18 +28,17 @@ def open_folder(uri: str) -> tuple[Any, str]:
 
 
 class CheckpointFile:
-    """Where one training keeps its last state."""
+    """The checkpoint of one training."""
 
     def __init__(self, folder: str) -> None:
-        """`folder`: absolute path or URI; made with the first checkpoint."""
+        """`folder`: absolute path or URI; created with the first checkpoint."""
         self._filesystem, self._folder = open_folder(folder)
         self._last_saved, self._last_cost = 0.0, 0.0
 
     def save(self, state: dict[str, Any], *, must: bool) -> bool:
-        """Replace the checkpoint and say whether it was done.
+        """Replace the checkpoint. Returns whether it was saved.
 
-        Where it need not be (`must` is False), it is left out while saving would take more than a twentieth of
-        the time.
+        With `must=False`, saving is skipped as long as it would take more than a twentieth of the time.
         """
         started = time.monotonic()
         if not must and self._last_cost > _LARGEST_SHARE_OF_TIME * (started - self._last_saved):
@@ -50,15 +49,15 @@ class CheckpointFile:
         return True
 
     def save_best(self, weights: dict[str, Any]) -> None:
-        """Replace what `load_best` gives."""
+        """Replace the weights that `load_best` returns."""
         self._replace(_BEST, weights)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The last state, or None where nothing was ever saved."""
+        """The last state; None without a checkpoint."""
         return self._load(_LAST, device)
 
     def load_best(self, device: torch.device) -> dict[str, Any] | None:
-        """The weights of the best epoch so far, or None."""
+        """The weights of the best epoch; None without any."""
         return self._load(_BEST, device)
 
     def _replace(self, name: str, content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The training of one model: batches, steps, epochs, exact resume. Knows neither Ray nor MLflow."""
+"""Training of one model: batches, steps, epochs, and exact resumption."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _BATCHES_TO_SETTLE_NORMS = 10
 
 
 class DivergedError(RuntimeError):
-    """The loss is no finite number any more."""
+    """The loss is not finite."""
 
 
 @dataclass(frozen=True)
 class EpochStats:
-    """Means over one epoch's steps, and where its time went (seconds)."""
+    """Means over the steps of an epoch, and its times (seconds)."""
 
     loss: float
     metric_loss: float
@@ -48,7 +48,7 @@ class EpochStats:
 
 
 class Training:
-    """One model in training. The same configuration gives the same weights on a CPU with as many threads."""
+    """One model in training. On a CPU, the same configuration and number of threads give the same weights."""
 
     def __init__(self, config: TrialConfig, view: View) -> None:
         self.config, self.view = config, view
@@ -77,14 +77,14 @@ class Training:
         self._precision = _mixed_precision(config, self.device)
         self._activations_recomputed = False
         self.epoch = 0
-        """Epochs done."""
+        """Number of epochs that are done."""
 
     def run_epoch(self) -> EpochStats:
         """Train for one epoch.
 
         Raises:
             DivergedError: the loss is not finite.
-            torch.cuda.OutOfMemoryError: not even with re-computed activations does a step fit.
+            torch.cuda.OutOfMemoryError: a step does not fit in memory even with recomputed activations.
         """
         self.encoder.train()
         weights_to_train(self.optimizer)
@@ -109,7 +109,7 @@ class Training:
         return EpochStats(total, metric, head, lr, self.steps_per_epoch * self.batch_size, data_s, step_s)
 
     def _inputs(self, index: Tensor) -> Tensor:
-        """What the encoder takes of some recordings, augmented."""
+        """The encoder's input for some recordings, augmented."""
         return encoder_input(
             self.view.batch(index, self.config.representation.steps),
             self.config.normalize,
@@ -122,7 +122,7 @@ class Training:
 
     @torch.no_grad()
     def _settle_batch_norms(self) -> None:
-        """Estimate the statistics of batch norms anew, where the weights are others than those of the last steps."""
+        """Estimate the statistics of batch norms again after the weights were replaced by averaged ones."""
         norms = [m for m in self.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         if not norms:
             return
@@ -137,9 +137,9 @@ class Training:
             norm.momentum = momentum
 
     def _step_or_recompute(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """One step; where it does not fit in memory, activations are computed twice from then on.
+        """One step; if it does not fit in memory, recompute activations in this and all later steps.
 
-        A smaller batch would be another experiment: the loss is always taken over the whole one.
+        A smaller batch would be another experiment: the loss is always that of the whole batch.
         """
         try:
             return self._step(inputs, labels)
@@ -152,7 +152,7 @@ class Training:
         return self._step(inputs, labels)
 
     def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """One optimiser step; returns (total, metric, head) losses, detached, the means over the members."""
+        """One optimiser step. Returns the (total, metric, head) losses, detached, means over the members."""
         with self._precision():
             embeddings = self.encoder.each(inputs)
         losses = torch.stack(
@@ -161,7 +161,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         if self.proxy_optimizer is not None:
             self.proxy_optimizer.zero_grad(set_to_none=True)
-        # The sum, not the mean: each member is trained as it would be alone.
+        # The sum, not the mean: each member is trained as if it were alone.
         losses[:, 0].sum().backward()
         if self.config.train.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.config.train.gradient_clip)
@@ -172,7 +172,7 @@ class Training:
         return losses.detach().mean(dim=0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on."""
+        """The state that the next epoch depends on."""
         return {
             "epoch": self.epoch,
             "encoder": self.encoder.state_dict(),
@@ -186,7 +186,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `state_dict` was taken."""
+        """Continue exactly from a `state_dict`."""
         self.epoch = state["epoch"]
         self.encoder.load_state_dict(state["encoder"])
         self.objectives.load_state_dict(state["objectives"])
@@ -203,13 +203,13 @@ class Training:
 def batches(
     members: list[Tensor], num_batches: int, config: BatchConfig, generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """m-per-class sampling: `num_classes` random classes (all, where there are fewer), so many recordings of each.
+    """m-per-class sampling: `num_classes` random classes (or all), `samples_per_class` recordings of each.
 
-    A class's recordings come without repetition within a batch where it has enough of them.
+    A class's recordings are drawn without repetition within a batch if it has enough of them.
 
     Args:
         members: For each class, the positions of its recordings.
-        num_batches: How many batches.
+        num_batches: Number of batches.
         config: Classes in a batch, recordings of each.
         generator: Source of all randomness.
 
@@ -231,10 +231,9 @@ def batches(
 
 
 def recompute_activations(module: nn.Module) -> None:
-    """Make the blocks of `module` compute their activations again backwards instead of keeping them.
+    """Make the blocks of `module` recompute their activations in the backward pass instead of keeping them.
 
-    Values and gradients stay what they were. Batch norm's running statistics are moved by the first
-    computation only.
+    Values and gradients do not change. Running statistics of batch norms are updated by the first computation only.
     """
     for block in _blocks(module):
         norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -242,9 +241,9 @@ def recompute_activations(module: nn.Module) -> None:
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """The parts of the outermost sequences within `module`: the blocks of a residual network's stages.
+    """The children of the outermost `Sequential`s in `module`: the blocks of a residual network's stages.
 
-    A sequence of single layers is one block: a layer that works in place overwrites what the one before it gave.
+    A `Sequential` of single layers is one block: a layer that works in place overwrites the output of the one before.
     """
     for child in module.children():
         if not isinstance(child, nn.Sequential):
@@ -277,7 +276,7 @@ def _recomputed(forward: Callable[[Tensor], Tensor], norms: list[Any], features:
 
 
 def _mixed_precision(config: TrialConfig, device: torch.device) -> Any:
-    """A function that makes the context of a forward pass."""
+    """A function that returns the context of a forward pass."""
     if config.train.mixed_precision == "off" or device.type != "cuda" or not torch.cuda.is_bf16_supported():
         return contextlib.nullcontext
     return lambda: torch.autocast("cuda", dtype=torch.bfloat16)

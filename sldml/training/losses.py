@@ -1,6 +1,6 @@
-"""Metric losses of pytorch-metric-learning, each with a distance given on purpose.
+"""Metric losses of pytorch-metric-learning, each with an explicit distance.
 
-The library's own defaults differ from loss to miner, so the distance is never left to them.
+The library's default distances differ between losses and miners.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from sldml.training.metric_learning import distances, losses
 def build_loss(config: LossConfig, num_classes: int, embedding_dim: int) -> nn.Module:
     """Build the loss: a module that takes (embeddings [N, dim], labels [N], mined indices or None) → scalar.
 
-    Embeddings need not be normalised: every loss does so itself (but `cross_entropy`, `sphereface`
-    and `large_margin_softmax`, in which an embedding's length is its sureness). Margins
-    that are distances are Euclidean distances of unit embeddings (0 to 2), and stay so where a loss compares by
-    cosines: they are converted. The margin of the triplet margin loss is a difference, in the units of what it
-    compares by. A batch without a pair to learn from gives zero, with zero gradients.
+    Losses normalise embeddings themselves, except `cross_entropy`, `sphereface` and `large_margin_softmax`, which use
+    their length. Margins that are distances are Euclidean distances of unit embeddings (0 to 2); they are converted for
+    a loss over cosines. The margin of the triplet margin loss is a difference, in the units of its distance. A batch
+    without pairs to learn from has a loss of zero with zero gradients.
 
     Args:
-        config: which loss, with which parameters. Its memory is not in it: see `with_memory`.
-        num_classes: how many classes train; labels are 0 to num_classes - 1 (for losses with weights).
-        embedding_dim: length of an embedding (for losses with weights).
+        config: The loss and its parameters. Its memory is added by `with_memory`.
+        num_classes: Number of training classes; labels are 0 to num_classes - 1 (for losses with weights).
+        embedding_dim: Length of an embedding (for losses with weights).
     """
     if config.name in ("multi_similarity", "nt_xent", "sup_con", "nca", "circle", "intra_pair_variance", "n_pairs"):
         return _over_pairs(config)
@@ -161,7 +160,7 @@ def _margins(pos: float, neg: float, compares_by: Distance) -> tuple[float, floa
 
 
 class NCALoss(losses.NCALoss):  # type: ignore[misc]
-    """Zero, and not the mean of nothing, where no recording has another of its class."""
+    """The library's loss, but zero instead of NaN if no recording has another one of its class."""
 
     def compute_loss(self, *batch: Any) -> Any:
         """As the library's."""
@@ -171,7 +170,7 @@ class NCALoss(losses.NCALoss):  # type: ignore[misc]
 
 
 class AngularLoss(losses.AngularLoss):  # type: ignore[misc]
-    """Over unit embeddings, as in its paper: the library's takes them as they come."""
+    """The library's loss over unit embeddings, as in its paper."""
 
     def compute_loss(
         self, embeddings: Tensor, labels: Tensor, indices_tuple: Any, ref_emb: Any, ref_labels: Any
@@ -183,7 +182,7 @@ class AngularLoss(losses.AngularLoss):  # type: ignore[misc]
 
 
 class TupletMarginLoss(losses.TupletMarginLoss):  # type: ignore[misc]
-    """Kept away from cosines of exactly one, where the angle has no gradient (identical embeddings gave NaN)."""
+    """The library's loss with cosines clamped below one, where the angle has no gradient (NaN for equal embeddings)."""
 
     def _compute_loss(self, pos_pairs: Tensor, neg_pairs: Tensor, indices_tuple: Any) -> Any:
         edge = 1.0 - 1e-6
@@ -193,7 +192,7 @@ class TupletMarginLoss(losses.TupletMarginLoss):  # type: ignore[misc]
 
 
 class DynamicSoftMargin(losses.DynamicSoftMarginLoss):  # type: ignore[misc]
-    """With its running histogram in the state, so that a resumed training goes on exactly."""
+    """The library's loss with its running histogram in the state, so that training resumes exactly."""
 
     def get_extra_state(self) -> Tensor:
         """The running histogram."""
@@ -201,15 +200,15 @@ class DynamicSoftMargin(losses.DynamicSoftMarginLoss):  # type: ignore[misc]
         return histogram
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on from it."""
+        """Restore the histogram."""
         self.hist_ = state
 
 
 class SmoothAp(nn.Module):
-    """Smooth-AP (Brown et al., 2020, https://arxiv.org/abs/2007.12163): one less the mean average precision.
+    """Smooth-AP (Brown et al., 2020, https://arxiv.org/abs/2007.12163): one minus the mean average precision.
 
     Comparisons of similarities are sigmoids. (The library's own takes the number of recordings of a class for the
-    number of classes, which only is right where both are the same.)
+    number of classes, which is right only if both are the same.)
     """
 
     def __init__(self, temperature: float) -> None:
@@ -250,22 +249,19 @@ class CrossEntropy(nn.Module):
 
 
 class Memory(losses.CrossBatchMemory):  # type: ignore[misc]
-    """Cross-batch memory (Wang et al., 2020), with how full it is in the state: a resumed training goes on exactly."""
+    """Cross-batch memory (Wang et al., 2020) with its fill level in the state, so that training resumes exactly."""
 
     def get_extra_state(self) -> dict[str, Any]:
-        """How full the memory is."""
+        """The fill level of the memory."""
         return {"queue_idx": self.queue_idx, "has_been_filled": self.has_been_filled}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the fill level."""
         self.queue_idx, self.has_been_filled = state["queue_idx"], state["has_been_filled"]
 
 
 def with_memory(loss: nn.Module, config: LossConfig, embedding_dim: int, batch_size: int, miner: Any) -> nn.Module:
-    """Put the memory of `config.memory_size` embeddings around a loss; the miner then mines in it.
-
-    A batch has to fit into the memory: one that is smaller is made as large as a batch.
-    """
+    """Add a memory of `config.memory_size` embeddings to a loss, but at least of one batch; the miner mines in it."""
     size = max(config.memory_size, batch_size)
-    # A multiple of the batch, so that no batch is split between the memory's end and its beginning.
+    # A multiple of the batch, so that no batch wraps around the end of the memory.
     return Memory(loss, embedding_dim, memory_size=math.ceil(size / batch_size) * batch_size, miner=miner)

@@ -1,4 +1,4 @@
-"""Miners: which pairs or triplets of a batch a loss over tuples sees."""
+"""Miners: they select the pairs or triplets of a batch for a loss over tuples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ anchors, negatives), each a list of positions in the batch."""
 
 
 def build_miner(config: MinerConfig, loss: LossConfig) -> Miner | None:
-    """Build the miner to put before a loss, or None where the loss shall see all pairs.
+    """Build the miner of a loss; None for all pairs.
 
     The miner measures with the loss's own distance unless `config.distance` says otherwise, so `margin` and
     `epsilon` are Euclidean distances before a loss that compares by L2 and cosines before one that compares by
@@ -65,8 +65,8 @@ def build_miner(config: MinerConfig, loss: LossConfig) -> Miner | None:
 class UniquePairs:
     """A miner's triplets as pairs, each once.
 
-    A pair is part of as many triplets as it has counterparts. Repeated, it would count as often, and NT-Xent,
-    which compares every positive with every negative, would take memory with the square of the triplets.
+    A pair is part of many triplets. Repeated pairs would count several times, and the memory of NT-Xent, which compares
+    every positive with every negative, would grow with the square of the number of triplets.
     """
 
     def __init__(self, miner: Miner) -> None:

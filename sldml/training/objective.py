@@ -1,4 +1,4 @@
-"""What a network is trained for: a metric loss over mined tuples, and a classifier beside it."""
+"""Training objective: a metric loss over mined tuples, and optionally a classifier's cross-entropy."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ class Objective(nn.Module):
     """The weighted sum of metric loss and classification loss of one network's embeddings.
 
     Attributes:
-        head: The classifier; None where it has no weight.
-        loss: The metric loss, which may have weights of its own and a memory of past batches.
-        miner: Which tuples the loss sees; None for all, or where the memory mines.
+        head: The classifier; None if its weight is 0.
+        loss: The metric loss, which may have weights and a memory of past batches.
+        miner: Selects the tuples for the loss; None for all, or if the memory mines.
     """
 
     def __init__(self, config: TrialConfig, num_classes: int, batch_size: int) -> None:
         super().__init__()
         dim = config.encoder.embedding_dim
-        head = nn.Sequential(nn.ReLU(), nn.Linear(dim, num_classes))  # drawn in any case: the loss's own come after
+        # Always created: the weights of the loss are drawn after its weights, whether it is used or not.
+        head = nn.Sequential(nn.ReLU(), nn.Linear(dim, num_classes))
         self.weight = config.head.weight
         self.head = head if self.weight > 0 else None
         self.loss = build_loss(config.loss, num_classes, dim)

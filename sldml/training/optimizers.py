@@ -19,11 +19,11 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Build the optimiser over a module, or over named parameters of several.
 
-    Weight decay acts on the weights of linear and convolutional layers; biases and the scales of norms
-    (tensors of one dimension) are left alone. Frozen parameters are left out.
+    Weight decay applies to the weights of linear and convolutional layers, not to biases and scales of norms (tensors
+    of one dimension). Frozen parameters are left out.
 
     Raises:
-        ValueError: nothing is to be trained.
+        ValueError: there is no parameter to train.
     """
     named = parameters.named_parameters() if isinstance(parameters, nn.Module) else parameters
     trained = [parameter for _, parameter in named if parameter.requires_grad]
@@ -51,13 +51,13 @@ def build_optimizer(
 
 
 def weights_to_train(optimizer: torch.optim.Optimizer) -> None:
-    """Before the steps of an epoch: a schedule-free optimiser takes its gradients at other weights than it gives."""
+    """Switch to the weights at which gradients are taken, before an epoch (schedule-free optimisers have two sets)."""
     if isinstance(optimizer, AdamWScheduleFree):
         optimizer.train()
 
 
 def weights_to_evaluate(optimizer: torch.optim.Optimizer) -> bool:
-    """Before the weights are used or saved; says whether they have changed by that."""
+    """Switch to the weights to evaluate and save, after an epoch. Returns whether they differ from the trained ones."""
     if isinstance(optimizer, AdamWScheduleFree):
         optimizer.eval()
         return True
@@ -65,7 +65,7 @@ def weights_to_evaluate(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def proxy_optimizer(loss: nn.Module, lr: float) -> torch.optim.Optimizer | None:
-    """Build Adam without weight decay over the weights that a loss itself has; None where it has none."""
+    """Build Adam without weight decay over the weights of a loss; None if it has none."""
     weights = list(loss.parameters())
     return Adam(weights, lr=lr) if weights else None
 
@@ -73,9 +73,9 @@ def proxy_optimizer(loss: nn.Module, lr: float) -> torch.optim.Optimizer | None:
 def build_schedule(
     config: ScheduleConfig, optimizer: torch.optim.Optimizer, steps_per_epoch: int, max_epochs: int
 ) -> LRScheduler:
-    """Build the schedule, to be stepped once after every step of the optimiser.
+    """Build the learning-rate schedule, to be stepped after every step of the optimiser.
 
-    The learning rate of step 0 is set at once. The schedule's `state_dict` resumes it exactly.
+    The learning rate of step 0 is set immediately. The schedule's `state_dict` resumes it exactly.
 
     Raises:
         ValueError: `steps_per_epoch` or `max_epochs` is not positive.
@@ -105,7 +105,7 @@ def build_schedule(
 
 @dataclass
 class ConstantFactor:
-    """The learning rate as it is."""
+    """A constant learning rate."""
 
     def __call__(self, step: int) -> float:
         """Return the factor of the learning rate at a step."""
@@ -114,9 +114,9 @@ class ConstantFactor:
 
 @dataclass
 class _AfterWarmUp:
-    """A linear rise over the warm-up to 1, then a fall to `final_fraction` at `num_steps`.
+    """A linear rise to 1 during the warm-up, then a fall to `final_fraction` at `num_steps`.
 
-    Where the warm-up is longer than the training, the training ends within it.
+    If the warm-up is longer than the training, the training ends during the warm-up.
     """
 
     num_warmup_steps: int
@@ -126,18 +126,18 @@ class _AfterWarmUp:
     def __call__(self, step: int) -> float:
         """Return the factor of the learning rate at a step."""
         if step < self.num_warmup_steps:
-            # From 1 / (warm-up + 1): the first step at zero would be lost.
+            # From 1 / (warm-up + 1): a first step with a rate of zero would have no effect.
             return (step + 1) / (self.num_warmup_steps + 1)
         progress = min(1.0, (step - self.num_warmup_steps) / max(1, self.num_steps - self.num_warmup_steps))
         return self.final_fraction + (1 - self.final_fraction) * self.fall(progress)
 
     def fall(self, progress: float) -> float:
-        """Return how far it has fallen, from 1 to 0, at a share of the steps after the warm-up."""
+        """Return the remaining height, from 1 to 0, at a share of the steps after the warm-up."""
         raise NotImplementedError
 
 
 class CosineFactor(_AfterWarmUp):
-    """It falls as half a cosine (Loshchilov and Hutter, 2017, without restarts)."""
+    """A warm-up, then a fall as half a cosine (Loshchilov and Hutter, 2017, without restarts)."""
 
     def fall(self, progress: float) -> float:
         """Return the half cosine."""
@@ -145,7 +145,7 @@ class CosineFactor(_AfterWarmUp):
 
 
 class LinearFactor(_AfterWarmUp):
-    """It falls as a straight line."""
+    """A warm-up, then a linear fall."""
 
     def fall(self, progress: float) -> float:
         """Return the straight line."""
@@ -154,7 +154,7 @@ class LinearFactor(_AfterWarmUp):
 
 @dataclass
 class ExponentialFactor:
-    """The factor `gamma` over every `num_steps` steps, a little of it at each."""
+    """An exponential decay, by `gamma` in every `num_steps` steps."""
 
     num_steps: int
     gamma: float
@@ -166,7 +166,7 @@ class ExponentialFactor:
 
 @dataclass
 class StepFactor:
-    """The factor `gamma` once for every `num_steps` steps that are done."""
+    """A stepwise decay, by `gamma` after every `num_steps` steps."""
 
     num_steps: int
     gamma: float

@@ -51,7 +51,6 @@ def run_trial(
     folds = fold_developments(development, config.evaluation.num_folds)
     trainings = [Training(config, View(frames, fold.train)) for fold in folds]
     validators = [Validator(config, fold, frames) for fold in folds]
-    usage = Usage(trainings[0].device)
 
     # Continue from the checkpoint.
     history: list[dict[str, Any]] = []
@@ -63,6 +62,7 @@ def run_trial(
         for past in history[epochs_reported:]:
             report(past)
 
+    usage = Usage(trainings[0].device)
     for epoch in range(len(history) + 1, config.train.max_epochs + 1):
         # Train.
         try:

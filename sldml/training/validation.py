@@ -1,4 +1,4 @@
-"""The score of a model in training: one-shot accuracy on validation classes, as the model would be used."""
+"""Validation of a model in training: its one-shot accuracy on the validation classes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from sldml.recognition.one_shot import (
 
 
 class Validator:
-    """Scores an encoder on the validation recordings of one development side, by the configuration's matcher.
+    """Scores an encoder on the validation recordings of a split by the configuration's matcher.
 
-    Where not embeddings alone decide, all pairs are needed, and of more than `MOST_TO_SCORE` recordings a fixed sample
-    is scored.
+    A matcher that compares more than embeddings needs the distances of all pairs: it is scored on a fixed sample of at
+    most `MOST_TO_SCORE` recordings.
     """
 
     def __init__(self, config: TrialConfig, development: Development, frames: Frames) -> None:
@@ -40,19 +40,21 @@ class Validator:
         self._draws = exemplar_draws(self._view.labels, config.evaluation.num_draws, config.evaluation.seed)
 
     def __call__(self, encoder: Encoder) -> dict[str, Any]:
-        """`val/accuracy` (the objective), `val/accuracy_std` over the exemplar draws, and `val/map_at_r`.
+        """Score an encoder.
 
-        With one-shot accuracy as the objective, what it is made of, too: `val/right_per_class` of
-        `val/queries_per_class`, in the order of the classes.
+        Returns:
+            `val/accuracy` (the objective), `val/accuracy_std` over the exemplar draws, and `val/map_at_r`. If the
+            objective is one-shot accuracy, also `val/right_per_class` and `val/queries_per_class`, in the order of the
+            classes.
         """
         labels = self._view.labels
-        way = self._matching(encoder)
-        encoded = way.encoded(self._view)
+        matching = self._matching(encoder)
+        encoded = matching.encoded(self._view)
         if self._plain:
             retrieval = map_at_r(encoded, labels)
             distances = None
         else:
-            distances = way.encoded_distances(encoded, encoded).cpu()
+            distances = matching.encoded_distances(encoded, encoded).cpu()
             if self._added is not None:
                 distances = distances + self._added
             retrieval = map_at_r_distances(distances, labels)
@@ -61,7 +63,7 @@ class Validator:
     def _score(
         self, encoded: Tensor, distances: Tensor | None, labels: NDArray[np.int64], retrieval: float
     ) -> dict[str, Any]:
-        """The objective, its spread over the exemplar draws (0 where there are none), and its parts."""
+        """The objective, its standard deviation over the exemplar draws (0 without draws), and its parts."""
         if self._measure == "map_at_r":
             return {"val/accuracy": retrieval, "val/accuracy_std": 0.0}
         if distances is None:
@@ -77,7 +79,7 @@ class Validator:
 
     @functools.cached_property
     def _added(self) -> Tensor | None:
-        """The training-free part of the distances: the same after every epoch."""
+        """The part of the distances that does not depend on the encoder: the same in every epoch."""
         if self._config.matcher.raw_weight == 0.0:
             return None
         scale = signal_scale(self._train, self._config.normalize)

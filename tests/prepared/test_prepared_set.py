@@ -292,7 +292,7 @@ def test_progress_counts_every_file(data: Path, cache: Path) -> None:
 def test_a_set_that_lacks_a_file_is_not_opened(data: Path, cache: Path, name: str) -> None:
     prepared = ready(data, cache)
     (prepared.folder / name).unlink()
-    with pytest.raises(InputError, match=f"is no prepared set: {name} is missing"):
+    with pytest.raises(InputError, match=f"is not a prepared set: {name} is missing"):
         open_prepared(prepared.folder)
 
 

@@ -105,7 +105,7 @@ def test_what_recordings_do_not_allow(config: dict[str, Any], message: str) -> N
         (b"label,name\nc3,a\nc3,b\n", "line 3: class c3 has two exemplars"),
         (b"label,name\nc3,c3_p01_t1\n", "names no exemplar of the novel class c4"),
         (b"label,name\nc3,\xff\n", "cannot be read ("),
-        (b'label,name\nc3,"a"b\n', "is no table with commas"),
+        (b'label,name\nc3,"a"b\n', "is not a valid CSV file"),
     ],
 )
 def test_a_wrong_list_is_told(tmp_path: Path, content: bytes, message: str) -> None:

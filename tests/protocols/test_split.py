@@ -80,7 +80,7 @@ def test_rows_are_kept_and_do_not_mix() -> None:
     assert bodies.rows == bodies.take(np.array([1])).rows == bodies.sample(2).rows == "bodies"
     assert union(bodies, bodies.take(np.array([0]))).rows == "bodies"
     assert Subset.of(catalog, ["a1"]).rows == "all"
-    with pytest.raises(ValueError, match="recordings of bodies rows and of all rows do not go together"):
+    with pytest.raises(ValueError, match="subsets with the same rows can be joined, but these have bodies and all"):
         union(bodies, Subset.of(catalog, ["a1", "a2"]))
 
 

@@ -145,7 +145,7 @@ def test_a_model_is_found_by_folder_by_its_search_and_by_name(tmp_path: Path) ->
         assert find_model(given, tmp_path / "results") == folder
     (tmp_path / "results" / "compared").mkdir()
     (tmp_path / "results" / "compared" / "journal.jsonl").touch()
-    with pytest.raises(InputError, match="has shipped no model"):
+    with pytest.raises(InputError, match="has not saved a model"):
         find_model("compared", tmp_path / "results")
     with pytest.raises(InputError, match="searches with a model are demo"):
         find_model("other", tmp_path / "results")

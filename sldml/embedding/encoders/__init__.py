@@ -1,7 +1,7 @@
-"""Encoders: networks that turn an image, or the signals themselves, into an embedding.
+"""Encoders: networks from images, or from signals, to embeddings.
 
-Every encoder goes the same way: features [B, channels, H, W] → pooling → dropout → projection [B, dim]. H are rows
-and W is time, in an image as in the features of an encoder of signals.
+Every encoder computes features [B, channels, H, W] → pooling → dropout → projection [B, dim]. H are rows and W is time,
+for images and for signals.
 """
 
 from sldml.embedding.encoders.base import Encoder

@@ -1,4 +1,4 @@
-"""What all encoders share: pooling, dropout and projection after their features."""
+"""Base class of encoders: pooling, dropout and projection after the features."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MOST_HIDDEN = 512
 class Encoder(nn.Module):
     """features [B, channels, H, W] → pooling → dropout → projection [B, dim], which is not L2-normalised.
 
-    A subclass makes its layers, calls `finish`, and defines `features`.
+    A subclass creates its layers, calls `finish`, and defines `features`.
     """
 
     takes: ClassVar[Takes] = "images"
     """`images`: float [B, 3, H, W], see `sldml.embedding.images.to_input`; `signals`: float [B, T, rows, 3]."""
 
     def finish(self, config: EncoderConfig, num_channels: int, dropout: float) -> None:
-        """Make what comes after the features; draws the weights of the projection.
+        """Create pooling, dropout and projection; draws the weights of the projection.
 
         Args:
             config: Pooling, projection and the embedding's length.
@@ -45,18 +45,18 @@ class Encoder(nn.Module):
         return embeddings
 
     def each(self, inputs: Tensor) -> list[Tensor]:
-        """What training sees: the embeddings [B, dim] of each network that is trained for itself, here the only one."""
+        """The embeddings [B, dim] of each network that is trained separately: here the only one."""
         return [self(inputs)]
 
     def frames(self, inputs: Tensor, *, steps: int, row_groups: int) -> Tensor:
-        """The features along time, a unit vector a step: [B, at most `steps`, channels * at most `row_groups`]."""
+        """The features along time, one unit vector per step: [B, at most `steps`, channels * at most `row_groups`]."""
         features = self.features(self._laid_out(inputs)).float()
         size = min(row_groups, features.shape[2]), min(steps, features.shape[3])
         frames = functional.adaptive_avg_pool2d(features, size).permute(0, 3, 1, 2).flatten(2)
         return functional.normalize(frames, dim=2)
 
     def _laid_out(self, inputs: Tensor) -> Tensor:
-        # A fifth faster than channels first on a CPU, and what tensor cores want.
+        # A fifth faster than channels first on a CPU, and required by tensor cores.
         return inputs.contiguous(memory_format=torch.channels_last) if self.takes == "images" else inputs
 
 

@@ -1,4 +1,4 @@
-"""From a configuration to an encoder."""
+"""Encoders by configuration."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def build_encoder(config: EncoderConfig, shape: tuple[int, int, int]) -> Encoder
     """Build the encoder, its fresh weights drawn from torch's global generator.
 
     Args:
-        config: which encoder, and the embedding's length.
-        shape: what it takes, as from `sldml.embedding.embed.input_shape`: channels, height and width of images, or
+        config: Which encoder, and the length of the embedding.
+        shape: Shape of its input, as from `sldml.embedding.embed.input_shape`: channels, height and width of images, or
             steps, rows and axes of signals.
 
     Returns:
@@ -27,7 +27,7 @@ def build_encoder(config: EncoderConfig, shape: tuple[int, int, int]) -> Encoder
         [B, members * embedding_dim].
 
     Raises:
-        WeightsError: ImageNet weights are wanted, but are neither cached nor to be had from the network.
+        WeightsError: ImageNet weights are neither cached nor can be downloaded.
         ValueError: the images do not have three channels, or the signals not three axes.
     """
     if config.takes == "signals" and shape[2] != 3:
@@ -51,19 +51,19 @@ def build_encoder(config: EncoderConfig, shape: tuple[int, int, int]) -> Encoder
 
 
 def require_imagenet_weights(name: str) -> None:
-    """Fetch the ImageNet weights of an encoder into torch's cache, where they are not there yet.
+    """Download the ImageNet weights of an encoder into torch's cache if they are not cached yet.
 
     Args:
         name: one of `EncoderConfig.pretrained_names()`.
 
     Raises:
-        WeightsError: they are neither cached nor to be had from the network.
+        WeightsError: they are neither cached nor can be downloaded.
     """
     imagenet_state(name)
 
 
 def without_download(config: EncoderConfig) -> EncoderConfig:
-    """The same encoder with fresh weights: to load weights into, pretrained ones need not be fetched."""
+    """The same configuration without pretrained weights, for an encoder whose weights are loaded from a file."""
     if config.name not in EncoderConfig.pretrained_names():
         return config
     return config.model_copy(update={config.name: config.chosen.model_copy(update={"weights": "none"})})

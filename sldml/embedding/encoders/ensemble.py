@@ -1,4 +1,4 @@
-"""Several networks of one kind, each trained for itself, that are used as one (Lakshminarayanan et al., 2017)."""
+"""Ensembles: several networks of one kind, trained separately (Lakshminarayanan et al., 2017)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sldml.embedding.encoders.base import Encoder
 
 
 class Ensemble(Encoder):
-    """Its embedding is its members' unit embeddings side by side, so that cosines are means of theirs."""
+    """Concatenates the unit embeddings of its members: cosines are the means of theirs."""
 
     def __init__(self, members: Sequence[Encoder]) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Ensemble(Encoder):
         self.takes = members[0].takes  # type: ignore[misc]
 
     def each(self, inputs: Tensor) -> list[Tensor]:
-        """The embeddings of each member, [B, dim] each, not L2-normalised: what training sees."""
+        """The embeddings of each member, [B, dim] each, not L2-normalised."""
         return [member(inputs) for member in self.members]
 
     def forward(self, inputs: Tensor) -> Tensor:

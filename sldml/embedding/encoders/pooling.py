@@ -1,4 +1,4 @@
-"""What becomes of a feature map [B, channels, H, W]: one vector, which may keep the order in time (the axis W)."""
+"""Pooling of feature maps [B, channels, H, W] to vectors; W is time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SMALLEST_FEATURE = 1e-6
 
 
 def build_pooling(config: PoolingConfig) -> nn.Module:
-    """Build what turns [B, channels, H, W] into [B, channels * `num_pooled(config)`]."""
+    """Build the pooling: [B, channels, H, W] → [B, channels * `num_pooled(config)`]."""
     match config.name:
         case "mean":
             return MeanPooling()
@@ -25,7 +25,7 @@ def build_pooling(config: PoolingConfig) -> nn.Module:
 
 
 def num_pooled(config: PoolingConfig) -> int:
-    """How many numbers pooling keeps of each channel."""
+    """Number of values that pooling keeps of each channel."""
     return config.time.num_segments if config.time is not None else 1
 
 
@@ -48,7 +48,7 @@ class MaxPooling(nn.Module):
 class GeneralizedMeanPooling(nn.Module):
     """(mean of x^p)^(1/p) with a learned p, between mean and maximum (Radenović et al., 2019): [B, C, H, W] → [B, C].
 
-    What is not positive counts as almost zero.
+    Values that are not positive count as almost zero.
     """
 
     def __init__(self, exponent: float = 3.0) -> None:
@@ -64,7 +64,7 @@ class GeneralizedMeanPooling(nn.Module):
 class TimePooling(nn.Module):
     """The mean over rows and each of `num_segments` equal segments of time: [B, C, H, W] → [B, C * num_segments].
 
-    Segments share a column where W is no multiple of their number.
+    Segments share a column if W is not a multiple of their number.
     """
 
     def __init__(self, num_segments: int) -> None:

@@ -1,4 +1,4 @@
-"""ImageNet weights of torchvision's networks: found in torch's cache, or downloaded into it."""
+"""ImageNet weights of torchvision's networks, from torch's cache or downloaded into it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sldml.errors import InputError
 
 
 class WeightsError(InputError):
-    """Pretrained weights could be neither found on this machine nor downloaded."""
+    """Pretrained weights are neither cached on this machine nor can be downloaded."""
 
 
 def imagenet_state(name: str) -> dict[str, Tensor]:
     """The default ImageNet weights of torchvision's network `name`, on the CPU. Executes no pickle.
 
     Raises:
-        WeightsError: they are neither cached nor to be had from the network.
+        WeightsError: they are neither cached nor can be downloaded.
     """
-    from torchvision.models import get_model_weights  # takes seconds, for it brings torch's compiler with it
+    from torchvision.models import get_model_weights  # takes seconds: it imports torch's compiler
 
     weights = get_model_weights(name).DEFAULT
     try:

@@ -1,4 +1,4 @@
-"""Networks that read the normalised signals [B, T, rows, 3] themselves, not an image of them."""
+"""Encoders of signals: networks that take normalised signals [B, T, rows, 3] instead of images."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class SelfAttention(nn.Module):
 
 
 def with_velocity(signals: Tensor, wanted: bool) -> Tensor:
-    """Put the change since the step before beside each value: [B, T, rows, 3] → [B, T, rows, 6]; 0 at the first."""
+    """Append the change since the last step to each value: [B, T, rows, 3] → [B, T, rows, 6]; 0 at the first step."""
     if not wanted:
         return signals
     change = functional.pad(signals.diff(dim=1), (0, 0, 0, 0, 1, 0))

@@ -1,7 +1,7 @@
-"""Torchvision's networks as encoders: their features, and their first layers for images of few pixels.
+"""Torchvision's networks as encoders, with stems for small images.
 
-Each family is one class: where its classifier is, which of its parts make features, and what its stem is. Images may
-have any size: where a network needs whole patches or a least size, they are padded with zeros (mid-grey).
+Each family is one class that knows the family's classifier, features and stem. Images may have any size: for networks
+that need whole patches or a minimum size, they are padded with zeros (mid-grey).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def build_torchvision(config: EncoderConfig, shape: tuple[int, int, int]) -> Enc
         shape: Of the images: 3, height, width.
 
     Raises:
-        WeightsError: ImageNet weights are wanted, but are neither cached nor to be had from the network.
+        WeightsError: ImageNet weights are neither cached nor can be downloaded.
     """
     if config.vit_tiny is not None:
         return VisionTransformerEncoder(_vit_tiny(config.vit_tiny), config.vit_tiny, config, shape)
-    from torchvision.models import get_model  # takes seconds, for it brings torch's compiler with it
+    from torchvision.models import get_model  # takes seconds: it imports torch's compiler
 
     options: Torchvision = config.chosen
     network: nn.Module = get_model(config.name, weights=None)
@@ -61,15 +61,15 @@ class TorchvisionEncoder(Encoder):
         self.fit_to(shape, pretrained=isinstance(options, Torchvision) and options.weights == "imagenet")
 
     def without_classifier(self) -> int:
-        """Take the classifier out of the network; returns the channels of what it was given."""
+        """Remove the classifier from the network. Returns the number of channels of its input."""
         raise NotImplementedError
 
     def make_stem_small(self) -> None:
-        """Change the first layer to one that keeps more pixels."""
+        """Replace the first layer by one with a smaller stride."""
         raise NotImplementedError
 
     def fit_to(self, shape: tuple[int, int, int], *, pretrained: bool) -> None:
-        """Make what depends on the images' size, for a network that has any such thing."""
+        """Create the parts that depend on the size of the images, if any."""
 
 
 class ResNetEncoder(TorchvisionEncoder):
@@ -97,7 +97,7 @@ class DenseNetEncoder(TorchvisionEncoder):
     def without_classifier(self) -> int:  # noqa: D102
         num_channels = int(self.network.classifier.in_features)
         self.network.classifier = nn.Identity()
-        # Stem and end as parts of their own: then each dense block is a part whose activations can be re-computed.
+        # Separate stem and end: then each dense block is a part whose activations can be recomputed.
         layers = OrderedDict(self.network.features.named_children())
         stem = ("conv0", "norm0", "relu0", "pool0")
         self.stem = nn.Sequential(OrderedDict((name, layers.pop(name)) for name in stem))
@@ -301,6 +301,6 @@ def _patches(layer: nn.Conv2d, patch_px: int, *, std: float) -> nn.Conv2d:
 
 
 def _tensor(features: Any) -> Tensor:
-    """What torchvision's modules, which have no types, return."""
+    """Narrow the type: torchvision's modules return Any."""
     assert isinstance(features, Tensor)
     return features

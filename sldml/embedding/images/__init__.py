@@ -1,4 +1,4 @@
-"""Representations: how a batch of signals becomes a batch of images for an encoder."""
+"""Representations: from a batch of signals to a batch of images for an encoder."""
 
 from sldml.embedding.images.represent import (
     check_representation,

@@ -1,7 +1,7 @@
 """Signals as curves (Gimme Signals, Memmesheimer et al. 2020, https://arxiv.org/abs/2003.06156; SL-DML).
 
 The published images were drawn by matplotlib, one at a time. Here a curve is exactly one pixel wide, without
-smoothing, so that a whole batch is drawn at once: tensor operations say which run of pixels each curve has in each
+smoothing, so that a whole batch is drawn at once: tensor operations compute which run of pixels each curve has in each
 column, and the runs are painted by a compiled loop on a CPU, by a scatter on a GPU. Both give the same image.
 """
 
@@ -20,7 +20,7 @@ from sldml.embedding.images.rows import column_positions
 
 
 def signal_curves(signals: Tensor, present: Tensor, options: SignalCurves) -> Tensor:
-    """Draw each row's x, y and z as a curve over time, on black; what is drawn later lies on top.
+    """Draw each row's x, y and z as a curve over time, on black; later curves cover earlier ones.
 
     The strip of row r of R begins at pixel r × s from the top and is c × s high, c being `curve_height` and
     s = height / (R - 1 + c), so that the strips fill the image. A value's share v of the range (0 to 1) lies at
@@ -31,7 +31,7 @@ def signal_curves(signals: Tensor, present: Tensor, options: SignalCurves) -> Te
 
     Args:
         signals: float [B, T, rows, 3].
-        present: bool [B, T, rows], where a row is there.
+        present: bool [B, T, rows], whether a row is present.
         options: size, scaling and brightness.
 
     Returns:
@@ -44,7 +44,7 @@ def signal_curves(signals: Tensor, present: Tensor, options: SignalCurves) -> Te
 
 
 def _shares(signals: Tensor, present: Tensor, value_range: str) -> Tensor:
-    """Where in its range each value lies, 0 to 1; in the middle of a range without extent. Absent rows do not count."""
+    """Position of each value in its range, 0 to 1; 0.5 in a range without extent. Absent rows are ignored."""
     dims = (1, 2, 3) if value_range == "recording" else (1,)
     there = present.unsqueeze(-1)
     low = signals.masked_fill(~there, torch.inf).amin(dim=dims, keepdim=True)
@@ -57,7 +57,7 @@ def _shares(signals: Tensor, present: Tensor, value_range: str) -> Tensor:
 def runs(shares: Tensor, present: Tensor, options: SignalCurves) -> tuple[Tensor, Tensor]:
     """The first and the last pixel row of each curve in each column: int16 [B, rows, 3, W]; none where first > last.
 
-    Each operation is exact or rounded once, so that every device comes to the same pixels.
+    Each operation is exact or rounded once, so that the pixels are the same on every device.
     """
     steps, width = shares.shape[1], options.width_px
     before, after, weight = column_positions(steps, width, shares.device)
@@ -111,10 +111,9 @@ def _paint_compiled(top: Tensor, bottom: Tensor, shades: Tensor, height: int) ->
 
 @functools.cache
 def _compiled_loop() -> Callable[..., None]:
-    """Compiled when it is first needed, about a second a process.
+    """Compile the painting loop at first use, about a second per process.
 
-    It is not cached on the disk: that would want a place that can be written beside an installation which may not
-    be, and there would be files to go stale.
+    It is not cached on the disk: the installation may not be writable, and cached files can become stale.
     """
     import numba
 

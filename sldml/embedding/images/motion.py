@@ -1,4 +1,4 @@
-"""SkeleMotion (Caetano et al. 2019, https://arxiv.org/abs/1907.13025): images of motion instead of places.
+"""SkeleMotion (Caetano et al. 2019, https://arxiv.org/abs/1907.13025): images of motion instead of positions.
 
 A row's displacement is its value some steps later less its value now. Where there is no such step any more (at the
 end), and where the body is absent at either of the two, the row is still. The published code counts frames of the
@@ -15,16 +15,16 @@ from sldml.config.representation import Magnitude, Orientation
 from sldml.embedding.images.rows import column_positions, take_rows
 
 STILL = 255.0
-"""What all three channels of `orientation` have where nothing moves: white, which no direction gives, for no
+"""Value of all three channels of `orientation` for rows that are still: white, which is not a direction, because no
 displacement has all of atan2(y, x), atan2(y, z) and atan2(z, x) at 180°."""
 
 
 def magnitude(signals: Tensor, present: Tensor, options: Magnitude, rows: list[int]) -> Tensor:
-    """How far each row moves; a channel for each distance, the last one repeated up to three.
+    """Length of each row's displacement; one channel per distance, the last one repeated up to three.
 
     Args:
         signals: float [B, T, R, 3].
-        present: bool [B, T, R], where a row is there.
+        present: bool [B, T, R], whether a row is present.
         options: distances, scale and width.
         rows: which of the R the image shows, from top to bottom (see `sldml.embedding.images.rows.walked_rows`).
 
@@ -46,14 +46,14 @@ def magnitude(signals: Tensor, present: Tensor, options: Magnitude, rows: list[i
 
 
 def orientation(signals: Tensor, present: Tensor, options: Orientation, rows: list[int]) -> Tensor:
-    """Which way each row moves: atan2(y, x), atan2(y, z), atan2(z, x) of its displacement, -180…180° as 0…255.
+    """Direction of each row's displacement: atan2(y, x), atan2(y, z) and atan2(z, x), -180…180° as 0…255.
 
     Displacements shorter than `still_threshold` times the distance are `STILL`. A column shows the step that is
     nearest to it: directions have no mean across ±180°, and still has none with any.
 
     Args:
         signals: float [B, T, R, 3].
-        present: bool [B, T, R], where a row is there.
+        present: bool [B, T, R], whether a row is present.
         options: distances, threshold and width.
         rows: which of the R the image shows, from top to bottom (see `sldml.embedding.images.rows.walked_rows`).
 
@@ -68,7 +68,7 @@ def orientation(signals: Tensor, present: Tensor, options: Orientation, rows: li
         if options.columns != signals.shape[1]:
             moved = moved.index_select(1, nearest)
         still = moved.square().sum(dim=-1).sqrt_() < options.still_threshold * distance
-        # A threshold of 0 has nothing still but what did not move at all, which has no direction either.
+        # With a threshold of 0, only rows that did not move at all are still: they have no direction.
         still |= (moved == 0).all(dim=-1)
         x, y, z = moved.unbind(dim=-1)
         angles = torch.stack((torch.atan2(y, x), torch.atan2(y, z), torch.atan2(z, x)), dim=1)
@@ -79,7 +79,7 @@ def orientation(signals: Tensor, present: Tensor, options: Orientation, rows: li
 
 
 def displacement(signals: Tensor, present: Tensor, distance: int) -> Tensor:
-    """Value `distance` steps later less the value now, [B, T, rows, 3] → the same shape; zeros where either is not."""
+    """Value `distance` steps later minus the value now, [B, T, rows, 3] → the same shape; zeros if either is absent."""
     moved = torch.zeros_like(signals)
     torch.sub(signals[:, distance:], signals[:, :-distance], out=moved[:, :-distance])
     both = present[:, distance:] & present[:, :-distance]

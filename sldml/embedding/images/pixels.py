@@ -1,4 +1,4 @@
-"""From values to pixels of 0 to 255."""
+"""Scaling of values to pixels from 0 to 255."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 def to_pixels(values: Tensor, value_range: Literal["recording", "fixed"], half_range: float) -> Tensor:
     """Scale values [B, …]: by each recording's own minimum and maximum, or from minus to plus `half_range`.
 
-    What comes out is contiguous, whatever the order of `values` in memory.
+    The result is contiguous for any memory order of `values`.
     """
     if value_range == "fixed":
         pixels = torch.empty(values.shape, dtype=values.dtype, device=values.device)
@@ -22,7 +22,7 @@ def to_pixels(values: Tensor, value_range: Literal["recording", "fixed"], half_r
 def stretch(values: Tensor) -> Tensor:
     """Scale each recording of [B, …] from its own minimum and maximum to 0…255; a constant one to zeros.
 
-    What comes out is contiguous, whatever the order of `values` in memory.
+    The result is contiguous for any memory order of `values`.
     """
     dims = tuple(range(1, values.dim()))
     low = values.amin(dim=dims, keepdim=True)

@@ -1,4 +1,4 @@
-"""From a configuration to the images that it means: which representation, how large, and what it needs."""
+"""Representations by configuration: the images, their size, and what they require."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from sldml.recordings import Layout
 
 
 def represent(signals: Tensor, config: RepresentationConfig, layout: Layout, *, as_input: bool = False) -> Tensor:
-    """Turn signals into images.
+    """Represent signals as images.
 
     Sensors are rows like joints: `swap_axes`, `reindexed` and `signals` show them below the bodies; where rows
     follow a walk of the skeleton (`magnitude`, `orientation`, `tsrji`), they stand once, below the last body. A
-    body that is absent in a step (all zeros) shows as zeros do; `signals` leaves it out, and in the images of
-    motion it is still.
+    body that is absent in a step (all zeros) is shown as zeros; `signals` does not draw it, and images of motion show
+    it as still.
 
     Args:
         signals: float [B, config.steps, rows, 3], normalised; not modified.
-        config: which representation, and the size of its images.
-        layout: what the rows are.
-        as_input: bring the pixels to what an encoder takes, as `to_input` does.
+        config: Which representation, and the size of its images.
+        layout: The meaning of the rows.
+        as_input: Scale the pixels for an encoder, as `to_input` does.
 
     Returns:
         float [B, 3, H, W] from 0 to 255, not rounded, as `image_shape` says; resized bilinearly (with
-        antialiasing) where `config.image_px` is set.
+        antialiasing) if `config.image_px` is set.
 
     Raises:
         ValueError: `signals` does not have `config.steps` frames and the layout's rows.
-        InputError: these rows cannot be shown so (see `check_representation`).
+        InputError: the representation does not apply to these rows (see `check_representation`).
     """
     if signals.dim() != 4 or signals.shape[1:] != (config.steps, layout.num_rows, 3):
         raise ValueError(
@@ -46,7 +46,7 @@ def represent(signals: Tensor, config: RepresentationConfig, layout: Layout, *, 
     images, side = _images(signals, config, layout), config.image_px
     if side is not None and side * side < images.shape[2] * images.shape[3]:
         images = resize(images, side)
-    if as_input:  # where images are small: resizing takes means, so that the order does not matter
+    if as_input:  # before growing, while images are small: resizing takes means, so the order does not matter
         own = config.name != "image" and images.is_contiguous()  # imported images are a view of the signals
         images = _to_input(images if own else images.clone())
     return images if side is None else resize(images, side)
@@ -76,7 +76,7 @@ def image_shape(config: RepresentationConfig, layout: Layout) -> tuple[int, int,
     """Channels, height and width (3, H, W) of the images that `represent` makes.
 
     Raises:
-        InputError: these rows cannot be shown so (see `check_representation`).
+        InputError: the representation does not apply to these rows (see `check_representation`).
     """
     check_representation(config, layout)
     if config.image_px is not None:
@@ -98,11 +98,11 @@ def image_shape(config: RepresentationConfig, layout: Layout) -> tuple[int, int,
 
 
 def check_representation(config: RepresentationConfig, layout: Layout) -> None:
-    """Make sure that rows like these can be shown so.
+    """Check that a representation applies to rows like these.
 
     Raises:
-        InputError: imported images are to be shown by anything but `image`, or in another width than their own;
-            signals by `image`; or `tsrji` has no reference joint. What to do instead is told.
+        InputError: imported images with a representation other than `image`, or with another width than their own;
+            signals with `image`; or `tsrji` without a reference joint. The message says what to do instead.
     """
     if layout.image_rows > 0 and config.name != "image":
         raise InputError(
@@ -124,7 +124,7 @@ def check_representation(config: RepresentationConfig, layout: Layout) -> None:
 
 
 def to_input(images: Tensor) -> Tensor:
-    """Bring pixels from 0…255 to -2…2, about what an encoder with ImageNet weights was trained on."""
+    """Scale pixels from 0…255 to -2…2, about the range that ImageNet weights were trained on."""
     return _to_input(images.clone())
 
 

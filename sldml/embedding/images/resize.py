@@ -1,4 +1,4 @@
-"""Images to squares: bilinear, with antialiasing where they shrink, fast where they grow.
+"""Resizing of images to squares: bilinear, antialiased when shrinking, fast when growing.
 
 torch's own antialiasing kernel takes most of the time that a batch needs on its way to an encoder, and images of
 signals mostly grow (20 or 50 rows to 64 or 256 pixels). A growing axis needs no antialiasing: columns are a product
@@ -18,11 +18,11 @@ def resize(images: Tensor, side: int) -> Tensor:
     """Resize images to squares, as `torch.nn.functional.interpolate(mode="bilinear", antialias=True)` does.
 
     Args:
-        images: float [B, C, H, W], in any order in memory; not modified.
-        side: height and width of what comes out, in pixels.
+        images: float [B, C, H, W], in any memory order; not modified.
+        side: Height and width of the result in pixels.
 
     Returns:
-        float [B, C, side, side]; `images` itself where they have that size already.
+        float [B, C, side, side]; `images` itself if they have that size already.
     """
     height, width = images.shape[2:]
     if images.device.type != "cpu":
@@ -50,7 +50,7 @@ def _grow_rows(images: Tensor, side: int) -> Tensor:
 @functools.lru_cache(maxsize=64)
 def _growing(before: int, after: int, dtype: torch.dtype) -> Tensor:
     """Weights [before, after] of the pixels of a line in a longer one: pixel centres at (i + 1/2) / length."""
-    with torch.inference_mode(False):  # kept, and usable beyond inference
+    with torch.inference_mode(False):  # cached; usable outside of inference mode
         centres = (torch.arange(after, dtype=torch.float64) + 0.5) * (before / after) - 0.5
         distances = (torch.arange(before).unsqueeze(1) - centres.clamp(0, before - 1)).abs()
         return (1 - distances).clamp_(min=0).to(dtype)

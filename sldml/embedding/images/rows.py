@@ -1,4 +1,4 @@
-"""Which rows an image shows, in which order, and which of them are there in which step."""
+"""The rows that an image shows, their order, and in which steps they are present."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def drawn_rows(config: RepresentationConfig, layout: Layout) -> list[int]:
 def walked_rows(config: RepresentationConfig, layout: Layout) -> list[int]:
     """Of the drawn rows, those along a walk of the skeleton's tree, body after body; then each sensor once.
 
-    A joint stands in it whenever the walk passes it. Without a body the sensors stand alone, in their order.
+    A joint appears each time the walk passes it. Without a body there are only the sensors, in their order.
     """
     size, num_bodies = num_joints(layout), num_drawn_bodies(config, layout)
     walked = [body * size + joint for body in range(num_bodies) for joint in joints_walked(layout.skeleton)]
@@ -32,12 +32,12 @@ def walked_rows(config: RepresentationConfig, layout: Layout) -> list[int]:
 
 
 def num_drawn_bodies(config: RepresentationConfig, layout: Layout) -> int:
-    """How many bodies the image shows."""
+    """Number of bodies that the image shows."""
     return layout.num_bodies if config.num_bodies is None else min(config.num_bodies, layout.num_bodies)
 
 
 def num_joints(layout: Layout) -> int:
-    """How many rows a body has; 0 where there is none."""
+    """Number of rows of a body; 0 without a skeleton."""
     return 0 if layout.skeleton is None else layout.skeleton.num_joints
 
 
@@ -48,14 +48,14 @@ def joints_walked(skeleton: Skeleton | None) -> tuple[int, ...]:
 
 
 def take_rows(values: Tensor, rows: list[int], dim: int) -> Tensor:
-    """The rows of a tensor in this order; the tensor itself where they are its own."""
+    """Select rows of a tensor in this order; the tensor itself if these are all rows in order."""
     if rows == list(range(values.shape[dim])):
         return values
     return values.index_select(dim, _index(tuple(rows), values.device))
 
 
 def present_rows(signals: Tensor, layout: Layout) -> Tensor:
-    """Say which rows are there: [B, T, rows, 3] → bool [B, T, rows]; a body that is all zero is not, a sensor is."""
+    """Which rows are present: [B, T, rows, 3] → bool [B, T, rows]: those of bodies with any value, and all sensors."""
     present = torch.ones(signals.shape[:3], dtype=torch.bool, device=signals.device)
     if layout.skeleton is not None:
         bodies = split_bodies(signals, layout)
@@ -70,7 +70,7 @@ def column_positions(steps: int, columns: int, device: torch.device) -> tuple[Te
         For each column, the steps before and after it (int64) and its way from the first to the second (float64,
         from 0 to below 1).
     """
-    # A product and a quotient of whole numbers are rounded once, on every device alike; `linspace` is not.
+    # Products and quotients of integers are rounded once and the same on every device; `linspace` is not.
     position = torch.arange(columns, dtype=torch.float64, device=device) * (steps - 1) / (columns - 1)
     before = position.floor().long()
     return before, (before + 1).clamp(max=steps - 1), position - before
@@ -78,6 +78,6 @@ def column_positions(steps: int, columns: int, device: torch.device) -> tuple[Te
 
 @functools.lru_cache(maxsize=256)
 def _index(rows: tuple[int, ...], device: torch.device) -> Tensor:
-    # Kept, for copying it to a GPU with every batch would wait for the GPU; and usable beyond inference.
+    # Cached: copying it to a GPU with every batch would wait for it. Usable outside of inference mode.
     with torch.inference_mode(False):
         return torch.tensor(rows, device=device)

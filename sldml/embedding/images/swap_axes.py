@@ -1,4 +1,4 @@
-"""The two representations that show values as they are: a row of the image for each row of the signals."""
+"""Representations that show values as pixels: one row of the image for each row of the signals."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def tsrji(signals: Tensor, config: RepresentationConfig, layout: Layout) -> Tens
 
     Args:
         signals: float [B, T, drawn rows, 3] (see `sldml.embedding.images.rows.drawn_rows`).
-        config: reference joints, bodies, and how values become pixels.
-        layout: what the rows are.
+        config: Reference joints, bodies, and the scaling to pixels.
+        layout: The meaning of the rows.
 
     Returns:
         float [B, 3, H, T] from 0 to 255, H = references × bodies × 2 × length of the walk + sensors.
