@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from support.documents import PAGES, blocks, section
 
 from sldml.config.data import ManifestData
 from sldml.config.representation import NormalizeConfig
-from sldml.config.space_file import parse_space, read_space
+from sldml.config.space import SearchSettings
+from sldml.config.space_file import fields_at, parse_space, read_space
 from sldml.config.trial import TrialConfig
 from sldml.prepared.prepared_set import prepare
 from sldml.protocols.make_split import make_split
@@ -106,6 +108,15 @@ def test_the_dataset_of_the_readme_is_read(tmp_path: Path):
     assert set(prepared.catalog["rate_hz"]) == {30.0}
     signals = np.load(prepared.folder / "signals.npy")
     assert signals[1, 2].tolist() == pytest.approx((values[1, 6:9] / 1000).tolist())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_of_the_configuration_exist(page: str):
+    parts = "|".join(TrialConfig.model_fields)
+    spans = re.findall(rf"`(?:--set )?(?!\w+\.py)((?:{parts}|search)(?:\.[a-z_]+)+)(?:[.=][^`\n]*)?`", PAGES[page])
+    for path in spans:
+        part, _, key = path.partition(".")
+        assert key in SearchSettings.model_fields if part == "search" else fields_at(path)
 
 
 def test_the_search_space_of_the_page_is_one():
