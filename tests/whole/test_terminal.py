@@ -71,4 +71,4 @@ def test_ctrl_c_twice_before_the_search_has_begun_leaves_nothing(
     assert command.end(timeout_s=60.0) == 130
     assert_gone(below)
     # Once may have been enough.
-    assert re.search("(stopped at once|interrupted); nothing had begun: give the command again", command.line)
+    assert re.search("(stopped at once|interrupted); not started yet: run it again", command.line)
