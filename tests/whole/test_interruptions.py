@@ -127,14 +127,14 @@ def assert_mlflow_is_closed(summary: dict[str, Any], storage: Path) -> list[Any]
     return runs
 
 
-def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    search = Interrupted(tmp_path)
+def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(storage: Path) -> None:
+    search = Interrupted(storage)
     journal, log = search.journal, search.log
 
     # Killed while the recordings are prepared: there is nothing to resume, and the same command starts the search.
     kill(search.in_background(lambda: "search stopped: " in log.read_text()))
     assert not journal.exists()
-    refused = tune("--resume", "stopped", "--storage", tmp_path)
+    refused = tune("--resume", "stopped", "--storage", storage)
     assert refused.returncode == 2
     assert "give the command that started it again" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -153,7 +153,7 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(tmp_
     assert summary["state"] == "interrupted"
     assert summary["trials"]["unfinished"] >= 1
     assert (search.folder / "report.html").exists()
-    assert_mlflow_is_closed(summary, tmp_path)
+    assert_mlflow_is_closed(summary, storage)
     search.stopped("by Ctrl-C in the first trials")
 
     # A time budget that is over before a worker is there: the command ends as it should, and nothing counts as pruned.
