@@ -49,7 +49,7 @@ def layout_of_data(config: TrialConfig) -> Layout:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_a_space_opens_with_what_it_is_and_its_command(name: str) -> None:
-    head = read_space(name).text.splitlines()[:6]
+    head = read_space(name).text.splitlines()[:8]
     assert head[0].startswith("# ")
     assert any(f"python launch/tune.py --space {name}" in line for line in head)
 

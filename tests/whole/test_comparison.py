@@ -25,17 +25,17 @@ COMPARED = [
 
 @pytest.mark.verify
 @pytest.mark.timeout(1200)
-def test_a_killed_comparison_goes_on_to_its_table(tmp_path):
-    folder, log = tmp_path / "c", tmp_path / "log"
+def test_a_killed_comparison_goes_on_to_its_table(storage):
+    folder, log = storage / "c", storage / "log"
     journal = folder / "journal.jsonl"
-    process = start(*COMPARED, "--name", "c", "--storage", tmp_path, log=log)
+    process = start(*COMPARED, "--name", "c", "--storage", storage, log=log)
     wait_for(lambda: sum(e["event"] == "trial_ended" for e in events(journal)) >= 2, process, log)
     kill(process)
     before = read_history(journal)
 
-    ended = tune("--resume", "c", "--storage", tmp_path, "--summary", tmp_path / "summary.json")
+    ended = tune("--resume", "c", "--storage", storage, "--summary", storage / "summary.json")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary = json.loads((storage / "summary.json").read_text())
     assert (summary["trials"]["requested"], summary["trials"]["completed"]) == (6, 6)
     after = read_history(journal)
     counted = Counter(record.config["loss"]["name"] for record in after.trials.values())
@@ -73,7 +73,7 @@ def test_a_killed_comparison_goes_on_to_its_table(tmp_path):
     assert f"| {' | '.join(HEADER)} |" in (folder / "comparison.md").read_text()
     assert '<section id="comparison">' in (folder / "report.html").read_text()
 
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
     runs = client.search_runs([summary["mlflow"]["experiment_id"]], max_results=100)
     choices = Counter((run.data.tags["stage"], run.data.tags["choice"]) for run in runs if "choice" in run.data.tags)
     assert choices == {(stage, name): 2 for stage in ("search", "final") for name in comparison["choices"]}

@@ -127,14 +127,14 @@ def assert_mlflow_is_closed(summary: dict[str, Any], storage: Path) -> list[Any]
     return runs
 
 
-def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    search = Interrupted(tmp_path)
+def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(storage: Path) -> None:
+    search = Interrupted(storage)
     journal, log = search.journal, search.log
 
     # Killed while the recordings are prepared: there is nothing to resume, and the same command starts the search.
     kill(search.in_background(lambda: "search stopped: " in log.read_text()))
     assert not journal.exists()
-    refused = tune("--resume", "stopped", "--storage", tmp_path)
+    refused = tune("--resume", "stopped", "--storage", storage)
     assert refused.returncode == 2
     assert "give the command that started it again" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -146,14 +146,14 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(tmp_
     terminal.press(CTRL_C)
     terminal.wait_for(lambda: "press Ctrl-C again to stop at once" in terminal.line)
     assert terminal.end() == 130, terminal.text[-3000:]
-    assert "to go on: python launch/tune.py --resume stopped" in terminal.line
+    assert "to resume: python launch/tune.py --resume stopped" in terminal.line
     assert "Traceback" not in terminal.text
     assert_gone(below)
     summary = json.loads(search.summary.read_text())
     assert summary["state"] == "interrupted"
     assert summary["trials"]["unfinished"] >= 1
     assert (search.folder / "report.html").exists()
-    assert_mlflow_is_closed(summary, tmp_path)
+    assert_mlflow_is_closed(summary, storage)
     search.stopped("by Ctrl-C in the first trials")
 
     # A time budget that is over before a worker is there: the command ends as it should, and nothing counts as pruned.
@@ -163,7 +163,7 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(tmp_
     assert summary["state"] == "completed"
     assert summary["trials"]["unfinished"] >= 1
     assert summary["trials"]["completed"] == summary["trials"]["pruned"] == 0
-    assert "to go on: " in budget.stdout
+    assert "to resume: " in budget.stdout
     search.stopped("by a time budget")
 
     # Ctrl-C twice kills what was started and leaves no time for a last word.
@@ -171,7 +171,7 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(tmp_
     terminal.press_twice(CTRL_C)
     assert terminal.end(timeout_s=60.0) == 130
     assert_gone(below)
-    assert "stopped at once; to go on: python launch/tune.py --resume stopped" in terminal.line
+    assert "stopped at once; to resume: python launch/tune.py --resume stopped" in terminal.line
     search.stopped("by Ctrl-C twice, late in the search")
 
     kill(search.in_background(lambda: count(journal, "final_ended") >= 1))
@@ -180,7 +180,7 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(tmp_
     terminal, below = search.in_terminal(lambda shown: re.search(r"class folds \S+ [1-9]\d*/\d+", shown.text))
     terminal.press(CTRL_C)
     assert terminal.end() == 130, terminal.text[-3000:]
-    assert "to go on: python launch/tune.py --resume stopped" in terminal.line
+    assert "to resume: python launch/tune.py --resume stopped" in terminal.line
     assert "Traceback" not in terminal.text
     assert not (search.folder / "model").exists(), "a model that was never tested"
     assert_gone(below)
@@ -189,7 +189,7 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(tmp_
     process = search.in_background(lambda: count(journal, "stage", name="test", state="started") == 1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=300) == 130, log.read_text()
-    assert "to go on: python launch/tune.py --resume stopped" in log.read_text()
+    assert "to resume: python launch/tune.py --resume stopped" in log.read_text()
     assert "Traceback" not in log.read_text()
     assert not (search.folder / "model").exists(), "a model that was never tested"
     search.stopped("by SIGTERM in the sealed test")

@@ -103,7 +103,7 @@ def test_the_shipped_model_loads_and_scores_as_recorded(finished):
     accuracy = (predict(model.matching, sealed, frames) == sealed.queries.labels).mean()
     assert accuracy == pytest.approx(summary["shipped"]["accuracy"])
     assert "over 5 folds of the 10 auxiliary classes" in summary["shipped"]["reason"]
-    assert "ships:" in printed
+    assert "saved model: " in printed
 
 
 def test_class_folds_decide_what_ships(finished):
@@ -129,7 +129,7 @@ def test_class_folds_decide_what_ships(finished):
     else:
         assert (shipped["kind"], shipped["baseline"]) == ("training_free", free["name"])
         assert shipped["normalize"] == free["normalize"]
-        assert "no trained model earned its place" in printed
+        assert f"saved model: {free['name']} (no training)" in printed
     report = (folder / "small" / "report.html").read_text()
     assert "Over all class folds" in report
     assert not list(Path(summary["model"]).glob("*.p*kl")), "a pickle was shipped"

@@ -31,22 +31,22 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
 
 
 def test_the_table_shows_every_stage_of_a_search_and_of_its_extension(
-    terminal: Callable[..., Terminal], tmp_path: Path
+    terminal: Callable[..., Terminal], storage: Path
 ) -> None:
     """`--trials +2` adds two trials to the finished ones, and the end is made with the best of all."""
-    first = terminal(*TINY, "--name", "seen", "--storage", tmp_path, "--no-final", width=80)
+    first = terminal(*TINY, "--name", "seen", "--storage", storage, "--no-final", width=80)
     assert first.end(timeout_s=600.0) == 0, first.text[-3000:]
     for stage in ("loading libraries", "starting Ray", "baselines ", "trials "):
         assert stage in first.text, stage
     assert re.search(r"trials ━*─+ [0-3]/4 · running [12]", first.text)
     assert re.search(r"^t000\d +\d/2 .*small_cnn", first.text, re.MULTILINE), "no row of a running trial"
     assert re.search(r"\d+ epochs/min", first.text)
-    before = read_history(tmp_path / "seen" / "journal.jsonl")
+    before = read_history(storage / "seen" / "journal.jsonl")
     assert len(before.trials) == 4
     assert not before.finals
 
-    summary_file = tmp_path / "summary.json"
-    arguments = ("--resume", "seen", "--trials", "+2", "--storage", tmp_path, "--summary", summary_file)
+    summary_file = storage / "summary.json"
+    arguments = ("--resume", "seen", "--trials", "+2", "--storage", storage, "--summary", summary_file)
     second = terminal(*arguments, width=80)
     assert second.end(timeout_s=600.0) == 0, second.text[-3000:]
     for stage in ("final models ", "class folds ", "sealed test"):
@@ -54,7 +54,7 @@ def test_the_table_shows_every_stage_of_a_search_and_of_its_extension(
     assert "report:" in second.text.splitlines()[-1]
     summary = json.loads(summary_file.read_text())
     assert summary["trials"]["requested"] == 6
-    after = read_history(tmp_path / "seen" / "journal.jsonl")
+    after = read_history(storage / "seen" / "journal.jsonl")
     assert len(after.trials) == 6
     assert all(after.trials[trial_id] == record for trial_id, record in before.trials.items())
     assert [final["trial_id"] for final in summary["final"]] == [after.ranked()[0].trial_id]
@@ -71,4 +71,4 @@ def test_ctrl_c_twice_before_the_search_has_begun_leaves_nothing(
     assert command.end(timeout_s=60.0) == 130
     assert_gone(below)
     # Once may have been enough.
-    assert re.search("(stopped at once|interrupted); nothing had begun: give the command again", command.line)
+    assert re.search("(stopped at once|interrupted); not started yet: run it again", command.line)

@@ -13,9 +13,9 @@ from support.running import TINY, launch
 
 @pytest.mark.verify
 @pytest.mark.timeout(900)
-def test_a_configuration_is_trained_and_a_run_of_it_repeated(tmp_path: Path) -> None:
-    summary = tmp_path / "summary.json"
-    places = ("--storage", tmp_path / "results")
+def test_a_configuration_is_trained_and_a_run_of_it_repeated(storage: Path) -> None:
+    summary = storage / "summary.json"
+    places = ("--storage", storage)
     settings = [argument for setting in ("loss.name=sup_con", *of_a_configuration()) for argument in ("--set", setting)]
     done = launch(
         "train.py", "--space", "demo", *settings, "--max-epochs", 2, "--seeds", 1, "--name", "one", *places,
