@@ -7,7 +7,7 @@ import pytest
 
 from sldml.errors import InputError
 from sldml.prepared import whole_folder as cache
-from sldml.prepared.whole_folder import continuing, told_where, writing
+from sldml.prepared.whole_folder import continuing, disk_errors, writing
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +139,7 @@ def test_where_nothing_can_be_written_it_is_one_line(tmp_path: Path, place: type
 
 
 def test_a_full_disk_is_one_line_that_names_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError) as caught, told_where(tmp_path):
+    with pytest.raises(InputError) as caught, disk_errors(tmp_path):
         raise OSError(28, "No space left on device")
     assert str(caught.value) == (
         f"cannot write prepared sets to {tmp_path} (No space left on device): make room, or choose another folder by "

@@ -170,7 +170,7 @@ def test_killed_while_it_finishes(
     for dies in (
         "sldml.prepared.writing._catalog",
         "sldml.prepared.writing._content_hash",
-        "sldml.prepared.whole_folder._put",
+        "sldml.prepared.whole_folder._move_into_place",
     ):
         with monkeypatch.context() as patch:
             patch.setattr(dies, die)

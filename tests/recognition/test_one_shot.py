@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+import faiss
 import numpy as np
 import pytest
 import scipy.stats
@@ -230,8 +231,8 @@ def test_faiss_and_the_exact_product_agree(count: int, monkeypatch: pytest.Monke
     queries, references = random_embeddings(37, seed=1, dim=16), random_embeddings(300, seed=2, dim=16)
     exact = nearest(queries, references, count)
     calls = []
-    index = oneshot.faiss.IndexFlatIP
-    monkeypatch.setattr(oneshot.faiss, "IndexFlatIP", lambda dim: calls.append(dim) or index(dim))
+    index = faiss.IndexFlatIP
+    monkeypatch.setattr(faiss, "IndexFlatIP", lambda dim: calls.append(dim) or index(dim))
     monkeypatch.setattr(oneshot, "_FAISS_FROM", 300)
     by_faiss = nearest(queries, references, count)
     assert calls == [16]
