@@ -26,6 +26,9 @@ install: $(INSTALLED)
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv/bin/uv pip install --quiet --python .venv/bin/python -c constraints.txt -e '.[dev]'
+	# Bytecode, or every process would compile what it imports where PYTHONDONTWRITEBYTECODE is set, as in containers.
+	# A package may have files for other versions of Python, which do not compile; nothing imports them.
+	.venv/bin/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib sldml launch || true
 	touch $@
 
 demo: $(INSTALLED)

@@ -9,21 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from pyarrow import fs
-from ray import tune
+from sldml.search.collector import collector_paused
 
-from sldml.config.trial import TrialConfig
-from sldml.embedding.view import View
-from sldml.journal import OBJECTIVE
-from sldml.prepared.batches import Frames
-from sldml.protocols.folds import scored_folds
-from sldml.protocols.split import Development
-from sldml.search.cluster import bring_set
-from sldml.search.folders import final_folder, fold_folder, trial_folder
-from sldml.training.checkpoints import CheckpointFile, open_folder
-from sldml.training.fixed_epochs import run_final, run_fold
-from sldml.training.trial import WORST, run_trial
+with collector_paused():
+    import torch
+    from pyarrow import fs
+    from ray import tune
+
+    from sldml.config.trial import TrialConfig
+    from sldml.embedding.view import View
+    from sldml.journal import OBJECTIVE
+    from sldml.prepared.batches import Frames
+    from sldml.protocols.folds import scored_folds
+    from sldml.protocols.split import Development
+    from sldml.search.cluster import bring_set
+    from sldml.search.folders import final_folder, fold_folder, trial_folder
+    from sldml.training.checkpoints import CheckpointFile, open_folder
+    from sldml.training.fixed_epochs import run_final, run_fold
+    from sldml.training.trial import WORST, run_trial
 
 
 @dataclass(frozen=True)
