@@ -22,12 +22,12 @@ endif
 
 install: $(INSTALLED)
 
+# Bytecode is compiled here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would compile all
+# that it imports. Files for other versions of Python do not compile; nothing imports them.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv/bin/uv pip install --quiet --python .venv/bin/python -c constraints.txt -e '.[dev]'
-	# Bytecode, or every process would compile what it imports where PYTHONDONTWRITEBYTECODE is set, as in containers.
-	# A package may have files for other versions of Python, which do not compile; nothing imports them.
 	.venv/bin/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib sldml launch || true
 	touch $@
 

@@ -1,4 +1,4 @@
-"""Python's garbage collector, kept from searching what imports make."""
+"""Importing large libraries without garbage collection."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Import within it what is large: nothing is collected meanwhile, and what exists afterwards never looked at again.
+    """Pause the garbage collector, and exempt all objects that exist at the end from later collections (`gc.freeze`).
 
-    Modules live as long as the process, so the collector would go through a growing heap and find nothing to free.
+    Modules live as long as the process: collections during imports search a growing heap and free almost nothing.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""pytorch-metric-learning, imported without loading the parts of scipy that few or none of its losses use."""
+"""pytorch-metric-learning, imported without loading the parts of scipy that few of its losses use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["distances", "losses", "miners"]
 
 
 class _Deferring(MetaPathFinder):
-    """Finds some modules, each to be loaded when one of its attributes is first asked for."""
+    """Finds modules that are loaded at the first access to an attribute."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
@@ -31,7 +31,7 @@ class _Deferring(MetaPathFinder):
 
 @contextmanager
 def deferred(*names: str) -> Iterator[None]:
-    """Within it, the first import of these modules does not load them yet.
+    """Defer loading modules that are first imported within this context.
 
     A module is loaded by the first use of an attribute, or by the next `import` of it anywhere. One that is loaded
     already stays so.

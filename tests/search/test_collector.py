@@ -1,4 +1,4 @@
-"""The collector rests while modules are imported, and works again afterwards."""
+"""The garbage collector is paused during imports, and runs again afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _as_before() -> Iterator[None]:
     gc.unfreeze()
 
 
-def test_it_rests_within_and_leaves_what_exists_alone_afterwards():
+def test_it_pauses_and_then_exempts_existing_objects():
     frozen = gc.get_freeze_count()
     with collector_paused():
         assert not gc.isenabled()
@@ -26,13 +26,13 @@ def test_it_rests_within_and_leaves_what_exists_alone_afterwards():
     assert gc.get_freeze_count() >= frozen + len(made)
 
 
-def test_it_works_again_after_a_failed_import():
+def test_it_runs_again_after_a_failed_import():
     with pytest.raises(ImportError), collector_paused():
         raise ImportError
     assert gc.isenabled()
 
 
-def test_who_had_switched_it_off_keeps_it_off():
+def test_a_disabled_collector_stays_disabled():
     gc.disable()
     with collector_paused():
         pass
