@@ -99,8 +99,8 @@ def test_what_is_known_to_be_good_goes_to_its_choice(space: SearchSpace) -> None
     compared, comparison = compare(space, "loss")
     spaces = comparison.spaces(compared)
     known = compared.known_good[0]
-    assert spaces["arcface"].begins_with(known) == known
-    assert spaces["triplet_margin"].begins_with(known) is None
+    assert spaces["arcface"].restrict(known) == known
+    assert spaces["triplet_margin"].restrict(known) is None
 
 
 @pytest.mark.parametrize(
