@@ -98,15 +98,15 @@ class Layout:
             "skeleton": skeleton,
             "num_bodies": self.num_bodies,
             "sensors": dict(self.sensors),
-            "image_rows": self.image_rows,  # the name in files: another one would change each prepared set's hash
+            "picture_rows": self.image_rows,  # the name in files: another one would change each prepared set's hash
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Layout":
         """From what `to_json` gave (before there were images, too). Raises ValueError for unknown or missing keys."""
-        values = {"image_rows": 0, **values}
-        if set(values) != {"skeleton", "num_bodies", "sensors", "image_rows"}:
-            raise ValueError(f"a layout has skeleton, num_bodies, sensors and image_rows, but found {sorted(values)}")
+        values = {"picture_rows": 0, **values}
+        if set(values) != {"skeleton", "num_bodies", "sensors", "picture_rows"}:
+            raise ValueError(f"a layout has skeleton, num_bodies, sensors and picture_rows, but found {sorted(values)}")
         sensors = {str(name): float(scale) for name, scale in values["sensors"].items()}
         skeleton = None if values["skeleton"] is None else Skeleton.from_json(values["skeleton"])
-        return cls(skeleton, int(values["num_bodies"]), sensors, int(values["image_rows"]))
+        return cls(skeleton, int(values["num_bodies"]), sensors, int(values["picture_rows"]))

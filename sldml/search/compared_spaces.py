@@ -169,7 +169,7 @@ def _named(names: Sequence[str], known: Branches, option: str) -> tuple[str, ...
         if name not in known.options:
             raise SpaceError(f"{option}: {known.path} has no choice {name!r} ({suggestion(name, list(known.options))})")
         if list(names).count(name) > 1:
-            raise SpaceError(f"{option}: {name} is there twice")
+            raise SpaceError(f"{option}: {name} is given twice")
     return tuple(names)
 
 
