@@ -134,7 +134,7 @@ def open_session(model: Recognizer, folder: Path, exemplars: Path | None) -> Ses
             raise InputError(f"--exemplars {exemplars}: is not a folder")
         recordings, broken = exemplars_in(raw, exemplars)
         saved = SavedExemplars.of(recordings)
-        files = raw.one_each(raw.find(exemplars))
+        files = raw.without_duplicates(raw.find(exemplars))
         session = Session(model, raw, saved, frozenset(file.path.resolve() for file in files), broken)
     model.enrol_signals(saved.signals, saved.labels)
     return session
@@ -146,7 +146,7 @@ def find_inputs(session: Session, given: Sequence[Path]) -> tuple[list[RawFile],
     Raises:
         InputError: an input does not exist or holds no file, or all are exemplars.
     """
-    files = session.raw.one_each([file for path in given for file in session.raw.find(path)])
+    files = session.raw.without_duplicates([file for path in given for file in session.raw.find(path)])
     others = [file for file in files if file.path.resolve() not in session.exemplar_files]
     if not others:
         raise InputError(f"{given[0]}: contains only exemplars; give other recordings to recognise")

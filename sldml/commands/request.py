@@ -51,7 +51,7 @@ def first_configurations(space: SearchSpace, earlier: Sequence[Mapping[str, Any]
     """
     found: list[dict[str, Any]] = []
     for params in (*earlier, *space.known_good):
-        kept = space.begins_with(params)
+        kept = space.restrict(params)
         if kept is not None and kept not in found:
             found.append(kept)
     return found

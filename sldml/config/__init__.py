@@ -1,4 +1,4 @@
-"""What may be written: the configuration of a trial, and the search space that it is drawn from.
+"""The configuration of a trial, and the search spaces that it is sampled from.
 
-Nothing is imported here: processes that only read recordings load `sldml.config.data` and no more.
+Nothing is imported here, so that processes that only read recordings load `sldml.config.data` alone.
 """

@@ -1,4 +1,4 @@
-"""Where recordings come from: the `data` part of a configuration."""
+"""The source of the recordings: the `data` part of a configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class UtdMhadData(Part):
 
 
 class SyntheticData(Part):
-    """Made recordings of an articulated body, written as NTU `.skeleton` files and read like any."""
+    """Synthetic recordings of an articulated body, written and read as NTU `.skeleton` files."""
 
     dataset: Literal["synthetic"] = "synthetic"
     seed: int = Field(0, ge=0)
@@ -45,21 +45,21 @@ class ImageFolderData(Part):
     folder: str = "images"
     """Below the data folder, for example `ntu/ntu_swap_axes_testswapaxes/one_shot`."""
     image_px: int = Field(256, ge=16, le=512)
-    """Images are brought to this side when they are imported."""
+    """Side of the square to which images are resized on import."""
 
 
 class ManifestData(Part):
-    """Any other recordings: a table `path,label,subject[,rate_hz,…]` over files whose numbers `format` explains."""
+    """Any other recordings: a table `path,label,subject[,rate_hz,…]` of files, with their `format`."""
 
     dataset: Literal["manifest"] = "manifest"
     folder: str = "."
     """Below the data folder, or absolute."""
     manifest: str = "manifest.csv"
-    """CSV or Parquet, in that folder; its paths are relative to its own folder."""
+    """CSV or Parquet file in that folder; its paths are relative to its own folder."""
     allow_outside: bool = False
     """Whether paths may lead out of the manifest's folder."""
     format: RecordingFormat | None = None
-    """None: in the YAML file beside the manifest, which has its name."""
+    """None: read the YAML file next to the manifest, with the same name."""
 
 
 DataConfig = Annotated[

@@ -19,7 +19,7 @@ def unflatten(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """Invert `flatten`.
 
     Raises:
-        ValueError: one path is the beginning of another.
+        ValueError: one path is a prefix of another.
     """
     nested: dict[str, Any] = {}
     for path, value in dotted.items():

@@ -1,4 +1,4 @@
-"""The networks that can turn an image, or the signals themselves, into an embedding."""
+"""Encoders: networks from images, or from the signals themselves, to embeddings."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Literal
 
 from pydantic import Field
 
-from sldml.config.parts import Choice, Part
+from sldml.config.parts import BranchedPart, Part
 
 Takes = Literal["images", "signals"]
 
 
 class Torchvision(Part):
-    """A network of torchvision, its classifier replaced by the pooling and the projection of the encoder."""
+    """A torchvision network; the encoder's pooling and projection replace its classifier."""
 
     weights: Literal["none", "imagenet"] = "none"
     """`imagenet`: torchvision's default ImageNet weights, downloaded when they are first used."""
     stem: Literal["standard", "small"] = "standard"
-    """`small`, for images of few pixels: a first layer that keeps more of them. Convolutional networks get stride 1
-    and no pooling there, ConvNeXt and Swin patches of 2 instead of 4 pixels, ViT patches a quarter as wide. A layer
-    whose shape changes so is fresh even with ImageNet weights."""
+    """`small` is for images of few pixels and reduces the resolution less: convolutional networks start with stride 1
+    and no pooling, ConvNeXt and Swin patches of 2 instead of 4 pixels, ViT patches a quarter as wide. Layers
+    whose shape changes are initialised randomly even with ImageNet weights."""
     dropout: float = Field(0.0, ge=0.0, le=0.8)
-    """Of the pooled features."""
+    """On the pooled features."""
 
 
 class SmallCnn(Part):
-    """A residual CNN of a few layers, made for images of rows × steps; seconds per epoch on a CPU."""
+    """A residual CNN of a few layers for images of rows × steps; takes seconds per epoch on a CPU."""
 
     width: int = Field(32, ge=8, le=256, multiple_of=8)
     num_blocks: int = Field(3, ge=1, le=5)
@@ -43,7 +43,7 @@ class VitTiny(Part):
 
 
 class TemporalCnn(Part):
-    """A dilated residual CNN over time that reads the signals: every row's every axis is a channel."""
+    """A dilated residual CNN over time; its input are the signals, with one channel per row and axis."""
 
     width: int = Field(64, ge=8, le=512, multiple_of=8)
     num_blocks: int = Field(4, ge=1, le=8)
@@ -51,43 +51,43 @@ class TemporalCnn(Part):
     kernel: Literal[3, 5, 7, 9] = 3
     """In steps."""
     dropout: float = Field(0.1, ge=0.0, le=0.8)
-    """Within the blocks, and of the pooled features."""
+    """In the blocks and on the pooled features."""
     velocity: bool = True
-    """Give it the change from step to step, too."""
+    """Whether the differences between steps are additional inputs."""
 
 
 class SignalAttention(Part):
-    """Attention over rows, then over time, in each block; reads the signals, a token for each row and few steps."""
+    """Attention over rows, then over time, in each block; its input are the signals, one token per row and patch."""
 
     width: int = Field(48, ge=16, le=512, multiple_of=16)
     """One attention head for each 16 of it."""
     num_blocks: int = Field(2, ge=1, le=8)
     patch_steps: int = Field(8, ge=1, le=32)
-    """Steps in a token."""
+    """Steps per token."""
     dropout: float = Field(0.1, ge=0.0, le=0.8)
     velocity: bool = True
-    """Give it the change from step to step, too."""
+    """Whether the differences between steps are additional inputs."""
 
 
 class TimePooling(Part):
-    """The mean over rows and over each of some segments of the time axis, side by side."""
+    """Means over rows and over segments of the time axis, concatenated."""
 
     num_segments: int = Field(4, ge=2, le=16)
 
 
-class PoolingConfig(Choice):
-    """What becomes of the features' two axes: rows (an image's height) and time (its width).
+class PoolingConfig(BranchedPart):
+    """Pooling of the features over rows (the image's height) and time (its width).
 
-    `mean` and `max` are over both; `gem` is the generalised mean with a learned exponent (Radenović et al., 2019),
-    for which negative features count as zero; `time` keeps the order in time.
+    `mean` and `max` are over both axes; `gem` is the generalised mean with a learned exponent (Radenović et al., 2019),
+    where negative features count as zero; `time` keeps the order in time.
     """
 
     name: Literal["mean", "max", "gem", "time"] = "mean"
     time: TimePooling | None = None
 
 
-class EncoderConfig(Choice):
-    """The network that turns an image, or the signals themselves, into an embedding."""
+class EncoderConfig(BranchedPart):
+    """The network from an image, or from the signals themselves, to the embedding."""
 
     name: Literal[
         "small_cnn",
@@ -118,8 +118,8 @@ class EncoderConfig(Choice):
     ] = "small_cnn"
     embedding_dim: int = Field(128, ge=2, le=4096)
     members: int = Field(1, ge=1, le=16)
-    """So many networks, each with weights, loss and head of its own, are trained on the same batches and used as one:
-    for as many times the work, the luck of a single training counts less."""
+    """Number of networks in an ensemble, each with its own weights, loss and head, trained on the same batches. The
+    cost is proportional; the result depends less on a single initialisation."""
     pooling: PoolingConfig = PoolingConfig()
     projection: Literal["linear", "relu_linear", "mlp"] = "linear"
     """From pooled features to the embedding: a linear layer, a ReLU before it (the published SL-DML), or two linear
@@ -166,10 +166,10 @@ class EncoderConfig(Choice):
 
     @property
     def takes(self) -> Takes:
-        """Whether the encoder sees images or the normalised signals themselves."""
+        """Whether the input are images or the normalised signals themselves."""
         return "signals" if self.name in ("temporal_cnn", "signal_attention") else "images"
 
     @classmethod
     def pretrained_names(cls) -> tuple[str, ...]:
-        """The encoders that there are ImageNet weights for."""
+        """The encoders with available ImageNet weights."""
         return tuple(n for n in cls.branches() if cls.model_fields[n].annotation == Torchvision | None)

@@ -1,6 +1,6 @@
-"""Metric losses and the classifier beside them.
+"""Metric losses and the classification head.
 
-Ranges are wide on purpose: published optima often lie outside of the usual defaults (Musgrave et al., *A Metric
+Ranges are wide because published optima are often far from the usual defaults (Musgrave et al., *A Metric
 Learning Reality Check*, 2020).
 """
 
@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from sldml.config.parts import Choice, Part
+from sldml.config.parts import BranchedPart, Part
 
 Distance = Literal["cosine", "l2", "l1", "snr"]
 
@@ -128,10 +128,10 @@ class Margin(Part):
 
     margin: float = Field(0.2, gt=0.0, le=1.0)
     beta: float = Field(1.2, gt=0.0, le=2.0)
-    """A Euclidean distance of unit embeddings; where the loss begins if it is learnt."""
+    """A Euclidean distance of unit embeddings; the initial value if it is learnt."""
     learn_beta: bool = False
     nu: float = Field(0.0, ge=0.0, le=10.0)
-    """Weight of beta itself in the loss, where it is learnt."""
+    """Weight of beta in the loss, if it is learnt."""
 
 
 class Angular(Part):
@@ -144,20 +144,20 @@ class Angular(Part):
 
 
 class ProxyAnchor(Part):
-    """Proxy anchor loss (Kim et al., 2020); has weights of its own."""
+    """Proxy anchor loss (Kim et al., 2020); has trainable weights."""
 
     margin: float = Field(0.1, ge=0.0, le=1.0)
     alpha: float = Field(32.0, gt=0.0, le=512.0)
 
 
 class ProxyNca(Part):
-    """Proxy NCA (Movshovitz-Attias et al., 2017; with the scale of Teh et al., 2020); has weights of its own."""
+    """Proxy NCA (Movshovitz-Attias et al., 2017; with the scale of Teh et al., 2020); has trainable weights."""
 
     softmax_scale: float = Field(10.0, gt=0.0, le=200.0)
 
 
 class SoftTriple(Part):
-    """SoftTriple loss (Qian et al., 2019); has weights of its own."""
+    """SoftTriple loss (Qian et al., 2019); has trainable weights."""
 
     centers_per_class: int = Field(5, ge=1, le=50)
     scale: float = Field(20.0, gt=0.0, le=200.0)
@@ -167,21 +167,21 @@ class SoftTriple(Part):
 
 
 class ArcFace(Part):
-    """Additive angular margin (Deng et al., 2019); has weights of its own."""
+    """Additive angular margin (Deng et al., 2019); has trainable weights."""
 
     margin_deg: float = Field(28.6, ge=0.0, le=80.0)
     scale: float = Field(64.0, gt=0.0, le=512.0)
 
 
 class CosFace(Part):
-    """Additive cosine margin (Wang et al., 2018); has weights of its own."""
+    """Additive cosine margin (Wang et al., 2018); has trainable weights."""
 
     margin: float = Field(0.35, ge=0.0, le=1.0)
     scale: float = Field(64.0, gt=0.0, le=512.0)
 
 
 class SubCenterArcFace(Part):
-    """ArcFace with several centres a class (Deng et al., 2020); has weights of its own."""
+    """ArcFace with several centres a class (Deng et al., 2020); has trainable weights."""
 
     margin_deg: float = Field(28.6, ge=0.0, le=80.0)
     scale: float = Field(64.0, gt=0.0, le=512.0)
@@ -189,27 +189,27 @@ class SubCenterArcFace(Part):
 
 
 class SphereFace(Part):
-    """Multiplicative angular margin (Liu et al., 2017); has weights of its own."""
+    """Multiplicative angular margin (Liu et al., 2017); has trainable weights."""
 
     margin: int = Field(4, ge=1, le=8)
     scale: float = Field(1.0, gt=0.0, le=512.0)
 
 
 class LargeMarginSoftmax(Part):
-    """Large-margin softmax (Liu et al., 2016); has weights of its own."""
+    """Large-margin softmax (Liu et al., 2016); has trainable weights."""
 
     margin: int = Field(4, ge=1, le=8)
     scale: float = Field(1.0, gt=0.0, le=512.0)
 
 
 class NormalizedSoftmax(Part):
-    """Normalised softmax (Zhai and Wu, 2019); has weights of its own."""
+    """Normalised softmax (Zhai and Wu, 2019); has trainable weights."""
 
     temperature: float = Field(0.05, gt=0.0, le=10.0)
 
 
 class CrossEntropy(Part):
-    """A linear classifier over the auxiliary classes and its cross-entropy, nothing else; has weights of its own."""
+    """Only the cross-entropy of a linear classifier over the auxiliary classes; has trainable weights."""
 
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
 
@@ -240,7 +240,7 @@ WITH_WEIGHTS = (
     *("proxy_anchor", "proxy_nca", "soft_triple", "arcface", "cosface", "sub_center_arcface", "sphereface"),
     *("large_margin_softmax", "normalized_softmax", "cross_entropy"),
 )
-"""Losses that bring weights of their own, beside `margin` where its beta is learnt."""
+"""Losses with trainable weights, in addition to `margin` if its beta is learnt."""
 
 OVER_TRIPLETS = ("triplet_margin", "margin")
 OVER_PAIR_MATRICES = ("multi_similarity", "sup_con", "circle", "generalized_lifted_structure")
@@ -248,29 +248,29 @@ OVER_PAIR_LISTS = (
     *("contrastive", "nt_xent", "lifted_structure", "intra_pair_variance", "tuplet_margin"),
     *("threshold_consistent_margin", "angular"),
 )
-"""Losses that can be given the pairs or triplets that a miner found; in a list, a repeated pair counts twice."""
+"""Losses that accept the pairs or triplets of a miner; in a list, a repeated pair counts twice."""
 
 WITH_MEMORY = (
     *("angular", "circle", "contrastive", "generalized_lifted_structure", "intra_pair_variance", "lifted_structure"),
     *("margin", "multi_similarity", "nca", "nt_xent", "sup_con", "triplet_margin", "tuplet_margin"),
 )
-"""Losses that compare embeddings with those of earlier batches where they are asked to."""
+"""Losses that can also compare embeddings with those of earlier batches."""
 
 OWN_DISTANCE: dict[str, Distance] = {
     **dict.fromkeys(("contrastive", "triplet_margin", "margin", "nca", "lifted_structure"), "l2"),
     **dict.fromkeys(("generalized_lifted_structure", "ranked_list", "dynamic_soft_margin", "angular"), "l2"),
     **dict.fromkeys(("fast_ap", "proxy_nca"), "l2"),
 }
-"""What a loss compares by in its paper, where that is not the cosine."""
+"""The distance in the paper of a loss, if it is not the cosine."""
 
 ANY_DISTANCE = (
     *("contrastive", "triplet_margin", "margin", "multi_similarity", "nt_xent", "sup_con", "nca"),
     *("lifted_structure", "generalized_lifted_structure", "intra_pair_variance"),
 )
-"""Losses that may compare by another distance than their own."""
+"""Losses that can use other distances than that of their paper."""
 
 
-class LossConfig(Choice):
+class LossConfig(BranchedPart):
     """The metric loss."""
 
     name: Literal[
@@ -306,12 +306,12 @@ class LossConfig(Choice):
         "pnp",
     ] = "multi_similarity"
     distance: Literal["own", "cosine", "l2", "l1", "snr"] = "own"
-    """What embeddings are compared by: `own` is that of the loss's paper. L2 and L1 are those of embeddings of unit
-    length in that norm; SNR is the signal-to-noise ratio (Yuan et al., 2019)."""
+    """Distance of embeddings; `own` is that of the loss's paper. L2 and L1 are computed on embeddings of unit length in
+    that norm; SNR is the signal-to-noise ratio (Yuan et al., 2019)."""
     memory_size: int = Field(0, ge=0, le=1_000_000)
-    """Embeddings of earlier batches to compare with, too (cross-batch memory, Wang et al., 2020); 0 is off."""
+    """Number of embeddings of earlier batches to compare with (cross-batch memory, Wang et al., 2020); 0 is off."""
     proxy_lr: float = Field(1.0e-2, gt=0.0, le=10.0)
-    """Learning rate of the weights that the loss itself has (proxies, class centres, a learnt beta)."""
+    """Learning rate of the weights of the loss (proxies, class centres, a learnt beta)."""
     contrastive: Contrastive | None = None
     multi_similarity: MultiSimilarity | None = None
     nt_xent: NtXent | None = None
@@ -346,24 +346,24 @@ class LossConfig(Choice):
     def _distance_and_memory_are_allowed(self) -> Self:
         own = OWN_DISTANCE.get(self.name, "cosine")
         if self.distance not in ("own", own) and self.name not in ANY_DISTANCE:
-            raise ValueError(f"distance {self.distance!r} does not go with {self.name!r}, whose distance is {own}")
+            raise ValueError(f"{self.name!r} does not support distance {self.distance!r}, only {own!r}")
         if self.memory_size and self.name not in WITH_MEMORY:
-            raise ValueError(f"memory_size does not go with {self.name!r}; it does with {', '.join(WITH_MEMORY)}")
+            raise ValueError(f"{self.name!r} does not support memory_size; supported by {', '.join(WITH_MEMORY)}")
         return self
 
     @property
     def has_weights(self) -> bool:
-        """Whether the loss has weights that must be trained, so it needs an optimiser of its own."""
+        """Whether the loss has trainable weights, which need an optimiser."""
         return self.name in WITH_WEIGHTS or (self.margin is not None and self.margin.learn_beta)
 
     @property
     def takes_tuples(self) -> bool:
-        """Whether the loss works on mined pairs or triplets, so a miner can be put before it."""
+        """Whether the loss accepts pairs or triplets from a miner."""
         return self.name in OVER_TRIPLETS + OVER_PAIR_MATRICES + OVER_PAIR_LISTS
 
     @property
     def compares_by(self) -> Distance:
-        """The distance that is meant."""
+        """The distance, with `own` resolved."""
         return OWN_DISTANCE.get(self.name, "cosine") if self.distance == "own" else self.distance
 
 
@@ -371,5 +371,5 @@ class HeadConfig(Part):
     """A linear classifier over the auxiliary classes on top of the embedding, trained by cross-entropy."""
 
     weight: float = Field(0.0, ge=0.0, le=1.0)
-    """Share of the cross-entropy in the total loss; the metric loss has the rest. 0 leaves the head out."""
+    """Weight of the cross-entropy in the total loss; the metric loss has 1 - weight. 0 disables the head."""
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)

@@ -1,4 +1,4 @@
-"""How recordings are told apart by what an encoder makes of them."""
+"""The distance of recordings after the encoder."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Literal
 
 from pydantic import Field
 
-from sldml.config.parts import Choice, Part
+from sldml.config.parts import BranchedPart, Part
 
 
 class Alignment(Part):
-    """Dynamic time warping of the encoder's features along time, in place of one embedding for a whole recording."""
+    """Dynamic time warping of the encoder's features over time, instead of one embedding per recording."""
 
     steps: int = Field(16, ge=2, le=128)
-    """So many steps of time the features are brought to, or as many as they have. The cost grows with the square."""
+    """Number of time steps to which the features are pooled (at most as many as they have); the cost is quadratic."""
     band: int = Field(4, ge=0, le=128)
-    """How many steps two recordings may be apart."""
+    """Largest time shift between two recordings, in steps."""
     row_groups: int = Field(4, ge=1, le=64)
-    """So many groups of rows of the feature map are kept apart; an encoder of signals may have a single one."""
+    """Number of groups of rows of the feature map to match separately; encoders of signals may have only one."""
 
 
-class MatcherConfig(Choice):
-    """What the distance of two recordings is.
+class MatcherConfig(BranchedPart):
+    """The distance of two recordings.
 
-    `embedding`: 1 less the cosine of their embeddings; `alignment`: the mean of that along the best alignment of
-    their features in time. To either, the training-free distance can be added: with few auxiliary classes an encoder
-    forgets what the raw signal tells.
+    `embedding`: 1 minus the cosine of their embeddings; `alignment`: the mean of this along the best alignment of
+    their features in time. The DTW distance of the raw signals can be added to either, which helps with few auxiliary
+    classes.
     """
 
     name: Literal["embedding", "alignment"] = "embedding"
@@ -35,5 +35,5 @@ class MatcherConfig(Choice):
 
     @property
     def is_plain(self) -> bool:
-        """Whether embeddings alone decide, so that no distance needs both recordings at hand."""
+        """Whether only embeddings are compared, so that no distance needs both recordings."""
         return self.name == "embedding" and self.raw_weight == 0.0

@@ -1,4 +1,4 @@
-"""Miners: which pairs or triplets of a batch a loss sees."""
+"""Miners: the pairs or triplets of a batch that are passed to the loss."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from sldml.config.loss import Distance, LossConfig
-from sldml.config.parts import Choice, Part
+from sldml.config.parts import BranchedPart, Part
 
 
 class TripletMarginMiner(Part):
@@ -18,13 +18,13 @@ class TripletMarginMiner(Part):
 
 
 class MultiSimilarityMiner(Part):
-    """Keeps pairs harder than the hardest opposite pair, less epsilon (Wang et al., 2019)."""
+    """Keeps pairs harder than the hardest opposite pair minus epsilon (Wang et al., 2019)."""
 
     epsilon: float = Field(0.1, ge=0.0, le=2.0)
 
 
 class BatchEasyHardMiner(Part):
-    """For each anchor one triplet, of chosen hardness (Xuan et al., 2020)."""
+    """One triplet of a given hardness for each anchor (Xuan et al., 2020)."""
 
     positives: Literal["easy", "hard"] = "easy"
     negatives: Literal["semihard", "hard", "easy"] = "semihard"
@@ -57,18 +57,18 @@ class DistanceWeightedMiner(Part):
 
 
 class UniformHistogramMiner(Part):
-    """Draws as many pairs from each bin of the distances."""
+    """Draws the same number of pairs from each bin of the distances."""
 
     num_bins: int = Field(20, ge=2, le=1000)
     pairs_per_bin: int = Field(10, ge=1, le=1000)
 
 
 BY_EUCLIDEAN_DISTANCE = ("angular", "distance_weighted")
-"""Miners that are defined by Euclidean distances of unit embeddings alone."""
+"""Miners that are defined only for Euclidean distances of unit embeddings."""
 
 
-class MinerConfig(Choice):
-    """Which pairs or triplets of a batch the loss sees."""
+class MinerConfig(BranchedPart):
+    """The selection of pairs or triplets that are passed to the loss."""
 
     name: Literal[
         "none",
@@ -83,7 +83,7 @@ class MinerConfig(Choice):
         "uniform_histogram",
     ] = "none"
     distance: Literal["as_loss", "cosine", "l2", "l1", "snr"] = "as_loss"
-    """What the miner compares by; `angular` and `distance_weighted` always by L2."""
+    """The miner's distance; `angular` and `distance_weighted` always use L2."""
     triplet_margin: TripletMarginMiner | None = None
     multi_similarity: MultiSimilarityMiner | None = None
     batch_easy_hard: BatchEasyHardMiner | None = None
@@ -96,11 +96,11 @@ class MinerConfig(Choice):
     @model_validator(mode="after")
     def _distance_is_allowed(self) -> Self:
         if self.name in BY_EUCLIDEAN_DISTANCE and self.distance not in ("as_loss", "l2"):
-            raise ValueError(f"distance {self.distance!r} does not go with {self.name!r}, which is defined by l2")
+            raise ValueError(f"{self.name!r} does not support distance {self.distance!r}, only 'l2'")
         return self
 
     def compares_by(self, loss: LossConfig) -> Distance:
-        """The distance that is meant, before a loss."""
+        """The distance for a given loss, with `as_loss` resolved."""
         if self.name in BY_EUCLIDEAN_DISTANCE:
             return "l2"
         return loss.compares_by if self.distance == "as_loss" else self.distance

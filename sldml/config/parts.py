@@ -1,4 +1,4 @@
-"""What parts of a configuration are: frozen, checked, and with branches where there is a choice."""
+"""Base classes of the parts of a configuration: frozen, checked, optionally with branches."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 class Part(BaseModel):
-    """A frozen piece of configuration that refuses keys it does not know."""
+    """A frozen part of a configuration that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
-class Choice(Part):
-    """A part with branches: `name` says which, and only the named branch may be set.
+class BranchedPart(Part):
+    """A part with branches: `name` selects one, and only the parameters of that branch may be set.
 
     A subclass declares `name: Literal[...]` and, for each name with parameters, one optional field of that
-    name. The named branch is filled with its defaults when it is left out.
+    name. The selected branch gets its defaults if it is left out.
     """
 
     @model_validator(mode="before")
@@ -34,32 +34,32 @@ class Choice(Part):
                 if filled.get(branch) is None:
                     filled[branch] = {}
             elif filled.get(branch) is not None:
-                raise ValueError(f"`{branch}` is set while `name` is {name!r}: a branch needs its own name")
+                raise ValueError(f"`{branch}` is set, but `name` is {name!r}: set only the selected branch")
         return filled
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The names that may be chosen."""
+        """The possible names."""
         return get_args(cls.model_fields["name"].annotation)
 
     @classmethod
     def branches(cls) -> tuple[str, ...]:
-        """The names whose branch has parameters of its own."""
+        """The names of branches with parameters."""
         return tuple(name for name in cls.names() if name in cls.model_fields)
 
     @property
     def chosen(self) -> Any:
-        """The parameters of the named branch; None where it has none."""
+        """The parameters of the selected branch; None if it has none."""
         name = self.__dict__["name"]
         return getattr(self, name) if name in self.branches() else None
 
 
 def first_fault(error: ValidationError) -> tuple[str, str]:
-    """(dotted path, message) of the first thing that pydantic refused."""
+    """(dotted path, message) of the first error of a validation."""
     fault = error.errors(include_url=False, include_context=False)[0]
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        message = "there is no such key"
+        message = "unknown key"
     elif not isinstance(fault["input"], dict):
         message = f"{message[0].lower()}{message[1:]}, but it is {fault['input']!r}"
     return ".".join(str(part) for part in fault["loc"]), message

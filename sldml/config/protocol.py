@@ -1,6 +1,6 @@
-"""Which classes train, validate and test: the `protocol` part of a configuration.
+"""The classes for training, validation and test: the `protocol` part of a configuration.
 
-A list of classes is a YAML list or one string with commas, so that `--set protocol.novel=jog,walk` can give it.
+A list of classes is a YAML list or one string with commas, as in `--set protocol.novel=jog,walk`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from sldml.config.parts import Choice, Part
+from sldml.config.parts import BranchedPart, Part
 
 
 def _split_at_commas(value: Any) -> Any:
-    """`a1, a2` as two names; a class that YAML reads as a whole number is its digits."""
+    """Split `a1, a2` into two names; class names that YAML reads as numbers become strings."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     if isinstance(value, list | tuple):
@@ -28,7 +28,7 @@ ClassNames = Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)]
 class NtuOneShot(Part):
     """The official one-shot protocol of NTU RGB+D 120 (20 novel classes, one official exemplar each).
 
-    `num_auxiliary`: with fewer than 100, the first ones in order (own convention: no official lists were found).
+    `num_auxiliary`: with fewer than 100, the first ones in order (own convention, as no official lists were found).
     `validation`: `development` holds out the development classes that the SL-DML authors suggest; `spread`
     holds out `num_validation` auxiliary classes at even distances.
     """
@@ -42,7 +42,7 @@ class NtuOneShot(Part):
 class UtdMhadOneShot(Part):
     """SL-DML's UTD-MHAD splits: classes a1..aN are auxiliary; exemplar: subject 1, trial 1.
 
-    `num_novel`: how many of the last classes are novel; None takes every class that is not auxiliary.
+    `num_novel`: number of the last classes that are novel; None takes all that are not auxiliary.
     """
 
     name: Literal["utd_mhad_one_shot"] = "utd_mhad_one_shot"
@@ -54,7 +54,7 @@ class UtdMhadOneShot(Part):
 class UtdMhadInterJoint(Part):
     """From the actions with the sensor on the wrist (a1–a21) to those with it on the thigh (a22–a27), or back.
 
-    `equal_classes` (own reading of SL-DML's `equal_class_dist`): six classes on both sides, the first six of the
+    `equal_classes` (own interpretation of SL-DML's `equal_class_dist`): six classes on both sides, the first six of the
     auxiliary side or the last six of the novel one. Exemplar: subject 1, trial 1.
     """
 
@@ -65,11 +65,11 @@ class UtdMhadInterJoint(Part):
 
 
 class UtdMhadInterSensor(Part):
-    """Train on one sensor's signals, recognise by the other's; needs `data.modality` fused, which holds both.
+    """Train on the signals of one sensor and test on those of the other; needs `data.modality` fused.
 
-    Own reading, for the lists were not published: the classes are those of `UtdMhadOneShot` (a1..aN auxiliary, so
-    that neither sensor has shown a novel class), validation is in the training sensor, and both the exemplars
-    (subject 1, trial 1) and the queries are the other sensor's.
+    Own interpretation, as no lists were published: classes are those of `UtdMhadOneShot` (a1..aN auxiliary, so that
+    novel classes are unseen in both sensors), validation uses the training sensor, and both exemplars (subject 1,
+    trial 1) and queries use the other sensor.
     """
 
     name: Literal["utd_mhad_inter_sensor"] = "utd_mhad_inter_sensor"
@@ -82,8 +82,8 @@ class UtdMhadInterSensor(Part):
 class SimitateOneShot(Part):
     """SL-DML's Simitate splits: the first N of 26 classes are auxiliary (own convention: in sorted order).
 
-    Published with N of 10, 14, 18, 22. `num_novel`: how many of the last classes are novel; None takes every
-    class that is not auxiliary. Exemplar: a class's first recording by name (own convention).
+    Published with N of 10, 14, 18, 22. `num_novel`: number of the last classes that are novel; None takes all
+    that are not auxiliary. Exemplar: a class's first recording by name (own convention).
     """
 
     name: Literal["simitate_one_shot"] = "simitate_one_shot"
@@ -93,9 +93,9 @@ class SimitateOneShot(Part):
 
 
 class ImageFolderOneShot(Part):
-    """What the folders of published images say: train, val, val_samples are auxiliary; test, samples are novel.
+    """The split given by the folders of published images: train, val, val_samples auxiliary; test, samples novel.
 
-    `num_validation`: so many classes at even distances are held out where the folders hold out none.
+    `num_validation`: number of classes to hold out, evenly spaced, if the folders hold out none.
     """
 
     name: Literal["image_folder"] = "image_folder"
@@ -106,7 +106,7 @@ class SubjectExemplar(Part):
     """A class's exemplar is the first recording of one subject."""
 
     subject: str | None = None
-    """None takes the first subject of all, in natural order."""
+    """None takes the first subject in natural order."""
 
 
 class TrialExemplar(Part):
@@ -115,18 +115,18 @@ class TrialExemplar(Part):
     column: str = "trial"
     value: int | str = 1
     subject: str | None = None
-    """Of this subject alone; None takes the first by name where there are several."""
+    """Only of this subject; None takes the first by name if there are several."""
 
 
 class ListExemplar(Part):
-    """A class's exemplar is named in a text file with two columns, `label,name`, and that first line."""
+    """Exemplars are listed in a CSV file with the header `label,name`."""
 
     file: str = "exemplars.csv"
-    """Absolute, or from the folder in which the command runs."""
+    """Absolute, or relative to the working folder."""
 
 
-class ExemplarConfig(Choice):
-    """Which recording of a novel class is its exemplar; `first`: its first one by name, in natural order."""
+class ExemplarConfig(BranchedPart):
+    """The exemplar of a novel class; `first`: its first recording by name, in natural order."""
 
     name: Literal["first", "subject", "trial", "list"] = "first"
     subject: SubjectExemplar | None = None
@@ -135,10 +135,10 @@ class ExemplarConfig(Choice):
 
 
 class SpreadValidation(Part):
-    """Hold out auxiliary classes at even distances."""
+    """Hold out evenly spaced auxiliary classes."""
 
     num_classes: int | None = Field(None, ge=2)
-    """None takes a quarter of them, but at least 3 and at most 20; of fewer than 6, subjects are held out."""
+    """None takes a quarter of them, at least 3 and at most 20; with fewer than 6 classes, subjects are held out."""
 
 
 class ListValidation(Part):
@@ -148,11 +148,11 @@ class ListValidation(Part):
 
 
 class FoldValidation(Part):
-    """Deal the auxiliary classes into folds and hold out one of them."""
+    """Distribute the auxiliary classes over folds and hold out one fold."""
 
     num_folds: int = Field(5, ge=2)
     fold: int = Field(0, ge=0)
-    """From 0 on."""
+    """Index of the fold, from 0."""
 
     @model_validator(mode="after")
     def _one_of_the_folds(self) -> Self:
@@ -161,8 +161,8 @@ class FoldValidation(Part):
         return self
 
 
-class ValidationConfig(Choice):
-    """Which auxiliary classes are held out from training to choose by."""
+class ValidationConfig(BranchedPart):
+    """The auxiliary classes that are held out from training for validation."""
 
     name: Literal["spread", "list", "folds"] = "spread"
     spread: SpreadValidation | None = None
@@ -173,8 +173,8 @@ class ValidationConfig(Choice):
 class OneShot(Part):
     """One-shot recognition on any dataset, its classes in natural order (`a2` before `a10`).
 
-    The first `num_auxiliary` classes, or those in `auxiliary`, train; the last `num_novel`, those in `novel`, or
-    all others are recognised. With none of the four, seven tenths of the classes train.
+    Auxiliary classes are the first `num_auxiliary` or those in `auxiliary`; novel classes are the last `num_novel`,
+    those in `novel`, or all others. Without any of these settings, seven tenths of the classes are auxiliary.
     """
 
     name: Literal["one_shot"] = "one_shot"
@@ -189,7 +189,7 @@ class OneShot(Part):
     def _a_number_or_a_list(self) -> Self:
         for side in ("auxiliary", "novel"):
             if getattr(self, side) is not None and getattr(self, f"num_{side}") is not None:
-                raise ValueError(f"`{side}` names classes and `num_{side}` counts them: give one of the two")
+                raise ValueError(f"`{side}` and `num_{side}` are both set: give only one of them")
         return self
 
 

@@ -6,24 +6,24 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sldml.config.parts import Choice, Part
+from sldml.config.parts import BranchedPart, Part
 
 
 class NormalizeConfig(Part):
-    """What is done to a recording's signals before anything looks at them: centre, turn, scale, in this order.
+    """Normalisation of a recording's signals: centre, turn and scale, in this order.
 
-    Everything is taken from the recording itself, so that one that is seen for the first time is treated alike.
-    Imported images are left as they are.
+    All quantities are computed from the recording itself, so that new recordings are treated alike. Imported images are
+    not changed.
     """
 
     center: Literal["none", "first_frame", "every_frame", "mean"] = "every_frame"
-    """Subtract a point from all bodies: the main actor's root, where it is in the first frame or in every frame, or
-    the mean of all the main actor's joints over all frames."""
+    """Subtract a point from all bodies: the main actor's root in the first frame or in every frame, or the mean of all
+    the main actor's joints over all frames."""
     scale: Literal["none", "torso", "extent", "per_axis"] = "torso"
     """Divide bodies by the mean torso length (`torso`), or by the standard deviation of the main actor's joints about
     their mean, over all frames: one number for x, y and z (`extent`), or one for each (`per_axis`)."""
     view: Literal["as_recorded", "face_camera"] = "as_recorded"
-    """Turn the body about the vertical so that, on the recording's mean, its shoulders face the camera."""
+    """Turn the body about the vertical axis so that, averaged over the recording, its shoulders face the camera."""
     sensors: Literal["none", "full_scale", "per_sensor", "per_axis"] = "full_scale"
     """Divide sensors by their full scale, or by their standard deviation about their mean in the recording: one number
     for a sensor's three axes (`per_sensor`), or one for each (`per_axis`)."""
@@ -64,7 +64,7 @@ class AugmentConfig(Part):
     time_crop: float = Field(0.0, ge=0.0, le=0.8)
     """Largest share of the recording that is cut off (start and end together)."""
     rotation_deg: float = Field(0.0, ge=0.0, le=180.0)
-    """Largest turn of the body about the vertical, to either side."""
+    """Largest rotation of the body about the vertical axis, to either side."""
     scale: float = Field(0.0, ge=0.0, le=0.9)
     """Largest relative change of size."""
     noise: float = Field(0.0, ge=0.0, le=1.0)
@@ -87,7 +87,7 @@ class SwapAxes(Part):
     value_range: Literal["recording", "fixed"] = "recording"
     """`recording`: scaled by the recording's own minimum and maximum; `fixed`: by `half_range` for all."""
     half_range: float = Field(2.5, gt=0.0, le=1000.0)
-    """With `fixed`, normalised values from minus to plus this become 0 to 255; beyond it they are clipped."""
+    """With `fixed`, normalised values from minus to plus this are mapped to 0 to 255 and clipped beyond."""
 
 
 class Reindexed(Part):
@@ -96,7 +96,7 @@ class Reindexed(Part):
     value_range: Literal["recording", "fixed"] = "recording"
     """`recording`: scaled by the recording's own minimum and maximum; `fixed`: by `half_range` for all."""
     half_range: float = Field(2.5, gt=0.0, le=1000.0)
-    """With `fixed`, normalised values from minus to plus this become 0 to 255; beyond it they are clipped."""
+    """With `fixed`, normalised values from minus to plus this are mapped to 0 to 255 and clipped beyond."""
 
 
 class SignalCurves(Part):
@@ -105,28 +105,28 @@ class SignalCurves(Part):
     height_px: int = Field(128, ge=16, le=512)
     width_px: int = Field(128, ge=16, le=512)
     value_range: Literal["recording", "signal"] = "recording"
-    """What a curve's height is measured by: the whole recording's minimum and maximum, or each signal's own."""
+    """Range of the curves: minimum and maximum of the whole recording, or of each signal."""
     curve_height: float = Field(4.0, ge=1.0, le=100.0)
-    """Height of that range in rows: 1 keeps a curve in its own row's strip, more lets neighbours overlap."""
+    """Height of that range in rows: with 1 a curve stays in its strip; with more, neighbours overlap."""
     start_intensity: float = Field(0.2, ge=0.0, le=1.0)
-    """Brightness of a curve at its beginning; it grows evenly to 1 at the end."""
+    """Brightness at the start of a curve; it increases linearly to 1 at the end."""
 
 
 class MotionPart(Part):
-    """What the two images of motion have in common (SkeleMotion, Caetano et al. 2019, arXiv 1907.13025).
+    """Shared by the two motion images (SkeleMotion, Caetano et al. 2019, arXiv 1907.13025).
 
     Distances are counted in steps of the resampled recording, not in frames of the source: with 64 steps a
     recording of 2 s has 32 steps a second.
     """
 
     temporal_distance: int = Field(4, ge=1, le=256)
-    """Displacements are taken from each step to the one so many steps later."""
+    """Displacements are computed over this number of steps."""
     temporal_distance_2: int | None = Field(None, ge=1, le=256)
-    """A second distance beside it; None has one only."""
+    """An optional second distance."""
     temporal_distance_3: int | None = Field(None, ge=1, le=256)
-    """A third; it needs a second."""
+    """An optional third distance; needs the second one."""
     columns: int = Field(100, ge=8, le=512)
-    """Width of the image: motion is resampled in time to so many columns."""
+    """Width of the image: motion is resampled in time to this number of columns."""
 
     @property
     def distances(self) -> tuple[int, ...]:
@@ -142,17 +142,17 @@ class MotionPart(Part):
 
 
 class Magnitude(MotionPart):
-    """How far each joint moves, along a walk of the skeleton's tree; a channel for each distance.
+    """Displacement of each joint, along a walk of the skeleton's tree, with one channel per distance.
 
     With one distance all three channels are the same, with two the last two.
     """
 
     full_scale: float = Field(1.0, gt=0.0, le=1000.0)
-    """This length (in the normalised signals' unit) becomes 255; longer displacements are clipped."""
+    """This length (in the unit of the normalised signals) is mapped to 255; longer displacements are clipped."""
 
 
 class Orientation(MotionPart):
-    """Which way each joint moves, along the same walk; the images of further distances stand below."""
+    """Direction of each joint's motion, along the same walk; images of further distances are stacked below."""
 
     still_threshold: float = Field(0.004, ge=0.0, le=10.0)
     """Displacements shorter than this times the distance (in the normalised signals' unit) count as still."""
@@ -166,7 +166,7 @@ class Tsrji(Part):
     value_range: Literal["recording", "fixed"] = "recording"
     """`recording`: scaled by the recording's own minimum and maximum; `fixed`: by the ranges below, the paper's.
 
-    These are metres as the camera sees them: they go with `normalize.center` and `normalize.scale` none.
+    These are metres in camera coordinates, for `normalize.center` and `normalize.scale` none.
     """
     x_low: float = Field(-3.0, ge=-1000.0, le=1000.0)
     x_high: float = Field(3.0, ge=-1000.0, le=1000.0)
@@ -186,17 +186,17 @@ class Tsrji(Part):
         return self
 
 
-class RepresentationConfig(Choice):
-    """How the signals become an image. It sees them resampled, normalised and augmented, in this order."""
+class RepresentationConfig(BranchedPart):
+    """The image representation of the resampled, normalised and augmented signals."""
 
     name: Literal["swap_axes", "reindexed", "signals", "magnitude", "orientation", "tsrji", "image"] = "swap_axes"
-    """`image` shows imported images as they are, and nothing else can."""
+    """`image` is for imported images, which need it."""
     steps: int = Field(64, ge=8, le=512)
     """Each recording is resampled in time to this many steps."""
     image_px: int | None = Field(None, ge=16, le=512)
-    """Side of the square image that the encoder sees; None leaves the representation's own height and width."""
+    """Side of the square input image of the encoder; None keeps the representation's own height and width."""
     num_bodies: int | None = Field(None, ge=1, le=8)
-    """The image shows the rows of so many bodies, the main actor's first; None shows all that there are."""
+    """Number of bodies in the image, the main actor first; None takes all."""
     swap_axes: SwapAxes | None = None
     reindexed: Reindexed | None = None
     signals: SignalCurves | None = None

@@ -1,4 +1,4 @@
-"""One configuration instead of a search: taken out of a space, a file or an earlier run, as a space of nothing else."""
+"""Single configurations, from a space, a file or an earlier run, as a search space with one point."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sldml.config.yaml_lines import load_value, load_yaml
 from sldml.errors import InputError
 
 _APART = ("data", "protocol", "representation")
-"""Parts that stand by themselves in the file of a space."""
+"""Parts with their own key at the top level of a space file."""
 
 
 def typical_config(space: SearchSpace) -> TrialConfig:
-    """What somebody who wants one model of a space would begin with.
+    """A reasonable configuration of a space, for training a single model.
 
-    Of each parameter that the space searches it is the first of these that its range allows: the value in the first
-    configuration that the space's file knows to be good, the configuration's own default, the middle of the range.
+    Each searched parameter gets the first of these values that its range allows: that of the first known-good
+    configuration of the space, the default of the configuration, the middle of the range.
     """
     known = dict(space.known_good[0]) if space.known_good else {}
 
@@ -41,21 +41,21 @@ def typical_config(space: SearchSpace) -> TrialConfig:
 
 
 def read_config(path: Path) -> TrialConfig:
-    """The configuration in a YAML or JSON file: nested, as the artifact `config.json` of a run, or by dotted paths.
+    """The configuration in a YAML or JSON file, nested (as the artifact `config.json` of a run) or with dotted paths.
 
     Raises:
-        InputError: the file cannot be read, or holds no configuration; file and key are told.
+        InputError: the file cannot be read or holds no configuration; the message names file and key.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "not a text file"
         raise InputError(f"--config {path}: cannot be read ({reason})") from error
     return make_config(load_yaml(text, str(path)).value, f"--config {path}")
 
 
 def make_config(values: Mapping[str, Any], source: str) -> TrialConfig:
-    """A configuration from nested values, of which any may be under a dotted path; `source` is what messages call it.
+    """A configuration from values under nested or dotted keys; `source` is its name in messages.
 
     Raises:
         InputError: a key or a value is wrong.
@@ -72,7 +72,7 @@ def make_config(values: Mapping[str, Any], source: str) -> TrialConfig:
 
 
 def changed(config: TrialConfig, settings: Sequence[str]) -> TrialConfig:
-    """The configuration with `dotted.path=value` settings over it; another `name` takes its own defaults along.
+    """The configuration changed by `dotted.path=value` settings; a new `name` gets its defaults.
 
     Raises:
         InputError: a setting is wrong.
@@ -92,9 +92,9 @@ def changed(config: TrialConfig, settings: Sequence[str]) -> TrialConfig:
 
 
 def space_of(config: TrialConfig, name: str, *, num_seeds: int) -> SearchSpace:
-    """A space that holds one configuration: one trial, and `num_seeds` final models of it.
+    """A space with one configuration: one trial and `num_seeds` final models.
 
-    Its text is a file like any other, so that who goes on with it (`--resume`) needs nothing else.
+    Its text is that of a space file, so that the search can be resumed like any other.
     """
     values = config.to_dict()
     settings = {

@@ -1,4 +1,4 @@
-"""Search spaces: a checked tree of choices and ranges, and what a sampler needs of it (define-by-run)."""
+"""Search spaces: a checked tree of choices and ranges with a define-by-run interface for samplers."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ _Kind = TypeVar("_Kind", EncoderConfig, RepresentationConfig)
 
 
 class SearchSettings(Part):
-    """The `search` part: how the space is searched, and what becomes of the best."""
+    """The `search` part: settings of the search and of the final models."""
 
     trials: int = Field(24, ge=1)
     sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
-    """`qmc`: a scrambled Sobol sequence, for spaces of ranges alone; `grid`: every combination once, for spaces of
-    choices and whole numbers alone."""
+    """`qmc`: a scrambled Sobol sequence, for spaces with only ranges; `grid`: every combination once, for spaces with
+    only choices and integers."""
     scheduler: Literal["asha", "median", "none"] = "asha"
-    """`median` stops a trial whose best is below the median of what the others had on average by then."""
+    """`median` stops a trial if its best value is below the median of the others' running means."""
     grace_period: int = Field(3, ge=1)
     """ASHA and median stop no trial before this epoch."""
     reduction_factor: float = Field(3.0, gt=1.0)
-    """ASHA lets one in this many go on at each rung."""
+    """ASHA continues one in this many trials at each rung."""
     seed: int = Field(0, ge=0)
     top_k: int = Field(3, ge=1)
-    """So many configurations, the best by validation, are trained again for the sealed test."""
+    """Number of top configurations by validation to retrain for the sealed test."""
     final_seeds: int = Field(3, ge=1)
-    """With so many seeds each."""
+    """Number of seeds for each of them."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +66,25 @@ class SearchSpace:
     name: str
     text: str
     base: dict[str, Any]
-    """Nested configuration of what is not searched."""
+    """Nested configuration of the fixed values."""
     search: SearchSettings
     root: Group
     known_good: tuple[dict[str, Scalar], ...] = ()
-    """Configurations to begin with, by path; what one leaves open is sampled."""
+    """Configurations to try first, by path; missing parameters are sampled."""
 
     @property
     def hash(self) -> str:
-        """Of the file's text and of what was set over it."""
+        """Hash of the file's text and of the settings applied to it."""
         content = self.text + repr(sorted(flatten(self.base))) + repr([(x.path, x.distribution) for x in self.leaves()])
         content += repr(self.known_good)
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
     def __call__(self, trial: Suggester) -> None:
-        """Suggest every parameter that exists under the choices made on the way."""
+        """Suggest every parameter that exists under the suggested choices."""
         self.visit(lambda leaf: leaf.suggest(trial))
 
     def visit(self, value_of: Callable[[Leaf], Scalar]) -> dict[str, Scalar]:
-        """Ask `value_of` for each parameter that exists under the choices it makes; the values by path."""
+        """Call `value_of` for each parameter that exists under its choices; returns the values by path."""
         params: dict[str, Scalar] = {}
 
         def chosen(path: str) -> Scalar | None:
@@ -107,14 +107,14 @@ class SearchSpace:
         return params
 
     def leaves(self) -> Iterator[Leaf]:
-        """Every parameter there is, under whatever condition, names of branches among them."""
+        """All parameters, also conditional ones, including the names of branches."""
         yield from leaves_of(self.root)
 
     def configure(self, params: Mapping[str, Scalar]) -> TrialConfig:
-        """The whole configuration of sampled parameters; what comes out is what was sampled.
+        """The complete configuration of sampled parameters.
 
         Raises:
-            SpaceError: the values do not go together or are no values of a configuration.
+            SpaceError: the values are not a valid configuration.
         """
         try:
             config = TrialConfig.model_validate(merge(self.base, unflatten(params)))
@@ -124,14 +124,14 @@ class SearchSpace:
         dotted = config.dotted()
         for name, value in params.items():
             if dotted.get(name) != value:
-                raise SpaceError(f"{name}: {value!r} was sampled, but {dotted.get(name)!r} came out")
+                raise SpaceError(f"{name}: {value!r} was sampled, but the configuration has {dotted.get(name)!r}")
         return config
 
     def distributions(self, params: Mapping[str, Scalar]) -> dict[str, BaseDistribution]:
         """The distribution of each parameter that exists under `params`.
 
         Raises:
-            SpaceError: a parameter is missing from `params`, foreign to the space, or out of its range.
+            SpaceError: a parameter is missing from `params`, unknown, or out of range.
         """
         found: dict[str, BaseDistribution] = {}
 
@@ -148,14 +148,14 @@ class SearchSpace:
         return found
 
     def default_config(self) -> TrialConfig:
-        """With the first of each choice and the lower end of each range: for what is known before sampling."""
+        """The configuration with the first option of each choice and the lower end of each range."""
         return self.configure(self.visit(lambda leaf: leaf.ends()[0]))
 
     def probe(self) -> None:
-        """Build random configurations, so that values that do not go together are found now, not in a trial.
+        """Build random configurations, to find invalid combinations of values before any trial.
 
         Raises:
-            SpaceError: there are such.
+            SpaceError: a combination is invalid.
         """
         rng = random.Random(0)
         for _ in range(_PROBES):
@@ -166,10 +166,10 @@ class SearchSpace:
                 raise SpaceError(f"{error}, with {params}") from error
 
     def grid(self) -> list[dict[str, Scalar]]:
-        """Every combination of parameters that exist together, in the order of the file.
+        """All combinations of parameters, in the order of the file.
 
         Raises:
-            SpaceError: a range has no end of values, or there are too many combinations.
+            SpaceError: a parameter is a range of floats, or there are too many combinations.
         """
         combinations: list[dict[str, Scalar]] = []
         odometer = Odometer()
@@ -180,29 +180,28 @@ class SearchSpace:
         raise SpaceError(f"search.sampler grid: the space has more than {_LARGEST_GRID} combinations")
 
     def require_sampler(self) -> None:
-        """Check that the sampler can serve this space.
+        """Check that the sampler supports this space.
 
         Raises:
-            SpaceError: it cannot; the message says which parameter it cannot serve and what to do.
+            SpaceError: it does not; the message names the parameter and what to do.
         """
-        other = "take another sampler, or fix it by --set"
+        other = "choose another sampler, or fix it with --set"
         for leaf in self.leaves():
             categorical = isinstance(leaf.distribution, CategoricalDistribution)
             if self.search.sampler == "qmc" and categorical and len(leaf.ends()) > 1:
-                raise SpaceError(f"search.sampler qmc spreads points over ranges, but {leaf.path} is a choice: {other}")
+                raise SpaceError(f"search.sampler qmc supports only ranges, but {leaf.path} is a choice: {other}")
             if self.search.sampler == "grid" and isinstance(leaf.distribution, FloatDistribution):
                 raise SpaceError(
-                    f"search.sampler grid goes through all values, but {leaf.path} is a range: make it a choice, or "
-                    f"{other}"
+                    f"search.sampler grid needs a finite number of values, but {leaf.path} is a range: make it a "
+                    f"choice, or {other}"
                 )
         if self.search.sampler == "grid":
             self.grid()
 
-    def begins_with(self, params: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
-        """Parameters of another space, or of a file, as far as they are of this one; None if none is left.
+    def restrict(self, params: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        """Restrict parameters, such as those of another space, to the ones that this space searches.
 
-        A configuration that has another value where this space has fixed one, or a value out of its range, is
-        another configuration: it is left out whole.
+        Returns None if nothing remains, or if a value contradicts a fixed one or is out of range.
         """
         fixed = dict(flatten(self.base))
         leaves: dict[str, list[Leaf]] = {}
@@ -219,14 +218,14 @@ class SearchSpace:
         return kept or None
 
     def may_be(self, path: str, value: Scalar) -> bool:
-        """Whether a configuration of this space can have `value` at `path`, searched or fixed."""
+        """Whether a configuration of this space can have `value` at `path`."""
         node: Any = self.base
         for key in path.split("."):
             node = node.get(key) if isinstance(node, Mapping) else None
         return node == value or any(leaf.path == path and value in leaf.ends() for leaf in self.leaves())
 
     def normalizations(self) -> list[NormalizeConfig]:
-        """Every normalisation that the space declares, fixed or as its choices."""
+        """All normalisations of the space, fixed or searched."""
         choices = {leaf.path: leaf.ends() for leaf in self.leaves() if leaf.path.split(".")[0] == "normalize"}
         base = {"normalize": self.base.get("normalize", {})}
         combinations = itertools.product(*choices.values())
@@ -234,11 +233,11 @@ class SearchSpace:
         return [NormalizeConfig.model_validate(part) for part in parts]
 
     def encoders(self) -> list[EncoderConfig]:
-        """Every encoder that the space declares, each with its default parameters."""
+        """All encoders of the space, each with its default parameters."""
         return self._by_name("encoder", EncoderConfig)
 
     def representations(self) -> list[RepresentationConfig]:
-        """Every representation that the space declares, each with its default parameters."""
+        """All representations of the space, each with its default parameters."""
         return self._by_name("representation", RepresentationConfig)
 
     def _by_name(self, path: str, kind: type[_Kind]) -> list[_Kind]:
@@ -249,9 +248,9 @@ class SearchSpace:
         return [kind.model_validate(merge(base, {"name": name})) for name in names]
 
     def fixed(self, path: str, value: Scalar) -> SearchSpace:
-        """The space with one path set to a value and searched no more.
+        """The space with one path fixed to a value.
 
-        What exists only in a branch or under a `when` gets the value there, as the one choice it has. The result is
+        A parameter that exists only in a branch or under a `when` becomes a choice of one value there. The result is
         not checked as a whole (`check`).
 
         Raises:
@@ -261,10 +260,10 @@ class SearchSpace:
         return replace(self, base=self.base if inside else merge(self.base, unflatten({path: value})), root=root)
 
     def check(self) -> None:
-        """Check that all that can be sampled is a configuration, and that the sampler can serve the space.
+        """Check that all samples are valid configurations and that the sampler supports the space.
 
         Raises:
-            SpaceError: it is not, or cannot.
+            SpaceError: the space is invalid.
         """
         self.default_config()
         self.probe()

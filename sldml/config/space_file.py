@@ -1,8 +1,8 @@
-"""Reading a search-space YAML: every key, type and range is checked, and a fault is told by file and line.
+"""Reading a search-space YAML file; every key, type and range is checked, and errors name file and line.
 
 In `space`, a leaf is `{choice: [...]}`, `{float: [low, high], log: true}` or `{int: [low, high], log: true}`;
-`choose: {name: {...}}` picks a branch, which owns its parameters; `when: {loss: [names]}` makes a part exist only
-under an earlier choice. `data`, `protocol`, `representation` and `fixed` stay as they are; `search` says how.
+`choose: {name: {...}}` selects a branch, which owns its parameters; `when: {loss: [names]}` makes a part exist only
+under an earlier choice. `data`, `protocol`, `representation` and `fixed` are fixed; `search` has the search settings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic.fields import FieldInfo
 
 from sldml.config.dotted import merge
-from sldml.config.parts import Choice, Part, first_fault
+from sldml.config.parts import BranchedPart, Part, first_fault
 from sldml.config.space import SearchSettings, SearchSpace
 from sldml.config.space_tree import Branches, Group, Leaf, Node, Scalar, SpaceError
 from sldml.config.trial import TrialConfig
@@ -39,7 +39,7 @@ def read_space(name_or_file: str, overrides: Sequence[str] = ()) -> SearchSpace:
         overrides: `dotted.path=value`, each of which fixes one path (a key of `search` as `search.trials`).
 
     Raises:
-        InputError: no such file, or something in it or in an override is wrong; file and line are told.
+        InputError: no such file, or an error in it or in an override; the message names file and line.
     """
     path = _find(name_or_file)
     try:
@@ -51,7 +51,7 @@ def read_space(name_or_file: str, overrides: Sequence[str] = ()) -> SearchSpace:
 
 
 def override(space: SearchSpace, settings: Sequence[str]) -> SearchSpace:
-    """The space with `dotted.path=value` settings over it.
+    """The space changed by `dotted.path=value` settings.
 
     Raises:
         InputError: a setting is wrong.
@@ -69,7 +69,7 @@ def override(space: SearchSpace, settings: Sequence[str]) -> SearchSpace:
 
 
 def _culprit(space: SearchSpace, settings: Sequence[str]) -> str:
-    """The setting that alone does not go with the space, or all of them where they do not go together."""
+    """The setting that is invalid alone, or all of them if only their combination is."""
     for setting in settings:
         try:
             _override(space, setting).check()
@@ -79,10 +79,10 @@ def _culprit(space: SearchSpace, settings: Sequence[str]) -> str:
 
 
 def parse_space(text: str, name: str, source: str) -> SearchSpace:
-    """Check the text of a search space; `source` is what messages call it.
+    """Parse and check the text of a search space; `source` is its name in messages.
 
     Raises:
-        InputError: something in it is wrong.
+        InputError: the text is not a valid space.
     """
     document = load_yaml(text, source)
     for key in document.value:
@@ -126,7 +126,7 @@ def _override(space: SearchSpace, setting: str) -> SearchSpace:
 
 
 def fields_at(path: str) -> list[FieldInfo]:
-    """The fields of `TrialConfig` that a dotted path means: several where a part comes in several kinds.
+    """The fields of `TrialConfig` at a dotted path; several if a part has several types.
 
     Raises:
         SpaceError: there is none.
@@ -146,7 +146,7 @@ def fields_at(path: str) -> list[FieldInfo]:
 
 
 def _models(annotation: Any) -> list[type[Part]]:
-    """The parts among the types that an annotation allows."""
+    """The part classes among the types of an annotation."""
     if get_origin(annotation) is Annotated:
         return _models(get_args(annotation)[0])
     if isinstance(annotation, type) and issubclass(annotation, Part):
@@ -159,7 +159,7 @@ def _unknown(key: str, known: Sequence[str]) -> str:
 
 
 class _Reader:
-    """Turns a document into a space; remembers which choices came before, for `when`."""
+    """Builds a space from a document, keeping track of earlier choices for `when`."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -171,7 +171,7 @@ class _Reader:
         base: dict[str, Any] = {}
         for key in _TOP_LEVEL:
             if key in value and key in fixed:
-                raise self._error(("fixed", key), f"{key} is given twice, here and as a part of its own")
+                raise self._error(("fixed", key), f"{key} is given twice, here and at the top level")
             if key in value:
                 base[key] = self._mapping(value[key], (key,))
         base |= fixed
@@ -199,7 +199,7 @@ class _Reader:
         return replace(space, known_good=self._known_good(space))
 
     def _known_good(self, space: SearchSpace) -> tuple[dict[str, Scalar], ...]:
-        """Configurations to begin with: lists of dotted paths with values, each a parameter of the space."""
+        """The known-good configurations: mappings of dotted paths of searched parameters to values."""
         listed = self._document.value.get("known_good", [])
         if not isinstance(listed, list):
             raise self._error(("known_good",), "known_good is a list of configurations, each {dotted.path: value, …}")
@@ -211,8 +211,8 @@ class _Reader:
             for path, value in params.items():
                 if path not in paths:
                     raise self._error((*at, path), f"{what}: {_unknown(str(path), sorted(paths))}")
-                if space.begins_with({path: value}) is None:
-                    raise self._error((*at, path), f"{what}: {path}: {value!r} is not among what is searched")
+                if space.restrict({path: value}) is None:
+                    raise self._error((*at, path), f"{what}: {path}: {value!r} is not among the searched values")
         return tuple(dict(params) for params in listed)
 
     # ------------------------------------------------------------------------------------------ the tree
@@ -222,7 +222,7 @@ class _Reader:
         members: list[Node] = []
         if "choose" in body:
             if "name" in body:
-                raise self._error((*at, "name"), f"{path}.name is what choose decides: one of them")
+                raise self._error((*at, "name"), f"{path}.name is set by choose: give only one of them")
             members.append(self._branches(body["choose"], (*at, "choose"), path))
         for key, child in body.items():
             if key not in ("when", "choose"):
@@ -235,12 +235,12 @@ class _Reader:
         except SpaceError as error:
             raise self._error(at, str(error)) from error
         if path in _SHARED:
-            raise self._error(at, f"{path} is the same for all trials of a search: fix it, and try another by --set")
+            raise self._error(at, f"{path} must be the same for all trials: fix it, or change it with --set")
         if not isinstance(body, Mapping):
             raise self._error(
                 at,
-                f"{path}: what is searched is {{choice: [...]}}, {{float: [low, high]}} or {{int: [low, high]}}; "
-                f"what is not goes under `fixed` (inside a branch: {{choice: [{body}]}})",
+                f"{path}: a searched value needs {{choice: [...]}}, {{float: [low, high]}} or {{int: [low, high]}}; "
+                f"put a fixed value under `fixed` (inside a branch: {{choice: [{body}]}})",
             )
         if any(kind in body for kind in _LEAF_KINDS):
             return self._leaf(body, at, path, fields)
@@ -250,7 +250,7 @@ class _Reader:
 
     def _branches(self, body: Any, at: tuple[str, ...], path: str) -> Branches:
         choice = next((m for f in (fields_at(path) if path else []) for m in _models(f.annotation)), None)
-        if choice is None or not issubclass(choice, Choice):
+        if choice is None or not issubclass(choice, BranchedPart):
             raise self._error(at, f"{path or 'space'} has no branches to choose from")
         options: dict[str, Group] = {}
         for name, parameters in self._mapping(body, at).items():
@@ -271,7 +271,7 @@ class _Reader:
                 raise self._error((*at, key), f"{path}: {_unknown(key, (kind, 'log'))}")
         log = body.get("log", False)
         if not isinstance(log, bool):
-            raise self._error((*at, "log"), f"{path}: log is true or false, but it is {log!r}")
+            raise self._error((*at, "log"), f"{path}: log must be true or false, not {log!r}")
         if not isinstance(body[kind], list):
             raise self._error((*at, kind), f"{path}: {kind} takes a list")
         leaf = Leaf(path, self._distribution(kind, body[kind], log, (*at, kind), path))
@@ -286,7 +286,7 @@ class _Reader:
     ) -> BaseDistribution:
         if kind == "choice":
             if not values or len({repr(v) for v in values}) < len(values):
-                raise self._error(at, f"{path}: choice needs at least one value, and each once")
+                raise self._error(at, f"{path}: choice needs at least one value, without duplicates")
             if bad := [v for v in values if not isinstance(v, str | int | float | bool)]:
                 raise self._error(at, f"{path}: {bad[0]!r} is no plain value")
             return CategoricalDistribution(tuple(values))
@@ -326,20 +326,20 @@ class _Reader:
                 node = node.get(key) if isinstance(node, Mapping) else None
             if node is not None:
                 raise SpaceError(
-                    f"{self._where_fixed(leaf.path)}: {leaf.path} is fixed here and searched under `space`: one of them"
+                    f"{self._where_fixed(leaf.path)}: {leaf.path} is fixed here, but searched under `space`"
                 )
 
     def _mapping(self, body: Any, at: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(body, dict):
-            raise self._error(at, f"{at[-1]} is a mapping (key: value), but found {body!r}")
+            raise self._error(at, f"{at[-1]} must be a mapping (key: value), not {body!r}")
         return body
 
     def _error(self, at: tuple[str, ...], message: str) -> SpaceError:
         return SpaceError(f"{self._document.where(*at)}: {message}")
 
     def _where_fixed(self, path: str) -> str:
-        """The place of a fixed value: pydantic's path may have the kind of a part in it, the file has not."""
-        if not path:  # values that do not go together: those of different parts are all under `fixed`
+        """The location of a fixed value; pydantic's path may contain the type of a part, which the file does not."""
+        if not path:  # a conflict between values of different parts, which are all under `fixed`
             return self._document.where("fixed")
         keys = path.split(".")
         starts = [("fixed",), ()]
@@ -351,7 +351,7 @@ class _Reader:
 
 
 def _fault(field: FieldInfo, value: Any) -> str | None:
-    """What a field has against a value."""
+    """Why a field refuses a value; None if it does not."""
     annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     try:
         pydantic.TypeAdapter(annotation).validate_python(value, strict=True)

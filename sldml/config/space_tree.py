@@ -1,4 +1,4 @@
-"""The tree of a search space: leaves that are sampled, groups, and branches that own their parameters."""
+"""The tree of a search space: sampled leaves, groups, and branches that own their parameters."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ Scalar = str | int | float | bool
 
 
 class SpaceError(InputError):
-    """A search space, or parameters of one, that cannot be used."""
+    """A search space or its parameters are invalid."""
 
 
 class Suggester(Protocol):
-    """What a sampler offers a define-by-run space: the part of `optuna.Trial` that is needed."""
+    """The part of the interface of `optuna.Trial` that a space uses."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of the choices."""
+        """Suggest one of the choices."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number from low to high, evenly or (`log`) evenly in its logarithm."""
+        """Suggest a float from low to high, on a linear or logarithmic scale."""
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """A whole number from low to high, both included."""
+        """Suggest an integer from low to high (inclusive)."""
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One searched number or choice."""
+    """A searched number or choice."""
 
     path: str
     distribution: BaseDistribution
 
     def suggest(self, trial: Suggester) -> Scalar:
-        """Ask the sampler for a value."""
+        """Suggest a value."""
         d = self.distribution
         if isinstance(d, CategoricalDistribution):
             value: Scalar = trial.suggest_categorical(self.path, d.choices)
@@ -49,18 +49,18 @@ class Leaf:
         return trial.suggest_float(self.path, d.low, d.high, log=d.log)
 
     def options(self) -> tuple[Scalar, ...]:
-        """Every value.
+        """All values.
 
         Raises:
-            SpaceError: it is a range of numbers between which there are always more.
+            SpaceError: it is a range of floats.
         """
         d = self.distribution
         if isinstance(d, FloatDistribution):
-            raise SpaceError(f"{self.path} is a range, which has no end of values")
+            raise SpaceError(f"{self.path} is a range of floats, which cannot be enumerated")
         return tuple(d.choices) if isinstance(d, CategoricalDistribution) else tuple(range(d.low, d.high + 1))
 
     def ends(self) -> tuple[Scalar, ...]:
-        """Every choice, or both ends of the range."""
+        """All choices, or both ends of the range."""
         d = self.distribution
         return tuple(d.choices) if isinstance(d, CategoricalDistribution) else (d.low, d.high)
 
@@ -74,38 +74,38 @@ class Branches:
 
     @property
     def name_leaf(self) -> Leaf:
-        """The choice of the branch itself."""
+        """The parameter that selects the branch."""
         return Leaf(f"{self.path}.name", CategoricalDistribution(tuple(self.options)))
 
 
 @dataclass(frozen=True)
 class Group:
-    """Parts that exist together, under the same condition."""
+    """Parts that exist under the same condition."""
 
     members: tuple[Leaf | Group | Branches, ...]
     when: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """(path of an earlier choice, the names that it may have): all of them must hold."""
+    """Conditions, of which all must hold: (path of an earlier choice, allowed names)."""
 
 
 Node = Leaf | Group | Branches
 
 
 class Odometer:
-    """Counts through the options of leaves that are met one after another, the last one fastest."""
+    """Enumerates the combinations of leaves that are visited in order, the last one fastest."""
 
     def __init__(self) -> None:
         self._ahead: list[int] = []
         self._taken: list[tuple[int, int]] = []
 
     def take(self, leaf: Leaf) -> Scalar:
-        """The option that is this leaf's turn."""
+        """The current option of a leaf."""
         options, place = leaf.options(), len(self._taken)
         index = self._ahead[place] if place < len(self._ahead) else 0
         self._taken.append((index, len(options)))
         return options[index]
 
     def advance(self) -> bool:
-        """Go on to the next combination: the last leaf with another option left takes it, later ones begin anew."""
+        """Advance to the next combination; False after the last one."""
         taken, self._taken = self._taken, []
         while taken and taken[-1][0] + 1 == taken[-1][1]:
             taken.pop()
@@ -114,7 +114,7 @@ class Odometer:
 
 
 def leaves_of(node: Node) -> Iterator[Leaf]:
-    """Every parameter of a tree, names of branches among them, in the order of the file."""
+    """All parameters of a tree, including the names of branches, in the order of the file."""
     match node:
         case Leaf():
             yield node
@@ -128,7 +128,7 @@ def leaves_of(node: Node) -> Iterator[Leaf]:
 
 
 def allows(distribution: BaseDistribution, value: Scalar) -> bool:
-    """Whether a value is one of a choice's, or within a range."""
+    """Whether a distribution contains a value."""
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     number = int if isinstance(distribution, IntDistribution) else int | float
@@ -136,7 +136,7 @@ def allows(distribution: BaseDistribution, value: Scalar) -> bool:
 
 
 def fix(root: Group, path: str, value: Scalar) -> tuple[Group, bool]:
-    """`root` without the parameter at `path`, and whether the value had to stay in it (it exists conditionally)."""
+    """Fix a parameter: returns the new tree, and whether the value stayed in it (for a conditional parameter)."""
     inside = False
 
     def within(node: Node, conditional: bool) -> Node:

@@ -1,4 +1,4 @@
-"""Optimisers, schedules, batches, and how long and how validated."""
+"""Optimisers, schedules, batches, training length and evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sldml.config.parts import Choice, Part
+from sldml.config.parts import BranchedPart, Part
 
 
 class AdamW(Part):
@@ -23,23 +23,23 @@ class RmsProp(Part):
 
 
 class Sgd(Part):
-    """Stochastic gradient descent with Nesterov's momentum, where there is any."""
+    """Stochastic gradient descent, with Nesterov momentum if it is not zero."""
 
     momentum: float = Field(0.9, ge=0.0, lt=1.0)
 
 
 class ScheduleFree(Part):
-    """Schedule-free AdamW (Defazio et al., 2024): an average of the weights takes the place of a schedule.
+    """Schedule-free AdamW (Defazio et al., 2024): an average of the weights replaces the schedule.
 
-    Meant for `schedule.name: constant`; another schedule is applied all the same.
+    Meant for `schedule.name: constant`; other schedules are applied in addition.
     """
 
     beta1: float = Field(0.9, gt=0.0, lt=1.0)
     beta2: float = Field(0.999, gt=0.0, lt=1.0)
 
 
-class OptimizerConfig(Choice):
-    """What moves the weights of encoder and head."""
+class OptimizerConfig(BranchedPart):
+    """The optimiser of encoder and head."""
 
     name: Literal["adamw", "sgd", "rmsprop", "schedule_free"] = "adamw"
     lr: float = Field(1.0e-3, gt=0.0, le=10.0)
@@ -51,7 +51,7 @@ class OptimizerConfig(Choice):
 
 
 class Cosine(Part):
-    """Half a cosine from the full learning rate to `final_fraction` of it, after a linear warm-up."""
+    """Cosine decay from the full learning rate to `final_fraction` of it, after a linear warm-up."""
 
     warmup_epochs: float = Field(1.0, ge=0.0, le=100.0)
     final_fraction: float = Field(0.01, ge=0.0, le=1.0)
@@ -65,20 +65,20 @@ class Step(Part):
 
 
 class Linear(Part):
-    """A straight line from the full learning rate to `final_fraction` of it, after a linear warm-up."""
+    """Linear decay from the full learning rate to `final_fraction` of it, after a linear warm-up."""
 
     warmup_epochs: float = Field(1.0, ge=0.0, le=100.0)
     final_fraction: float = Field(0.0, ge=0.0, le=1.0)
 
 
 class Exponential(Part):
-    """The learning rate falls by the factor `gamma` over each epoch, a little at every step."""
+    """The learning rate decays by the factor `gamma` per epoch, applied at every step."""
 
     gamma: float = Field(0.95, gt=0.0, le=1.0)
 
 
-class ScheduleConfig(Choice):
-    """How the learning rate changes over the steps of the training."""
+class ScheduleConfig(BranchedPart):
+    """The learning-rate schedule."""
 
     name: Literal["constant", "cosine", "linear", "step", "exponential"] = "cosine"
     cosine: Cosine | None = None
@@ -99,19 +99,19 @@ class TrainConfig(Part):
 
     max_epochs: int = Field(20, ge=1, le=10_000)
     min_steps_per_epoch: int = Field(1, ge=1)
-    """An epoch sees as many recordings as there are, but takes at least this many steps."""
+    """An epoch has as many recordings as the training set, but at least this number of steps."""
     gradient_clip: float | None = Field(None, gt=0.0)
     mixed_precision: Literal["auto", "off"] = "auto"
-    """`auto`: bfloat16 autocast on a GPU that has it, nothing on a CPU."""
+    """`auto`: bfloat16 autocast on GPUs that support it, off on CPUs."""
 
 
 class EvaluationConfig(Part):
-    """How one-shot accuracy is measured on validation classes."""
+    """The measurement of one-shot accuracy on validation classes."""
 
     num_draws: int = Field(100, ge=1, le=10_000)
     """Random draws of one exemplar per class; the accuracy is their mean."""
     num_folds: int = Field(1, ge=1, le=50)
-    """More than 1: the auxiliary classes are dealt out into so many class-disjoint folds, one model is trained for
-    each, all side by side, and the accuracy is the mean over the folds. 1: the protocol's own validation classes."""
+    """More than 1: the auxiliary classes are split into this number of class-disjoint folds, one model is trained for
+    each in the same trial, and the accuracy is the mean over folds. 1: the protocol's own validation classes."""
     seed: int = Field(0, ge=0)
-    """Seed of the draws: the same for all trials, so that they are compared on the same ones."""
+    """Seed of the draws, the same for all trials."""

@@ -1,9 +1,9 @@
-"""The configuration of one trial: frozen, checked, and spelled the same everywhere.
+"""The configuration of one trial: frozen, checked, with the same names everywhere.
 
-A key in YAML, a path into `TrialConfig`, an MLflow parameter and an Optuna name are one dotted word. A part
-with branches (`Choice`) names its branch in `name` and keeps that branch's parameters under the branch's own
-name, so `loss.name = triplet_margin` goes with `loss.triplet_margin.margin`. Parameters that all branches
-share (`optimizer.lr`) lie beside `name`.
+A key in YAML, a path into `TrialConfig`, an MLflow parameter and an Optuna parameter have the same dotted name. A
+`BranchedPart` selects its branch by `name` and has that branch's parameters under the branch's name:
+`loss.name = triplet_margin` goes with `loss.triplet_margin.margin`. Parameters shared by all branches (`optimizer.lr`)
+are next to `name`.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ __all__ = [
 
 
 class TrialConfig(Part):
-    """Everything that decides what one training does and how it is measured."""
+    """The complete configuration of one training and its evaluation."""
 
     data: DataConfig = SyntheticData()
     protocol: ProtocolConfig = NtuOneShot()
@@ -272,9 +272,9 @@ class TrialConfig(Part):
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, branches that are not chosen left out."""
+        """Nested plain values, without branches that are not selected."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def dotted(self) -> dict[str, Any]:
-        """The same as one flat mapping from dotted path to value."""
+        """A flat mapping from dotted path to value."""
         return dict(flatten(self.to_dict()))

@@ -1,4 +1,4 @@
-"""YAML with line numbers, read the way people mean it.
+"""YAML with line numbers and fewer surprises.
 
 PyYAML reads `1e-5` as a string, `off` as False, `1:30` as 90 and `010` as 8 (YAML 1.1); here numbers are decimal
 and only true and false are booleans. A key that appears twice is an error.
@@ -68,10 +68,10 @@ def load_yaml(text: str, source: str) -> Document:
 
     Args:
         text: The YAML.
-        source: What to call it in messages: the file's name.
+        source: Name in messages, such as the file name.
 
     Raises:
-        InputError: not YAML, no mapping, or a key twice; the message names source and line.
+        InputError: not YAML, not a mapping, or a duplicate key; the message names source and line.
     """
     document = Document(source, {})
     document.value = _load(text, document, mapping=True)
@@ -79,7 +79,7 @@ def load_yaml(text: str, source: str) -> Document:
 
 
 def load_value(text: str, source: str) -> Any:
-    """Read one scalar or list as a person types it on the command line; nothing is None.
+    """Read one scalar or list as typed on the command line; an empty text is None.
 
     Raises:
         InputError: not YAML; the message names `source`.
@@ -98,15 +98,15 @@ def _load(text: str, document: Document, *, mapping: bool) -> Any:
     except yaml.reader.ReaderError as error:
         number = text.count("\n", 0, error.position) + 1
         what = f"the character {text[error.position]!r} is not allowed"
-        raise InputError(f"{document.source}, line {number}: no YAML: {what}") from error
+        raise InputError(f"{document.source}, line {number}: not YAML: {what}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{document.source}{line}: no YAML: {getattr(error, 'problem', None) or error}") from error
+        raise InputError(f"{document.source}{line}: not YAML: {getattr(error, 'problem', None) or error}") from error
     except RecursionError as error:
-        raise InputError(f"{document.source}: no YAML: nested too deeply, or a part of itself") from error
+        raise InputError(f"{document.source}: not YAML: nested too deeply, or a part of itself") from error
     except (ValueError, OverflowError) as error:  # an escape beyond Unicode
-        raise InputError(f"{document.source}: no YAML: {error}") from error
+        raise InputError(f"{document.source}: not YAML: {error}") from error
 
 
 def _construct(node: yaml.Node, path: Path, document: Document) -> Any:
@@ -120,7 +120,7 @@ def _construct(node: yaml.Node, path: Path, document: Document) -> Any:
                 key = str(key_node.value)
                 here = (*path, key)
                 if key in mapping:
-                    raise InputError(f"{document.source}, line {key_node.start_mark.line + 1}: {key} is there twice")
+                    raise InputError(f"{document.source}, line {key_node.start_mark.line + 1}: {key} is given twice")
                 document.lines[here] = key_node.start_mark.line + 1
                 mapping[key] = _construct(value_node, here, document)
             return mapping

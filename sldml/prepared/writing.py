@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from sldml.errors import InputError
 from sldml.prepared.whole_folder import Scratch, disk_errors
 from sldml.recordings import RecordingError
-from sldml.recordings.reading import Entry, Job, Reader, read_all
+from sldml.recordings.reading import Entry, ReadArguments, Reader, read_all
 from sldml.recordings.sources import RawSource
 
 FORMAT = 2
@@ -109,7 +109,8 @@ def _read(
     if progress is not None and first:
         progress(first, num_files)
     files = source.files[first:]
-    jobs: list[Job] = list(zip(files, source.facts[first:], strict=True) if source.facts else zip(files, strict=True))
+    facts = source.facts[first:] if source.facts else None
+    jobs: list[ReadArguments] = list(zip(files, strict=True) if facts is None else zip(files, facts, strict=True))
     noted = time.monotonic()
     with closing(read_all(Reader(source.read, source.layout), jobs, num_workers)) as results:
         for done, result in enumerate(results, start=first + 1):

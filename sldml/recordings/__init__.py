@@ -1,7 +1,7 @@
-"""Signals as they were recorded: one reader module for each source, and what they share.
+"""Recordings as stored by their source: one reader module for each source, and shared parts.
 
-Every reader module has ``find(folder)``, the files that it would read, and ``read(path) -> Recording``, which
-raises `RecordingError` and nothing else for a file that it cannot read.
+Every reader module has ``find(folder)``, which returns the files to read, and ``read(path) -> Recording``, which raises
+only `RecordingError` for a file that it cannot read.
 """
 
 from sldml.recordings.layout import Layout, Rows

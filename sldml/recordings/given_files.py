@@ -1,8 +1,8 @@
-"""Raw files that a person gives to a recogniser: which there are, what they hold, and what is said of their actions.
+"""Raw files given to a recogniser: finding them, reading them, and the labels of their actions.
 
-Unlike the recordings of a dataset they may be called anything and lie anywhere. What a file's action is may be said,
-surest first, by a table beside it (`manifest.csv`: path,label,subject), by the sub-folder that it lies in, or by a name
-as in the dataset (NTU `…A001.skeleton`, UTD-MHAD `a1_s1_t1_….mat`).
+Unlike the recordings of a dataset, they may have any name and location. The label of a file comes from the first of
+these: a table next to it (`manifest.csv`: path,label,subject), its subfolder, or a name as in the dataset (NTU
+`…A001.skeleton`, UTD-MHAD `a1_s1_t1_….mat`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
 from sldml.recordings import Layout, Recording, RecordingError, Rows
 from sldml.recordings.readers import declared, image_folder, manifest, ntu, simitate, utd_mhad
-from sldml.recordings.readers.declared import Row
+from sldml.recordings.readers.declared import ManifestRow
 from sldml.recordings.reading import Reader, read_all
 
 _TABLE = "manifest.csv"
 _ESTIMATES = "openpose.csv"
 _NO_RECORDINGS = (".yaml", ".yml", ".json", ".md", ".parquet", ".pq")
-"""Endings of files that lie beside recordings of a declared form."""
+"""Suffixes of files that are not recordings of a declared format."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class RawFile:
     """A file that should hold a recording."""
 
     path: Path
-    row: Row | None = None
-    """What a table says of it."""
+    row: ManifestRow | None = None
+    """Its row in a table."""
     folder_label: str = ""
-    """The sub-folder of a given folder that it lies in; empty for a file that was given itself."""
+    """Its subfolder in a given folder; empty for a file that was given itself."""
 
 
 @dataclass(frozen=True)
 class ReadFile:
-    """What became of a `RawFile`."""
+    """The result of reading a `RawFile`."""
 
     file: RawFile
     recording: Recording | None
@@ -60,38 +60,38 @@ class ReadFile:
 
 
 class RawFiles:
-    """Finds and reads raw files as the recordings that a model was found with were read."""
+    """Finds and reads raw files in the same way as the recordings of a model's search."""
 
     def __init__(self, data: DataConfig, layout: Layout, beside: Path | None = None) -> None:
         """
         Args:
             data: How files are read.
-            layout: The rows that the model sees: all that files hold, or their bodies or sensors alone.
-            beside: Where a manifest's YAML file is looked for, should `data` not say what the numbers are.
+            layout: The rows of the model: all rows of the files, or only their bodies or sensors.
+            beside: Folder of the manifest's YAML file, needed if `data` has no format.
 
         Raises:
-            InputError: recordings read so do not have these rows, or nothing says what the numbers are.
+            InputError: the recordings do not have these rows, or there is no format.
         """
         if isinstance(data, ManifestData) and data.format is None:
             table = (beside or Path()) / data.manifest
             data = data.model_copy(update={"format": manifest.format_beside(table)})
         if isinstance(data, UtdMhadData) and data.modality == "fused" and layout == utd_mhad.layout("skeleton"):
-            data = data.model_copy(update={"modality": "skeleton"})  # the bodies of a pair are those of its skeleton
+            data = data.model_copy(update={"modality": "skeleton"})  # the bodies of a pair are in its skeleton file
         self.data, self.layout = data, layout
         self._read = functools.partial(_read, data=data, rows=_rows_of(_layout(data), layout))
 
     def find(self, given: Path) -> list[RawFile]:
-        """The files that `given` means: itself, or those of a recording's kind in the folder and below, in order.
+        """The files for a given path: itself, or the recordings in the folder and below, in order.
 
-        Where a folder holds a table, it says which.
+        If a folder contains a table, the files are those of the table.
 
         Raises:
-            InputError: there is no such file or folder, no file of that kind, or something is wrong in the table.
+            InputError: there is no such file or folder, no recording in it, or the table is invalid.
         """
         if given.is_file():
             return [RawFile(given)]
         if not given.is_dir():
-            raise InputError(f"{given}: there is no such file or folder")
+            raise InputError(f"{given}: no such file or folder")
         name = self.data.manifest if isinstance(self.data, ManifestData) else _TABLE
         if (given / name).is_file():
             outside = isinstance(self.data, ManifestData) and self.data.allow_outside
@@ -99,11 +99,11 @@ class RawFiles:
             return [RawFile(file, row) for file, row in zip(table.files, table.rows, strict=True)]
         paths = [path for path in sorted(given.rglob("*")) if self._may_be(path) and not _is_hidden(path, given)]
         if not paths:
-            raise InputError(f"{given}: no file in it or below is one of {self._kind()}")
+            raise InputError(f"{given}: contains no file of the kind {self._kind()}")
         return [RawFile(path, folder_label=self._folder_label(path.relative_to(given))) for path in paths]
 
-    def one_each(self, files: Sequence[RawFile]) -> list[RawFile]:
-        """Without those that are there twice; of a pair that makes one recording, its first file stands for it."""
+    def without_duplicates(self, files: Sequence[RawFile]) -> list[RawFile]:
+        """Remove duplicates; a pair of files of one recording is represented by its first file."""
         found: dict[str, RawFile] = {}
         for file in files:
             path = file.path
@@ -114,7 +114,7 @@ class RawFiles:
         return list(found.values())
 
     def read(self, files: Sequence[RawFile]) -> Iterator[ReadFile]:
-        """Read files, in order; by all cores where that is worth it."""
+        """Read files in order, on all cores if that is faster."""
         jobs = [(file.path, file.row) for file in files]
         reader = Reader(self._read, self.layout)
         with closing(read_all(reader, jobs, os.cpu_count() or 1)) as results:
@@ -122,22 +122,22 @@ class RawFiles:
                 if isinstance(result, RecordingError):
                     yield ReadFile(file, None, result.reason)
                     continue
-                told = result.facts
+                facts = result.facts
                 yield ReadFile(
                     file,
                     Recording(
                         np.ascontiguousarray(result.values, dtype=np.float32),
-                        told["rate_hz"],
+                        facts["rate_hz"],
                         self.layout.row_names,
-                        told["name"],
-                        told["label"],
-                        told["subject"],
-                        told["details"],
+                        facts["name"],
+                        facts["label"],
+                        facts["subject"],
+                        facts["details"],
                     ),
                 )
 
     def read_one(self, file: RawFile) -> Recording:
-        """Read one file here and now. Raises RecordingError."""
+        """Read one file in this process. Raises RecordingError."""
         return self._read(file.path, file.row)
 
     # --------------------------------------------------------------------------------------------- what is a file
@@ -168,20 +168,20 @@ class RawFiles:
             case ImageFolderData():
                 return "*.png"
             case ManifestData():
-                return "the model's declared form"
+                return "the model's declared format"
             case _:
                 return "*.csv"
 
     def _folder_label(self, inside: Path) -> str:
-        """The first folder on the way to a file that is none of the dataset's own, such as UTD-MHAD's `Skeleton`."""
+        """The first folder on the path that is not one of the dataset's own, such as UTD-MHAD's `Skeleton`."""
         own = {"skeleton", "inertial", *simitate.CATEGORIES, *image_folder.ROLES}
         return next((part for part in inside.parts[:-1] if part.lower() not in own), "")
 
 
 def labels_of(read: Sequence[ReadFile]) -> list[str]:
-    """What each exemplar's action is called: by table, by sub-folder, by the dataset's names, by the file's own name.
+    """The action of each exemplar: from the table, the subfolder, the dataset's names or the file's own name.
 
-    A sub-folder in which the dataset's names tell several actions apart is no action but an archive of them.
+    A subfolder that contains several actions by the dataset's names is not used as a label.
     """
     known: dict[str, set[str]] = {}
     for one in read:
@@ -198,17 +198,17 @@ def labels_of(read: Sequence[ReadFile]) -> list[str]:
 
 
 def exemplars_in(raw: RawFiles, folder: Path) -> tuple[list[Recording], list[ReadFile]]:
-    """The recordings of a folder, labelled as `labels_of` says, and the files that could not be read.
+    """The recordings of a folder with labels from `labels_of`, and the files that could not be read.
 
     Raises:
         InputError: there is no such folder, or no file in it can be read.
     """
-    read = list(raw.read(raw.one_each(raw.find(folder))))
+    read = list(raw.read(raw.without_duplicates(raw.find(folder))))
     whole = [one for one in read if one.recording is not None]
     broken = [one for one in read if one.recording is None]
     if not whole:
         raise InputError(
-            f"{folder}: none of {len(broken)} exemplars can be read; {broken[0].file.path}: {broken[0].reason}"
+            f"{folder}: none of the {len(broken)} exemplars can be read; {broken[0].file.path}: {broken[0].reason}"
         )
     recordings = [one.recording for one in whole if one.recording is not None]
     labels = labels_of(whole)
@@ -216,16 +216,16 @@ def exemplars_in(raw: RawFiles, folder: Path) -> tuple[list[Recording], list[Rea
 
 
 def given_label(read: ReadFile, enrolled: Sequence[str]) -> str | None:
-    """Which of the enrolled actions a file is said to show; None where nothing says so."""
+    """The enrolled action that a file is labelled with; None without such a label."""
     assert read.recording is not None
     row = read.file.row
-    said = (
+    candidates = (
         row.label if row else "",
         read.file.folder_label,
         read.recording.label,
         read.file.path.absolute().parent.name,
     )
-    return next((label for label in said if label in enrolled), None)
+    return next((label for label in candidates if label in enrolled), None)
 
 
 def _layout(data: DataConfig) -> Layout:
@@ -248,7 +248,7 @@ def _declared(data: ManifestData) -> RecordingFormat:
 
 
 def _rows_of(whole: Layout, wanted: Layout) -> Rows:
-    """Which rows of the files' the model sees."""
+    """The rows of the files that the model uses."""
     rows: tuple[Rows, ...] = ("all", "bodies", "sensors")
     for part in rows:
         try:
@@ -257,13 +257,13 @@ def _rows_of(whole: Layout, wanted: Layout) -> Rows:
         except ValueError:
             continue
     raise InputError(
-        f"recordings read so have {whole.num_rows} rows ({whole.row_names[0]} …), but the model sees "
-        f"{wanted.num_rows} others ({wanted.row_names[0]} …): give the --space (and --set data.…) of its search"
+        f"the recordings have {whole.num_rows} rows ({whole.row_names[0]} …), but the model expects {wanted.num_rows} "
+        f"others ({wanted.row_names[0]} …): give the --space (and --set data.…) of its search"
     )
 
 
-def _read(path: Path, row: Row | None, *, data: DataConfig, rows: Rows) -> Recording:
-    """The recording in a file, in the rows that a model sees. Raises RecordingError."""
+def _read(path: Path, row: ManifestRow | None, *, data: DataConfig, rows: Rows) -> Recording:
+    """The recording in a file, with the rows that a model uses. Raises RecordingError."""
     readers: dict[str, Callable[..., Recording]] = {
         "ntu120": ntu.read,
         "synthetic": ntu.read,

@@ -1,4 +1,4 @@
-"""What the rows of a source mean: bodies first, then sensors; or the rows of an image."""
+"""The meaning of a recording's rows: bodies, then sensors; or the pixel rows of an image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Rows = Literal["all", "bodies", "sensors"]
-"""Which rows of recordings are meant."""
+"""A selection of rows."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The rows of a source's recordings: `num_bodies` times the skeleton's joints, then one row a sensor.
+    """The rows of a source's recordings: `num_bodies` times the skeleton's joints, then one row per sensor.
 
-    A source of imported images has neither bodies nor sensors: its rows are the image's, its frames are the image's
-    columns, and the three values are red, green and blue, whole numbers from 0 to 255.
+    Imported images have neither bodies nor sensors: rows are pixel rows, frames are pixel columns, and the three
+    values are red, green and blue, integers from 0 to 255.
 
     Raises ValueError where skeleton, bodies, sensors and image do not go together.
     """
 
     skeleton: Skeleton | None
-    """None where there is no body."""
+    """None without bodies."""
     num_bodies: int
     sensors: Mapping[str, float] = field(default_factory=dict)
-    """A sensor's row name and its full scale, in its own unit: dividing by it gives values in [-1, 1]."""
+    """Row names of sensors and their full scales, in their own units."""
     image_rows: int = 0
-    """The height of imported images, in pixels; 0 if recordings are signals."""
+    """Height of imported images in pixels; 0 for signals."""
 
     def __post_init__(self) -> None:
         if self.num_bodies < 0 or (self.skeleton is None) != (self.num_bodies == 0):
@@ -50,17 +50,17 @@ class Layout:
 
     @property
     def body_rows(self) -> int:
-        """How many rows, from the first on, belong to bodies."""
+        """Number of rows of bodies, which are the first."""
         return 0 if self.skeleton is None else self.num_bodies * self.skeleton.num_joints
 
     @property
     def num_rows(self) -> int:
-        """How many rows a recording has."""
+        """Number of rows of a recording."""
         return self.body_rows + len(self.sensors) + self.image_rows
 
     @property
     def dtype(self) -> Literal["<f4", "|u1"]:
-        """What a prepared set stores values as: float32, or uint8 for the pixels of images."""
+        """The type of values in a prepared set: float32, or bytes for images."""
         return "|u1" if self.image_rows > 0 else "<f4"
 
     @property
@@ -72,7 +72,7 @@ class Layout:
         return (*(body + joint for body in bodies for joint in joints), *self.sensors, *pixels)
 
     def part(self, rows: Rows) -> "Layout":
-        """The layout of these rows alone. Raises ValueError where there are none of them."""
+        """The layout of only these rows. Raises ValueError if there are none."""
         if rows == "all":
             return self
         if not (self.skeleton is not None if rows == "bodies" else self.sensors):

@@ -1,6 +1,6 @@
-"""Reading many files in their order, by all cores where that is worth it, a bounded number of recordings ahead.
+"""Reading many files in order, on all cores if that is faster, with a bounded number of recordings ahead.
 
-Light to import: worker processes start with this module and the reader's own.
+Imports little, because worker processes import this module and the reader's.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from numpy.typing import NDArray
 from sldml.errors import InputError
 from sldml.recordings import Layout, Recording, RecordingError
 
-Job = tuple[Any, ...]
-"""What `read` is called with: a file's path, and what a table says of it where there is one."""
+ReadArguments = tuple[Any, ...]
+"""Arguments of `read`: the path of a file, and its row in a table if there is one."""
 
 COLUMNS = {"name", "label", "subject", "offset", "length", "rate_hz"}
-"""What the catalogue tells of every recording, whatever its source."""
+"""The columns of the catalogue for all sources."""
 
 _MOST_AHEAD = 256
-"""So many recordings are held at most that were read and not taken yet, however many cores there are."""
+"""Maximum number of recordings that were read but not taken yet."""
 _MOST_BYTES_AHEAD = 512 * 2**20
-"""And so many bytes of raw files, where single ones are huge."""
+"""Maximum size of the raw files that were read but not taken yet."""
 _MOST_FILES_PER_TASK = 16
 _TRIED_S = 0.2
-"""So long this process reads alone, to learn what a file takes."""
+"""For this time, this process reads alone, to measure the time per file."""
 _WORTH_PROCESSES_S = 2.0
-"""Where what is left takes one process no longer, it has read it before others have got going."""
+"""Worker processes are started only if the remaining files take one process longer than this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,22 +54,22 @@ class Entry:
     held: NDArray[np.int32]
     """[frames], see `held_steps`."""
     facts: dict[str, Any]
-    """Its line in the catalogue less the offset, and the digest of its values: plain values alone."""
+    """Its row in the catalogue without the offset, and the digest of its values, as plain values."""
 
 
 Results = Generator[Entry | RecordingError, None, None]
-"""What files came to, in their order. Close it where it is not taken to its end."""
+"""The results of files, in order. Close it if it is not consumed to its end."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads a file and brings what it holds into the form that is stored; can be pickled."""
+    """Reads a file and converts its recording to the stored form; can be pickled."""
 
     read: Callable[..., Recording]
     layout: Layout
 
-    def __call__(self, job: Job) -> Entry | RecordingError:
-        """The recording in a file, or why it is none."""
+    def __call__(self, job: ReadArguments) -> Entry | RecordingError:
+        """The recording in a file, or the error."""
         result = read_or_refuse(self.read, *job)
         if isinstance(result, RecordingError):
             return result
@@ -80,7 +80,7 @@ class Reader:
 
 
 def read_or_refuse(read: Callable[..., Recording], path: Path, *fact: Any) -> Recording | RecordingError:
-    """The recording in a file, or why it is none."""
+    """The recording in a file, or the error."""
     try:
         return read(path, *fact)
     except RecordingError as error:
@@ -88,10 +88,10 @@ def read_or_refuse(read: Callable[..., Recording], path: Path, *fact: Any) -> Re
 
 
 def held_steps(values: NDArray[np.float32]) -> NDArray[np.int32]:
-    """For each frame [frames, rows, 3] → [frames]: steps to the frame that stands in where nothing was recorded.
+    """For each frame [frames, rows, 3] → [frames]: steps to the frame that replaces it if nothing was recorded.
 
-    A frame that is all zeros is one in which nobody was seen. The last frame before it stands in, or the first
-    after it at the recording's beginning. 0 for every other frame.
+    A frame of all zeros has no body. It is replaced by the last frame before it or, at the start of the recording, by
+    the first one after it. 0 for every other frame.
     """
     present = values.reshape(len(values), -1).any(axis=1)
     index = np.arange(len(values))
@@ -102,19 +102,18 @@ def held_steps(values: NDArray[np.float32]) -> NDArray[np.int32]:
     return (stand_in - index).astype(np.int32)
 
 
-def read_all(reader: Reader, jobs: Sequence[Job], num_workers: int) -> Results:
-    """Read all files, in order, never more than `_MOST_AHEAD` ahead of who takes them.
+def read_all(reader: Reader, jobs: Sequence[ReadArguments], num_workers: int) -> Results:
+    """Read all files in order, at most `_MOST_AHEAD` ahead of the consumer.
 
-    This process begins alone. As soon as the time that its files took says that what is left is worth the start
-    of worker processes, these read the rest: a fixed number of files would be wrong for small files or for large
-    ones.
+    This process starts alone. Worker processes read the rest as soon as the measured time per file shows that starting
+    them is worthwhile; no fixed number of files would fit both small and large ones.
 
     Raises:
-        InputError: a worker process was ended from outside, or could not start.
+        InputError: a worker process was killed or could not start.
     """
     spent = 0.0
     for done, job in enumerate(jobs):
-        # The first file may bring imports and compilation with it: it says nothing about the others.
+        # The first file may include imports and compilation, so it is not counted.
         left_s = spent / max(1, done - 1) * (len(jobs) - done)
         if num_workers > 1 and spent >= _TRIED_S and left_s >= _WORTH_PROCESSES_S:
             yield from _read_in_processes(reader, jobs[done:], num_workers)
@@ -128,9 +127,9 @@ def read_all(reader: Reader, jobs: Sequence[Job], num_workers: int) -> Results:
 def _entry(recording: Recording, layout: Layout) -> Entry:
     values = np.ascontiguousarray(recording.values, dtype=layout.dtype)
     if values.shape[1] != layout.num_rows:
-        raise RecordingError(recording.name, f"has {values.shape[1]} rows in place of {layout.num_rows}")
+        raise RecordingError(recording.name, f"has {values.shape[1]} rows instead of {layout.num_rows}")
     if taken := COLUMNS & recording.details.keys():
-        raise RecordingError(recording.name, f"{min(taken)} is a column of its own and can be no detail")
+        raise RecordingError(recording.name, f"{min(taken)} is a column of the catalogue and cannot be a detail")
     facts = {
         "name": recording.name,
         "label": recording.label,
@@ -144,7 +143,7 @@ def _entry(recording: Recording, layout: Layout) -> Entry:
         json.dumps(facts, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise RecordingError(recording.name, "the name of the file or of a folder is not UTF-8") from None
-    # A black column of an image is a part of it, not a moment in which nothing was recorded.
+    # A black column of an image is part of it, not a frame in which nothing was recorded.
     held = np.zeros(len(values), np.int32) if layout.image_rows else held_steps(values)
     return Entry(values, held, facts)
 
@@ -159,10 +158,10 @@ class _Ahead:
     results: Future[list[Entry | RecordingError]]
 
 
-def _read_in_processes(reader: Reader, jobs: Sequence[Job], num_workers: int) -> Results:
+def _read_in_processes(reader: Reader, jobs: Sequence[ReadArguments], num_workers: int) -> Results:
     # Spawned, not forked: the caller may hold threads and locks (torch, Ray) that a fork would copy half-way.
     context = multiprocessing.get_context("spawn")
-    # Four tasks for each worker keep it busy while the first in order is waited for.
+    # Four tasks for each worker keep it busy while the first in order is awaited.
     files_per_task = max(1, min(_MOST_FILES_PER_TASK, _MOST_AHEAD // (4 * num_workers)))
     with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as pool:
         ahead: deque[_Ahead] = deque()
@@ -181,8 +180,8 @@ def _read_in_processes(reader: Reader, jobs: Sequence[Job], num_workers: int) ->
                 yield from _taken(ahead)
         except BrokenProcessPool as error:
             raise InputError(
-                "a process that reads recordings was ended from outside (out of memory?) or could not start: repeat "
-                "the command to go on from where it was"
+                "a process that reads recordings was killed (out of memory?) or could not start: repeat the command to "
+                "continue"
             ) from error
         finally:
             for other in ahead:
@@ -190,7 +189,7 @@ def _read_in_processes(reader: Reader, jobs: Sequence[Job], num_workers: int) ->
 
 
 def _taken(ahead: deque[_Ahead]) -> Results:
-    """The results of the first task, each let go of as it is taken; the task counts as ahead until it is empty."""
+    """The results of the first task, each released when it is taken; the task counts as ahead until it is empty."""
     results = ahead[0].results.result()
     results.reverse()
     while results:
@@ -198,20 +197,20 @@ def _taken(ahead: deque[_Ahead]) -> Results:
     ahead.popleft()
 
 
-def _read_task(reader: Reader, jobs: Sequence[Job]) -> list[Entry | RecordingError]:
+def _read_task(reader: Reader, jobs: Sequence[ReadArguments]) -> list[Entry | RecordingError]:
     return [reader(job) for job in jobs]
 
 
 def _num_bytes(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # reading it will say why
+    except OSError:  # reading it will report the reason
         return 0
 
 
 @contextmanager
 def _no_interrupts_for_children() -> Iterator[None]:
-    """What is started in here never sees Ctrl-C, which a terminal sends to all: this process alone ends in order."""
+    """Block SIGINT for processes started in this context: a terminal sends Ctrl-C to all of them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -220,7 +219,7 @@ def _no_interrupts_for_children() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """A worker waits for tasks on a pipe whose other end it holds itself: it would outlive a killed parent."""
+    """End this worker with its parent: it holds both ends of its task pipe and would outlive a killed parent."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -1,4 +1,4 @@
-"""What every reader returns: one recording of signals, checked when it is made."""
+"""The recording type that every reader returns; checked on construction."""
 
 import os
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 
 class RecordingError(ValueError):
-    """A file that is no recording. ``str`` of it is one line: ``<path>: <reason>``.
+    """A file does not contain a recording. ``str`` of it is one line: ``<path>: <reason>``.
 
-    Both parts are kept apart (`path`, `reason`) so that a list of broken files can be a table. It survives
-    pickling, for it is raised in worker processes.
+    The parts are separate attributes (`path`, `reason`), for tables of unreadable files. It can be pickled, because it
+    is raised in worker processes.
     """
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
@@ -33,9 +33,9 @@ class Recording:
     """
 
     values: NDArray[np.float32]
-    """[frames, rows, 3] in the source's own units; a body that is absent is zeros."""
+    """[frames, rows, 3] in the units of the source; an absent body is zeros."""
     rate_hz: float
-    """Frames a second, as the source states them."""
+    """Frames per second, as stated by the source."""
     row_names: tuple[str, ...]
     """One for each row: joints of the first body, of the second, then sensors."""
     name: str
@@ -43,9 +43,9 @@ class Recording:
     label: str
     """The action's class: ``A001``, ``a1``."""
     subject: str
-    """Who performs it: ``P008``, ``s1``."""
+    """The person who performs it: ``P008``, ``s1``."""
     details: Mapping[str, int | str] = field(default_factory=dict)
-    """What else the source knows: setup, camera and replication (NTU), trial (UTD-MHAD), role (image folders)."""
+    """Other properties: setup, camera and replication (NTU), trial (UTD-MHAD), role (image folders)."""
 
     def __post_init__(self) -> None:
         if reason := self._fault():
@@ -61,7 +61,7 @@ class Recording:
         if len(values) < 2:
             return f"a recording needs at least 2 frames, but this one has {len(values)}"
         if len(self.row_names) != values.shape[1]:
-            return f"{values.shape[1]} rows need as many names, but there are {len(self.row_names)}"
+            return f"{values.shape[1]} rows need as many names, not {len(self.row_names)}"
         # A finite sum has finite parts: in the usual case no mask is needed.
         with np.errstate(over="ignore", invalid="ignore"):
             surely_finite = np.isfinite(values.sum())

@@ -1,4 +1,4 @@
-"""The skeletons of the sources: names, tree, and the joints that centre, scale and turn a body."""
+"""The skeletons of the sources: names, tree, and the joints for centring, scaling and turning a body."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,15 +14,15 @@ class Skeleton:
     parents: tuple[int, ...]
     """The joint nearer to the root; -1 for the root itself."""
     root: int
-    """The joint that stands for the body's place."""
+    """The joint that defines the body's position."""
     scale_joints: tuple[int, int] | None
-    """The torso's two ends: their distance is the body's size. None where nothing measures it."""
+    """The ends of the torso, with the body's size as their distance; None if there is none."""
     view_joints: tuple[int, int] | None
-    """Left and right shoulder: the line from one to the other says where the body faces."""
+    """Left and right shoulder, which define the direction that the body faces."""
     reference_joints: tuple[int, ...]
-    """What TSRJI looks from: shoulders and hips."""
+    """Reference joints of TSRJI: shoulders and hips."""
     walk_start: int
-    """Where `walk` begins: the middle of the spine."""
+    """First joint of `walk`: the middle of the spine."""
 
     def __post_init__(self) -> None:
         if reason := self._fault():
@@ -31,13 +31,13 @@ class Skeleton:
     def _fault(self) -> str | None:
         count = len(self.joint_names)
         if not count or len(set(self.joint_names)) != count:
-            return "needs joints, each with a name of its own"
+            return "needs joints with different names"
         if len(self.parents) != count:
-            return f"{count} joints need as many parents, but there are {len(self.parents)}"
+            return f"{count} joints need as many parents, not {len(self.parents)}"
         named = (self.root, self.walk_start, *(self.scale_joints or ()), *(self.view_joints or ()))
         for joint in (*named, *self.reference_joints):
             if not 0 <= joint < count:
-                return f"joints are counted from 0 to {count - 1}, but {joint} is named"
+                return f"joints are numbered from 0 to {count - 1}, but {joint} is used"
         if list(self.parents).count(-1) != 1:
             return f"exactly one joint has no parent, but {list(self.parents).count(-1)} have none"
         for joint in range(count):
@@ -55,12 +55,12 @@ class Skeleton:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Skeleton":
-        """From what `to_json` gave. Raises ValueError where a key is missing, unknown, or makes no tree."""
+        """From the result of `to_json`. Raises ValueError for missing or unknown keys, or without a tree."""
         try:
             plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
             return cls(**plain)
         except TypeError as error:
-            raise ValueError(f"no skeleton: {error}") from None
+            raise ValueError(f"not a skeleton: {error}") from None
 
     @property
     def num_joints(self) -> int:
@@ -69,9 +69,9 @@ class Skeleton:
 
 
 def walk(skeleton: Skeleton) -> tuple[int, ...]:
-    """Joints in the order of a depth-first walk that notes a joint whenever it is passed.
+    """Joints in the order of a depth-first walk, which lists a joint each time it is passed.
 
-    It begins and ends at `walk_start`, goes to children in the order of their numbers and to the parent last.
+    It starts and ends at `walk_start`, visits children in the order of their numbers and the parent last.
     For `KINECT_V2` this is the walk of SkeleMotion (Caetano et al. 2019, https://arxiv.org/abs/1907.13025).
     """
 
@@ -96,7 +96,7 @@ KINECT_V2 = Skeleton(
         "right_hip", "right_knee", "right_ankle", "right_foot",
         "spine_shoulder", "left_hand_tip", "left_thumb", "right_hand_tip", "right_thumb",
     ),
-    # The thumbs hang on the hand tips, as in SkeleMotion's walk.
+    # The parents of the thumbs are the hand tips, as in SkeleMotion's walk.
     parents=(-1, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 7, 21, 11, 23),
     root=0,
     scale_joints=(0, 20),
@@ -125,6 +125,6 @@ KINECT_V1 = Skeleton(
 """UTD-MHAD (Chen et al. 2015, https://personal.utdallas.edu/~kehtar/UTD-MHAD.html)."""
 
 HAND = Skeleton("hand", ("hand",), (-1,), 0, scale_joints=None, view_joints=None, reference_joints=(), walk_start=0)
-"""A single followed point, as Simitate has it."""
+"""A single point, as in Simitate."""
 
 SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (KINECT_V2, KINECT_V1, HAND)}

@@ -1,4 +1,4 @@
-"""From the `data` part of a configuration to the raw files that it means."""
+"""The raw files for the `data` part of a configuration."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from sldml.recordings.synthetic import dataset as synthetic
 _NTU_ORIGIN = "NTU RGB+D 120 skeletons, to be requested from rose1.ntu.edu.sg/dataset/actionRecognition"
 _UTD_ORIGIN = "UTD-MHAD, from personal.utdallas.edu/~kehtar/UTD-MHAD.html"
 _SIMITATE_ORIGIN = "Simitate, from agas.uni-koblenz.de/simitate"
-_IMAGES_ORIGIN = "published images, {train,test,samples,val,val_samples}/<class>/*.png; data.folder says where they lie"
+_IMAGES_ORIGIN = "published images, {train,test,samples,val,val_samples}/<class>/*.png; set data.folder to their folder"
 _SYNTHETIC_FORMAT = 1
-"""Raised whenever the generator's recordings change, so that sets made by an older one are not found."""
+"""Incremented when the generator's recordings change, to invalidate older prepared sets."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,26 @@ class RawSource:
 
     dataset: str
     settings: dict[str, Any]
-    """What besides the files decides what is read, for the key of the prepared set."""
+    """Settings that affect the recordings, for the key of the prepared set."""
     folder: Path
     files: tuple[Path, ...]
     layout: Layout
     read: Callable[..., Recording]
     """Reads one file, given its path; can be pickled. Raises RecordingError."""
     notes: tuple[str, ...] = ()
-    """What a person should know: which official list was applied, or that it was not there."""
+    """Messages for the user, such as whether the official list was applied."""
     facts: tuple[Any, ...] | None = None
-    """What a table says of each file, parallel to `files`: `read`'s second argument where there is one."""
+    """The row of each file in a table, parallel to `files`: the second argument of `read`."""
 
     def key(self) -> str:
-        """The same for the same files (relative path, size, time of change) read in the same way."""
+        """A hash of the files (relative path, size, modification time) and the settings."""
         facts = self.facts or (None,) * len(self.files)
         files = [(str(f.relative_to(self.folder)), *_size_and_time(f)) for f in self.files]
         return _digest([self.dataset, self.settings, files, facts])
 
 
 def synthetic_key(config: SyntheticData) -> str:
-    """The key of a made dataset, which has no files until they are made."""
+    """The key of a synthetic dataset, whose files do not exist yet."""
     return _digest(["synthetic", _SYNTHETIC_FORMAT, config.model_dump()])
 
 
@@ -67,7 +67,7 @@ def find_source(config: DataConfig, data_folder: Path | None) -> RawSource:
     """Find the raw files of a recorded dataset below the data folder.
 
     Raises:
-        InputError: there is no data folder, no folder of the dataset in it, or no file of it in there.
+        InputError: the data folder, the dataset's folder in it, or its files are missing.
     """
     match config:
         case Ntu120Data():
@@ -100,37 +100,37 @@ def find_source(config: DataConfig, data_folder: Path | None) -> RawSource:
 
 
 def make_source(config: SyntheticData, folder: Path) -> RawSource:
-    """The made recordings as a source: each becomes a `.skeleton` file in `folder` while it is read."""
-    made = _synthetic_source(config)
-    planned = synthetic.plan(made)
+    """Synthetic recordings as a source: each is written to a `.skeleton` file in `folder` and read back."""
+    source = _synthetic_source(config)
+    planned = synthetic.plan(source)
     return RawSource(
         "synthetic",
         config.model_dump(),
         folder,
         tuple(folder / f"{name}.skeleton" for name, _, _ in planned),
         ntu.LAYOUT,
-        functools.partial(synthetic.make_and_read, made),
+        functools.partial(synthetic.make_and_read, source),
         facts=tuple((action, index) for _, action, index in planned),
     )
 
 
 def write_synthetic(config: SyntheticData, out: Path, progress: Callable[[int, int], None] | None = None) -> int:
-    """Write the made recordings where a person can find them, `<out>/ntu/*.skeleton`: all of them or none.
+    """Write synthetic recordings to `<out>/ntu/*.skeleton`, all of them or none.
 
     Returns:
-        How many files there are.
+        The number of files.
 
     Raises:
-        InputError: `out` holds something already, or cannot be written.
+        InputError: `out` is not empty, or cannot be written.
     """
-    made = _synthetic_source(config)
+    source = _synthetic_source(config)
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
             raise InputError(f"--out {out}: is not empty; give a new folder")
         scratch = Path(tempfile.mkdtemp(prefix=".ntu-", dir=out))
         try:
-            num_files = len(synthetic.generate(made, scratch, progress))
+            num_files = len(synthetic.generate(source, scratch, progress))
             scratch.chmod(0o755)
             scratch.rename(out / "ntu")
         finally:
@@ -147,7 +147,7 @@ def _synthetic_source(config: SyntheticData) -> synthetic.SyntheticSource:
 
 
 def describe_data(config: DataConfig) -> str:
-    """A few words for a person: the dataset and what of it."""
+    """A short description of the dataset."""
     match config:
         case Ntu120Data():
             return "NTU RGB+D 120"
@@ -160,7 +160,7 @@ def describe_data(config: DataConfig) -> str:
         case ManifestData(folder=name, manifest=table):
             return f"recordings of {Path(name) / table}"
         case SyntheticData(seed=seed):
-            return f"made recordings (generator seed {seed})"
+            return f"synthetic recordings (seed {seed})"
         case _:
             return config.dataset
 
@@ -171,9 +171,8 @@ def _ntu_source(folder: Path) -> RawSource:
     missing = ntu.missing_list(folder)
     if missing is None:
         note = (
-            "the official list of recordings with missing skeletons does not lie beside the data: nothing was left "
-            "out by it (the official protocol wants NTU_RGBD120_samples_with_missing_skeletons.txt in "
-            f"{folder})"
+            "the official list of recordings with missing skeletons was not found, so it was not applied (the official "
+            f"protocol needs NTU_RGBD120_samples_with_missing_skeletons.txt in {folder})"
         )
     else:
         kept = [file for file in files if file.stem not in missing]
@@ -199,11 +198,11 @@ def _images_source(folder: Path, image_px: int) -> RawSource:
 def _manifest_source(config: ManifestData, data_folder: Path | None) -> RawSource:
     if Path(config.folder).is_absolute():
         data_folder = Path(config.folder)
-    origin = f"your recordings and {config.manifest}, which lists them; data.folder says where they lie"
+    origin = f"your recordings and {config.manifest}, which lists them; set data.folder to their folder"
     folder = _dataset_folder(data_folder, config.folder, origin, lambda f: (f / config.manifest).is_file())
     table = folder / config.manifest
     if not table.is_file():
-        raise InputError(f"{table}: there is no such file ({origin})")
+        raise InputError(f"{table}: no such file ({origin})")
     form = config.format or manifest.format_beside(table)
     found = manifest.find(table, allow_outside=config.allow_outside)
     settings = {"reader": declared.READER_FORMAT, "format": form.model_dump(mode="json")}
@@ -213,30 +212,30 @@ def _manifest_source(config: ManifestData, data_folder: Path | None) -> RawSourc
 
 
 def _dataset_folder(data_folder: Path | None, name: str, origin: str, is_raw: Callable[[Path], object]) -> Path:
-    """`<data folder>/<name>`, or the data folder itself where the raw files lie directly in it."""
+    """`<data folder>/<name>`, or the data folder itself if it contains the raw files."""
     if data_folder is None:
         raise InputError(
-            f"no data folder: looked for --data and DATASET_FOLDER, neither is given; it should hold {name}/ "
-            f"({origin}). To try without data: --space demo"
+            f"no data folder: set --data or DATASET_FOLDER to the folder of {name}/ ({origin}). To try without data: "
+            "--space demo"
         )
     folder = data_folder / name
     if folder.is_dir():
         return folder
     if data_folder.is_dir() and is_raw(data_folder):
         return data_folder
-    state = f"there is no {name}/ in it" if data_folder.is_dir() else "it does not exist"
+    state = f"contains no {name}/" if data_folder.is_dir() else "does not exist"
     raise InputError(
-        f"data folder {data_folder}: {state}; it should hold {name}/ ({origin}). To try without data: --space demo"
+        f"data folder {data_folder}: {state}; it should contain {name}/ ({origin}). To try without data: --space demo"
     )
 
 
 def _require_files(files: list[Path], folder: Path, pattern: str, origin: str) -> None:
     if not files:
-        raise InputError(f"{folder}: no file {pattern} in it ({origin}). To try without data: --space demo")
+        raise InputError(f"{folder}: contains no file {pattern} ({origin}). To try without data: --space demo")
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:
-    """In bytes and nanoseconds; a file that is not there (a table may name one) has neither."""
+    """Size in bytes and modification time in nanoseconds; -1 for a missing file (which a table may list)."""
     try:
         state = file.stat()
     except (OSError, ValueError):

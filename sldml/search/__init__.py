@@ -1,5 +1,5 @@
-"""Ray: the only place that imports it. Trials on a cluster, proposed by Optuna, cut short by ASHA.
+"""Searches on Ray, with proposals by Optuna and early stopping by ASHA. The only package that imports Ray.
 
-Nothing is imported here: workers unpickle `sldml.search.trainable`, and what only a driver needs would cost each of
-them seconds.
+Nothing is imported here, because workers unpickle `sldml.search.trainable`, and imports for the driver alone would cost
+each of them seconds.
 """

@@ -1,7 +1,7 @@
-"""Which model a search ships, a trained one or a training-free way, and why.
+"""Which model a search saves, a trained one or a baseline, and why.
 
-Nothing here has seen a novel recording: the choice is made by validation, and with few auxiliary classes by the scores
-on all class folds of them.
+Novel recordings are not used: the decision is made by validation or, with few auxiliary classes, by the scores on all
+class folds.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from sldml.protocols.split import Development
 from sldml.recognition.one_shot import paired_ci95
 
 FEWEST_CLASSES_TO_TRUST = 30
-"""With fewer auxiliary classes, one set of validation classes is a coin toss: DTW on sets of three UTD-MHAD classes
+"""With fewer auxiliary classes, one set of validation classes is too small: DTW on sets of three UTD-MHAD classes
 has a standard deviation of .10, and a search that trusted them shipped .659 where DTW has .953."""
 
 MOST_FOLDS = 5
-"""Each fold costs every configuration one more training. With five a model still trains on four fifths of the classes,
-and a fifth of 10 to 29 classes is 2 to 6 of them; more folds than five would hold fewer classes each and say little
-more, for a paired interval of five differences is already narrow enough (Student's t 2.78) to show what matters."""
+"""Each fold costs one more training of every configuration. With five, a model still trains on four fifths of the
+classes, and a fifth of 10 to 29 classes is 2 to 6 of them. More folds would have fewer classes each and add little: a
+paired interval of five differences is narrow enough (Student's t 2.78)."""
 
 FEWEST_CLASSES_IN_A_FOLD = 2
-"""With one class there is nothing to tell apart."""
+"""One class alone cannot be confused."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What ships."""
+class ShippingDecision:
+    """Which model is saved."""
 
     trial_id: str | None
-    """The configuration; None where a training-free way ships."""
+    """The configuration; None if a baseline is saved."""
     baseline: str
-    """The best training-free way."""
+    """The best baseline."""
     candidate: Mapping[str, Any]
     """Its `normalize`, `encoder` and `representation`."""
     reason: str
-    """In words, for a person."""
+    """As text."""
     folds: dict[str, Any] | None
-    """`num_folds` and `rows` of `fold_rows`, where class folds decided."""
+    """`num_folds` and `rows` of `fold_rows`, if class folds decided."""
 
 
 def num_deciding_folds(development: Development) -> int:
-    """Over how many class folds of the auxiliary classes it is decided what ships; 0 where they do not decide.
+    """Number of class folds of the auxiliary classes that decide which model is saved; 0 if validation decides.
 
-    They do where validation has classes of its own, but too few to be trusted: at most `MOST_FOLDS`, of at least
-    `FEWEST_CLASSES_IN_A_FOLD` classes each (so that there must be four), each with a recording that is no exemplar.
+    Folds decide if validation has separate classes, but too few: at most `MOST_FOLDS` folds of at least
+    `FEWEST_CLASSES_IN_A_FOLD` classes (four in total), each with a recording besides the exemplars.
     """
     num_auxiliary = _num_auxiliary(development)
     if development.measure != "one_shot_accuracy" or num_auxiliary >= FEWEST_CLASSES_TO_TRUST:
@@ -61,21 +61,20 @@ def num_deciding_folds(development: Development) -> int:
     return 0
 
 
-def choose(development: Development, finals: Sequence[Mapping[str, Any]], history: History) -> Choice:
-    """Decide what ships.
+def choose(development: Development, finals: Sequence[Mapping[str, Any]], history: History) -> ShippingDecision:
+    """Decide which model is saved.
 
-    - Where class folds decide, all that was scored on them is on a par: the configuration with the best mean stands
-      for the trained models, the candidate with the best mean for the training-free ways, and the trained one ships
-      if the paired 95 % interval of their difference lies above zero. That it is not always the first by validation
-      is meant: a few validation classes put it there, and the folds know more. (Both stand out among several, the
-      trained one among fewer. Folds share training classes, so that their differences are not independent, and the
-      interval is rather too narrow than too wide: Bengio and Grandvalet, 2004.)
-    - With many auxiliary classes, validation decides: the first configuration, if it is above every training-free way.
-    - Without validation classes of their own, or with too few to deal out, nothing shows that training pays, and the
-      best training-free way ships.
+    - If class folds decide, the configuration with the best mean over folds is compared with the baseline candidate
+      with the best mean. The configuration is saved if the paired 95 % interval of their difference is above zero. It
+      need not be the first by validation, which has fewer classes than the folds. (Both are maxima, the trained one
+      over fewer candidates. Folds share training classes, so their differences are not independent, and the interval
+      is rather too narrow than too wide: Bengio and Grandvalet, 2004.)
+    - With many auxiliary classes, validation decides: the first configuration, if it is above every baseline.
+    - Without separate validation classes, or with too few for folds, a benefit of training cannot be shown, and the
+      best baseline is saved.
 
     Args:
-        development: What the search trained and validated on.
+        development: The recordings that the search trained and validated on.
         finals: The configurations that have final models, in the order of validation (`trial_id`, `val_accuracy`,
             `num_epochs`).
         history: Baselines, and the scores on class folds.
@@ -86,28 +85,28 @@ def choose(development: Development, finals: Sequence[Mapping[str, Any]], histor
     if num_folds := num_deciding_folds(development):
         return _choose_by_folds(finals, history, num_folds, num_auxiliary)
     if development.measure != "one_shot_accuracy":
-        reason = "validation had no classes of its own, so it cannot tell whether training pays"
+        reason = "validation has no separate classes, so a benefit of training cannot be shown"
     elif num_auxiliary < FEWEST_CLASSES_TO_TRUST:
-        reason = f"{num_auxiliary} auxiliary classes with their recordings are too few to tell whether training pays"
+        reason = f"too few validation classes to choose reliably ({num_auxiliary} auxiliary classes)"
     elif trained <= value:
         reason = (
             f"no trained model is better than {name} on validation ({value:.3f}; the best trained one {trained:.3f})"
         )
     else:
-        reason = f"best on validation ({trained:.3f}; the best training-free way, {name}: {value:.3f})"
-        return Choice(finals[0]["trial_id"], name, free, reason, None)
-    return Choice(None, name, free, reason, None)
+        reason = f"best on validation ({trained:.3f}; best baseline {name}: {value:.3f})"
+        return ShippingDecision(finals[0]["trial_id"], name, free, reason, None)
+    return ShippingDecision(None, name, free, reason, None)
 
 
 def fold_rows(finals: Sequence[Mapping[str, Any]], history: History, num_folds: int) -> list[dict[str, Any]]:
-    """What was scored on all class folds: the training-free ways, each by its best candidate, then configurations.
+    """The scores on all class folds: baselines, each with its best candidate, then configurations.
 
     Returns:
-        For each `name` (of the trial or the baseline), `kind` (trained, training_free), `accuracies` (one a fold),
+        For each `name` (of the trial or the baseline), `kind` (trained, training_free), `accuracies` (one per fold),
         their `mean` and `std` (sample standard deviation over the folds), `difference` of a trained one to the best
-        training-free way (`mean` and paired `ci95`), and `error`: why a fold has failed, so that there are no scores.
-        A training-free one has `normalize`, `encoder` and `representation`, too. Within each kind the best mean comes
-        first, ties in the order of validation.
+        baseline (`mean` and paired `ci95`), and `error` if a fold failed, so that there are no scores. Baselines also
+        have `normalize`, `encoder` and `representation`. Within each kind the best mean comes first, ties in the order
+        of validation.
     """
     free = [
         {
@@ -137,26 +136,23 @@ def fold_rows(finals: Sequence[Mapping[str, Any]], history: History, num_folds: 
 
 def _choose_by_folds(
     finals: Sequence[Mapping[str, Any]], history: History, num_folds: int, num_auxiliary: int
-) -> Choice:
+) -> ShippingDecision:
     rows = fold_rows(finals, history, num_folds)
     folds = {"num_folds": num_folds, "rows": rows}
     free = rows[0]
     over = f"over {num_folds} folds of the {num_auxiliary} auxiliary classes"
     trained = next((row for row in rows if row["kind"] == "trained" and row["mean"] is not None), None)
     if trained is None:
-        reason = f"no trained model earned it: none was trained to its end {over}"
-        return Choice(None, free["name"], free, reason, folds)
+        reason = f"no trained model completed {over}"
+        return ShippingDecision(None, free["name"], free, reason, folds)
     low, high = trained["difference"]["ci95"]
-    scores = f"{trained['name']} {trained['mean']:.3f}, {free['name']} without training {free['mean']:.3f}"
-    interval = f"the difference, {trained['difference']['mean']:+.3f}, has the paired 95 % interval"
+    scores = f"{trained['name']} {trained['mean']:.3f}, best baseline {free['name']} {free['mean']:.3f}"
+    interval = f"difference {trained['difference']['mean']:+.3f}, paired 95 % interval [{low:+.3f}, {high:+.3f}]"
     if low > 0.0:
-        reason = f"best {over} ({scores}): {interval} [{low:+.3f}, {high:+.3f}], which lies above zero"
-        return Choice(trained["name"], free["name"], free, reason, folds)
-    reason = (
-        f"no trained model earned it {over} (the best, {scores}): {interval} [{low:+.3f}, {high:+.3f}], which does not "
-        "lie above zero"
-    )
-    return Choice(None, free["name"], free, reason, folds)
+        reason = f"best {over} ({scores}; {interval})"
+        return ShippingDecision(trained["name"], free["name"], free, reason, folds)
+    reason = f"no trained model was significantly better {over} (best {scores}; {interval})"
+    return ShippingDecision(None, free["name"], free, reason, folds)
 
 
 def _row(name: str, kind: str, accuracies: list[float] | None) -> dict[str, Any]:

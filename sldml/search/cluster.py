@@ -1,4 +1,4 @@
-"""The Ray cluster: connecting to one or starting one, sharing its cores and GPUs, bringing data to its nodes."""
+"""The Ray cluster: connecting, dividing cores and GPUs among trials, copying data to nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sldml.prepared.whole_folder import FILES, writing
 
 _CHUNK_BYTES = 64 * 2**20
 _OBJECT_STORE_BYTES = 512 * 2**20
-"""Enough for what trials are given; recordings are memory-mapped, not put into Ray's object store."""
+"""Enough for the arguments of trials; recordings are memory-mapped, not in Ray's object store."""
 _CONNECT_S = 5.0
 _SETTINGS = {
     # Trials run where they are started; every path that they get is absolute.
@@ -29,7 +29,7 @@ _SETTINGS = {
     # One writer, ours: no result.json, no CSV, no TensorBoard beside the journal.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
-    # Ctrl-C ends the search as any other interruption does: the journal is what it goes on from.
+    # Ctrl-C is handled by sldml.interruption; searches are resumed from the journal.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -43,7 +43,7 @@ def connected(address: str | None) -> Iterator[None]:
     """A connection to the cluster at `address` (`auto`: the one of this machine), or a local one of its own.
 
     Raises:
-        InputError: no cluster answers at the address.
+        InputError: no cluster is reachable at the address.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -70,12 +70,12 @@ def _connect(address: str | None, quiet: dict[str, Any]) -> None:
         ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"no Ray cluster answers at --address {address}: {reason}") from error
+        raise InputError(f"no Ray cluster at --address {address}: {reason}") from error
 
 
 @contextmanager
 def _sigterm_kept() -> Iterator[None]:
-    """Ray takes SIGTERM over, in Python and in its native code; afterwards it does again what it did before."""
+    """Restore the handler of SIGTERM, which Ray replaces."""
     handler = signal.getsignal(signal.SIGTERM)
     yield
     if handler is not None and threading.current_thread() is threading.main_thread():
@@ -83,10 +83,10 @@ def _sigterm_kept() -> Iterator[None]:
 
 
 def check_address(address: str | None) -> None:
-    """Make sure that something listens at `host:port` (Ray itself would try for minutes).
+    """Check that `host:port` accepts connections (Ray itself would retry for minutes).
 
     Raises:
-        InputError: nothing does.
+        InputError: it does not.
     """
     if address in (None, "auto", "local"):
         return
@@ -96,12 +96,12 @@ def check_address(address: str | None) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
     except (OSError, OverflowError) as error:
-        raise InputError(f"no Ray cluster answers at --address {address}: {error}") from error
+        raise InputError(f"no Ray cluster at --address {address}: {error}") from error
 
 
 @dataclass(frozen=True)
 class Slots:
-    """How many trials run at once, and what each of them has."""
+    """Number of concurrent trials and the resources of each."""
 
     count: int
     cpus: float
@@ -109,19 +109,19 @@ class Slots:
 
     @property
     def threads(self) -> int:
-        """Threads of computation for one trial."""
+        """Number of compute threads of one trial."""
         return max(1, int(self.cpus))
 
     @property
     def resources(self) -> dict[str, float]:
-        """As Ray Tune takes them."""
+        """The resources in the form of Ray Tune."""
         return {"cpu": self.cpus, "gpu": self.gpus} if self.gpus else {"cpu": self.cpus}
 
 
 def share_out(
     *, concurrent: int | None, cpus_per_trial: float | None, gpus_per_trial: float | None, num_trials: int
 ) -> Slots:
-    """Divide the connected cluster among trials: `share(…)` of its resources.
+    """Divide the resources of the connected cluster among trials; see `share`.
 
     Raises:
         InputError: not even one trial fits.
@@ -146,11 +146,11 @@ def share(
     gpus_per_trial: float | None,
     num_trials: int,
 ) -> Slots:
-    """Decide what was not given.
+    """Divide resources among trials, with defaults for arguments that are None.
 
-    With GPUs, each is shared by as many trials as leave two cores to each, four at most: an encoder for images
-    of few pixels does not fill a GPU. Without, one core a trial: two trials of one thread are done sooner than
-    one after the other with two. Cores that would be left over are divided among the trials.
+    Each GPU is shared by up to four trials with at least two cores each, because an encoder for small images does not
+    use a whole GPU. Without GPUs, trials get one core each: two trials with one thread finish sooner than one after the
+    other with two. Remaining cores are divided among the trials.
 
     Raises:
         InputError: not even one trial fits.
@@ -162,13 +162,13 @@ def share(
             gpus_per_trial = max(gpus_per_trial, min(1.0, num_gpus / concurrent))
     by_gpu = int(num_gpus / gpus_per_trial + 1e-9) if gpus_per_trial else None
     if by_gpu == 0:
-        raise InputError(f"--gpus-per-trial {gpus_per_trial:g}: there are {num_gpus:g} GPUs")
+        raise InputError(f"--gpus-per-trial {gpus_per_trial:g}: only {num_gpus:g} GPUs are available")
     count = min(concurrent or int(num_cpus), num_trials, by_gpu or num_trials)
     if cpus_per_trial is None:
         cpus_per_trial = max(1.0, float(int(num_cpus / max(1, count))))
     fit = int(num_cpus / cpus_per_trial) if cpus_per_trial else count
     if fit < 1:
-        raise InputError(f"--cpus-per-trial {cpus_per_trial:g}: there are {num_cpus:g} cores")
+        raise InputError(f"--cpus-per-trial {cpus_per_trial:g}: only {num_cpus:g} cores are available")
     return Slots(max(1, min(count, fit)), cpus_per_trial, gpus_per_trial)
 
 
@@ -176,7 +176,7 @@ def share(
 
 
 class SetServer:
-    """Reads a prepared set's files on the driver's node, for nodes that do not see them."""
+    """Reads the files of a prepared set on the driver's node, for nodes without access to them."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
@@ -188,14 +188,14 @@ class SetServer:
     def read(self, name: str, offset: int) -> bytes:
         """One piece of a file."""
         if name not in FILES:
-            raise ValueError(f"{name} is no file of a prepared set")
+            raise ValueError(f"{name} is not a file of a prepared set")
         with (self._folder / name).open("rb") as file:
             file.seek(offset)
             return file.read(_CHUNK_BYTES)
 
 
 def serve_set(folder: Path) -> Any:
-    """An actor on this node from which other nodes copy the prepared set; None where there are no others."""
+    """An actor on this node from which other nodes copy the prepared set; None without other nodes."""
     if len([node for node in ray.nodes() if node["Alive"]]) < 2:
         return None
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -203,10 +203,10 @@ def serve_set(folder: Path) -> Any:
 
 
 def bring_set(folder: str, server: Any) -> Path:
-    """The prepared set `folder` of the driver, on this node.
+    """The local folder of the driver's prepared set `folder`, copied to this node if needed.
 
-    A node with an `SLDML_CACHE` of its own gets a copy there, once; else the driver's folder is used where it
-    can be seen, and a copy in the machine's folder for temporary files is made where it cannot.
+    A node with its own `SLDML_CACHE` gets a copy there. Otherwise the driver's folder is used if it is accessible, else
+    a copy in the folder for temporary files.
     """
     given, own = Path(folder), os.environ.get("SLDML_CACHE")
     if (own is None or Path(own) == given.parent) and given.is_dir():

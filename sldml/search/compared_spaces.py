@@ -1,7 +1,7 @@
-"""What a fair comparison compares: the choices of one axis of a search space, each with a space of its own.
+"""Fair comparisons of the choices of one axis of a search space, each with its own space.
 
 The protocol is that of Musgrave et al., *A Metric Learning Reality Check* (2020): the same budget for every choice,
-class-disjoint folds to validate on, and the best configuration of each trained again with several seeds.
+class-disjoint folds for validation, and the best configuration of each choice retrained with several seeds.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from sldml.config.space_tree import Branches, Group, Node, SpaceError
 from sldml.errors import suggestion
 
 NUM_FOLDS = 3
-"""A comparison validates over so many class folds unless the space says otherwise."""
+"""Default number of class folds for validation."""
 FEWEST_SEEDS = 2
-"""With one seed, nothing says how much of a difference is chance."""
+"""With one seed, differences cannot be distinguished from chance."""
 
 _Conditions = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and against which of the choices."""
+    """The choices of a comparison and their reference."""
 
     axis: str
     """Path of the choice: `loss`, `miner`, `encoder` …"""
     choices: tuple[str, ...]
     against: str
-    """The choice that the others are tested against."""
+    """The reference choice."""
     num_folds: int
     notes: tuple[str, ...] = ()
-    """What the comparison does otherwise than the space says, for a person."""
+    """Messages on differences from the settings of the space."""
 
     def to_record(self) -> dict[str, Any]:
-        """What the journal keeps."""
+        """The record in the journal."""
         return {
             "axis": self.axis,
             "choices": list(self.choices),
@@ -46,10 +46,10 @@ class Comparison:
         }
 
     def spaces(self, space: SearchSpace) -> dict[str, SearchSpace]:
-        """The space of each choice: that of the comparison with one branch of the axis left.
+        """The space of each choice: that of the comparison, with only one branch of the axis.
 
-        The name of the branch stays a parameter, with one value: what is sampled is then a configuration of the whole
-        space, which a later search can begin with.
+        The name of the branch remains a parameter with one value, so that samples are configurations of the whole
+        space, which a later search can start with.
         """
         return {choice: narrowed(space, self.axis, (choice,)) for choice in self.choices}
 
@@ -62,14 +62,14 @@ def compare(
     against: str | None = None,
     num_folds: int = NUM_FOLDS,
 ) -> tuple[SearchSpace, Comparison]:
-    """The space of a comparison, and what is compared in it.
+    """The space of a comparison and the comparison itself.
 
     Args:
-        space: What would be searched.
+        space: The space of a search.
         axis: Path of the choice whose branches are compared.
-        choices: Which of them, the first one being the default; None takes all, in the order of the file.
-        against: Another default.
-        num_folds: Class folds, where the space does not say how many.
+        choices: The choices to compare, the first one as the reference; None takes all, in the order of the file.
+        against: Another reference.
+        num_folds: Number of class folds, if the space has none.
 
     Raises:
         SpaceError: the space has no such choice, or it cannot be compared fairly; the message says what to do.
@@ -85,12 +85,12 @@ def compare(
             raise SpaceError(f"{axis} has one choice, {names[0]}: a comparison needs two")
         compared, notes = _everywhere(narrowed(space, axis, names), axis)
         if compared.search.final_seeds < FEWEST_SEEDS:
-            raise SpaceError(f"one final seed says nothing about chance: --final-seeds {FEWEST_SEEDS} or more")
+            raise SpaceError(f"one final seed is not enough to estimate chance: --final-seeds {FEWEST_SEEDS} or more")
         compared, folds = _over_folds(compared, num_folds)
         if compared.search.scheduler != "none":
             notes.append(
-                f"every trial runs all its epochs, so that all choices have the same budget: scheduler none, not "
-                f"{compared.search.scheduler}"
+                f"scheduler none instead of {compared.search.scheduler}: every trial runs all its epochs, so that all "
+                "choices have the same budget"
             )
             compared = replace(compared, search=compared.search.model_copy(update={"scheduler": "none"}))
         comparison = Comparison(axis, names, against or names[0], folds, tuple(notes))
@@ -101,10 +101,10 @@ def compare(
 
 
 def compare_again(space: SearchSpace, record: Mapping[str, Any] | None) -> tuple[SearchSpace, Comparison | None]:
-    """`compare` for a search that goes on: as its journal says (`Comparison.to_record`; None: it compares nothing).
+    """`compare` for a resumed search, from the record in its journal (None for a plain search).
 
     Raises:
-        SpaceError: the space no longer serves it, or the folds are others.
+        SpaceError: the space does not fit the comparison any more, or the folds differ.
     """
     if record is None:
         return space, None
@@ -113,8 +113,8 @@ def compare_again(space: SearchSpace, record: Mapping[str, Any] | None) -> tuple
     )
     if comparison.num_folds != record["num_folds"]:
         raise SpaceError(
-            f"evaluation.num_folds={comparison.num_folds}: the comparison was begun over {record['num_folds']} folds, "
-            "and all of its trials need the same"
+            f"evaluation.num_folds={comparison.num_folds}: the comparison uses {record['num_folds']} folds, which must "
+            "be the same for all trials"
         )
     return compared, comparison
 
@@ -140,7 +140,7 @@ def _group(node: Node) -> Group:
 
 
 def _find(node: Node, path: str, under: _Conditions = ()) -> tuple[Branches, _Conditions] | None:
-    """The choice at `path`, and what must hold of other choices for it to exist."""
+    """The choice at `path`, and the conditions under which it exists."""
     match node:
         case Branches(path=p) if p == path:
             return node, under
@@ -169,14 +169,14 @@ def _named(names: Sequence[str], known: Branches, option: str) -> tuple[str, ...
         if name not in known.options:
             raise SpaceError(f"{option}: {known.path} has no choice {name!r} ({suggestion(name, list(known.options))})")
         if list(names).count(name) > 1:
-            raise SpaceError(f"{option}: {name} is there twice")
+            raise SpaceError(f"{option}: {name} is given twice")
     return tuple(names)
 
 
 def _everywhere(space: SearchSpace, axis: str) -> tuple[SearchSpace, list[str]]:
-    """The space with those other choices left out under which the axis does not exist, for every choice alike.
+    """The space without other choices under which the axis does not exist.
 
-    Else some trials of a choice would not have it, and say nothing about it.
+    Otherwise some trials would lack the compared axis.
     """
     found = _find(space.root, axis)
     assert found is not None
@@ -192,7 +192,7 @@ def _everywhere(space: SearchSpace, axis: str) -> tuple[SearchSpace, list[str]]:
             continue
         kept = tuple(name for name in other[0].options if name in names)
         if not kept:
-            raise SpaceError(f"{axis} exists under no {path} that is left: widen `when` in the space")
+            raise SpaceError(f"{axis} does not exist under any remaining {path}: extend `when` in the space")
         if len(kept) < len(other[0].options):
             notes.append(
                 f"{axis} exists only with {path} {', '.join(kept)}: no other {path} is tried "
@@ -212,7 +212,7 @@ def _fixed_name(space: SearchSpace, path: str) -> Any:
 
 
 def _over_folds(space: SearchSpace, default: int) -> tuple[SearchSpace, int]:
-    """The space with class folds to validate on, and how many."""
+    """The space with class folds for validation, and their number."""
     path = "evaluation.num_folds"
     if any(leaf.path == path for leaf in space.leaves()):
         raise SpaceError(f"{path} is searched, but all choices need the same folds: --set {path}={default}")
@@ -223,7 +223,7 @@ def _over_folds(space: SearchSpace, default: int) -> tuple[SearchSpace, int]:
 
 
 def _check_each(space: SearchSpace, comparison: Comparison) -> None:
-    """Refuse a space that does not go together for a choice, and a grid that gives some fewer trials than others."""
+    """Refuse spaces that are invalid for a choice, and grids with different numbers of trials."""
     spaces = comparison.spaces(space)
     for each in spaces.values():
         each.probe()
@@ -234,6 +234,6 @@ def _check_each(space: SearchSpace, comparison: Comparison) -> None:
     fewest, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[fewest] < counts[most]:
         raise SpaceError(
-            f"search.sampler grid has {counts[fewest]} combinations for {fewest} and more for {most}, which is no "
-            f"equal budget: --trials {counts[fewest]}, or another sampler"
+            f"search.sampler grid has {counts[fewest]} combinations for {fewest} and more for {most}, so budgets "
+            f"differ: use --trials {counts[fewest]}, or another sampler"
         )

@@ -1,4 +1,4 @@
-"""Where a search ran: what somebody needs who wants to repeat it."""
+"""The environment of a search, for reproducing it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def describe_environment() -> dict[str, Any]:
-    """Python, packages, machine and commit. The commit comes from `SLDML_COMMIT` where there is no repository."""
+    """Python, packages, machine and commit. The commit can be set by `SLDML_COMMIT`."""
     commit, dirty = _commit()
     return {
         "python": platform.python_version(),
@@ -32,7 +32,7 @@ def describe_environment() -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
-    """None where a package comes under another name (a person's own build of faiss)."""
+    """None if a package has another name (such as a custom build of faiss)."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

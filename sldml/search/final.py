@@ -1,4 +1,4 @@
-"""The end of a search: which configurations are trained again, and the sealed test, once."""
+"""The final models of a search and their sealed test."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from sldml.recordings import Layout
 
 
 class NothingToTrainError(RuntimeError):
-    """No trial of the search has a result to go on with."""
+    """No trial of the search has a usable result."""
 
 
 def plan_finals(history: History, top_k: int, num_seeds: int) -> list[dict[str, Any]]:
-    """The best configurations by validation, each with several seeds, for the epochs at which it was best.
+    """The final models: the best configurations by validation, each with several seeds and its best epoch as length.
 
     Returns:
         In the order of validation: `trial_id`, `seed`, `config` (nested, with that seed) and `num_epochs`.
@@ -52,8 +52,8 @@ def plan_finals(history: History, top_k: int, num_seeds: int) -> list[dict[str, 
 def plan_folds(plan: Sequence[Mapping[str, Any]], num_folds: int, evaluation: EvaluationConfig) -> list[dict[str, Any]]:
     """The configurations of `plan_finals`, to be scored on all class folds.
 
-    Each with its first final seed, which is the one that would ship and no trial was chosen for, for as many epochs as
-    its final models, and with the exemplar draws that training-free ways have (`evaluation`).
+    Each uses its first final seed, which is that of the saved model and was not used for selection, the epochs of its
+    final models, and the exemplar draws of the baselines (`evaluation`).
 
     Returns:
         In the order of `plan`: `trial_id`, `config` (nested), `num_epochs` and `num_folds`.
@@ -72,7 +72,7 @@ def plan_folds(plan: Sequence[Mapping[str, Any]], num_folds: int, evaluation: Ev
 
 
 def was_tested(test: Mapping[str, Any], plan: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the sealed test was taken with exactly the models of `plan`."""
+    """Whether the sealed test was run with exactly the models of `plan`."""
     tested = [(final["trial_id"], seed, final["num_epochs"]) for final in test["finals"] for seed in final["seeds"]]
     return tested == [(final["trial_id"], final["seed"], final["num_epochs"]) for final in plan]
 

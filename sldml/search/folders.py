@@ -1,4 +1,4 @@
-"""Where the trainings of a search keep their checkpoints, and the trained weights in them."""
+"""The folders of checkpoints in a search, and the trained weights in them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from sldml.training.checkpoints import CheckpointFile
 
 
 def trial_folder(trial_id: str) -> str:
-    """Where a trial keeps its checkpoints, below the search's folder."""
+    """The folder of a trial's checkpoints, below the search's folder."""
     return f"trials/{trial_id}"
 
 
 def final_folder(trial_id: str, seed: int, num_epochs: int) -> str:
-    """Where a final training keeps its checkpoint, below the search's folder."""
+    """The folder of a final training's checkpoint, below the search's folder."""
     return f"final/{trial_id}-{seed}-{num_epochs}"
 
 
 def fold_folder(trial_id: str, num_folds: int, num_epochs: int, fold: int) -> str:
-    """Where a class fold keeps its checkpoint, below the search's folder."""
+    """The folder of a class fold's checkpoint, below the search's folder."""
     return f"folds/{trial_id}-{num_folds}-{num_epochs}/{fold}"
 
 
 def final_weights(search: Path, trial_id: str, seed: int, num_epochs: int) -> Mapping[str, Any]:
-    """The state of the encoder that a final training ended with.
+    """The state of the encoder at the end of a final training.
 
     Raises:
-        FileNotFoundError: its checkpoint is gone.
+        FileNotFoundError: its checkpoint is missing.
     """
     saved = CheckpointFile(f"{search}/{final_folder(trial_id, seed, num_epochs)}").load(torch.device("cpu"))
     return _present(None if saved is None else saved["training"]["encoder"], f"final {trial_id} seed {seed}")
@@ -40,13 +40,13 @@ def trial_weights(search: Path, trial_id: str) -> Mapping[str, Any]:
     """The state of the encoder at a trial's best epoch.
 
     Raises:
-        FileNotFoundError: its checkpoint is gone.
+        FileNotFoundError: its checkpoint is missing.
     """
     saved = CheckpointFile(f"{search}/{trial_folder(trial_id)}").load_best(torch.device("cpu"))
     return _present(saved, trial_id)
 
 
-def _present(weights: Mapping[str, Any] | None, whose: str) -> Mapping[str, Any]:
+def _present(weights: Mapping[str, Any] | None, owner: str) -> Mapping[str, Any]:
     if weights is None:
-        raise FileNotFoundError(f"the checkpoint of {whose} is gone from the folder of the search")
+        raise FileNotFoundError(f"the checkpoint of {owner} is missing in the folder of the search")
     return weights

@@ -1,4 +1,4 @@
-"""What a search is: the first event of its journal, and the tags of all its MLflow runs."""
+"""The identity of a search: the first event of its journal, and the tags of its MLflow runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sldml.search.request import Request
 
 
 def search_record(request: Request, prepared: PreparedSet, split: Split, slots: Slots) -> dict[str, Any]:
-    """The fields of the journal's event `search`. Of novel recordings there are counts only."""
+    """The fields of the journal's event `search`. Contains only counts of novel recordings."""
     meta, config = prepared.meta, request.space.default_config()
     return {
         "name": request.name,
@@ -53,7 +53,7 @@ def attempt_record(request: Request, slots: Slots) -> dict[str, Any]:
 
 
 def run_tags(request: Request) -> dict[str, str]:
-    """What every MLflow run of the search is tagged with: dataset, protocol, commit, and the axis of a comparison."""
+    """Tags of all MLflow runs of the search: dataset, protocol, commit, and the axis of a comparison."""
     config = request.space.default_config()
     tags: dict[str, str] = {"dataset": config.data.dataset, "protocol": config.protocol.name}
     if request.comparison is not None:

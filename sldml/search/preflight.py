@@ -24,16 +24,16 @@ _MOST_REFUSED_SHOWN = 20
 
 @contextmanager
 def folder_lock(request: Request) -> Iterator[None]:
-    """Hold the search's folder, so that two drivers never work on one search."""
+    """Lock the search's folder against a second driver."""
     lock = filelock.FileLock(folder_lock_path(request.folder))
     try:
         request.storage.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise InputError(f"search {request.name} is being worked on by another process") from error
+        raise InputError(f"search {request.name} is in use by another process") from error
     except OSError as error:
         raise InputError(
-            f"cannot write results to {request.storage} ({error.strerror}): choose another folder by --storage"
+            f"cannot write results to {request.storage} ({error.strerror}): choose another folder with --storage"
         ) from error
     try:
         yield
@@ -42,7 +42,7 @@ def folder_lock(request: Request) -> Iterator[None]:
 
 
 def earlier_history(request: Request) -> History:
-    """What the journal has of this search: nothing, unless it is resumed."""
+    """The history of a resumed search; empty for a new one."""
     if not request.resume:
         if was_begun(request.folder):
             raise InputError(f"search {request.name} exists in {request.storage}: use --resume or another --name")
@@ -51,26 +51,26 @@ def earlier_history(request: Request) -> History:
 
 
 def require_same_data(history: History, prepared: PreparedSet, split: Split) -> None:
-    """Make sure that a search goes on with the recordings, and the split of them, that it was begun with.
+    """Check that a resumed search uses the same recordings and split as before.
 
     Raises:
-        InputError: they are others.
+        InputError: they differ.
     """
     known = history.search.get("prepared", {}).get("hash", prepared.hash)
     if known != prepared.hash:
         raise InputError(
-            f"the recordings are not those that search {history.search['name']} was begun with (prepared set {known}, "
-            f"now {prepared.hash}): start a new one under another --name"
+            f"the recordings differ from those of search {history.search['name']} (prepared set {known}, now "
+            f"{prepared.hash}): start a new search with another --name"
         )
     if history.search.get("split", {}).get("hash", split.hash) != split.hash:
         raise InputError(
-            f"the protocol splits the recordings otherwise than when search {history.search['name']} was begun (was a "
-            "list of exemplars changed?): start a new one under another --name"
+            f"the split of the recordings differs from that of search {history.search['name']} (was a list of "
+            "exemplars changed?): start a new search with another --name"
         )
 
 
 def prepared_data(request: Request, watcher: Watcher) -> tuple[PreparedSet, Split]:
-    """The prepared set and its split; everything that a person should know about them is said."""
+    """The prepared set and its split, with messages about them."""
     config = request.space.default_config()
     watcher.say(f"search {request.name}: {describe_data(config.data)}")
     prepared = prepare(

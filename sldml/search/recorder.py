@@ -1,4 +1,4 @@
-"""What happens in a search, told once: to the journal first, then to tracking and to the person who watches."""
+"""Records the events of a search: first in the journal, then in tracking and the progress display."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _RUN_STATUS: dict[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
 }
 
 _CANDIDATE_METRICS = {OBJECTIVE: "val", "val/accuracy_std": "val_std", "test/accuracy": "test"}
-"""Names in tracking of what a training-free candidate has."""
+"""Metric names of a baseline candidate."""
 
 
 class Recorder:
-    """Journal, history, tracking and progress of one search, kept in step."""
+    """Keeps journal, history, tracking and progress of a search in sync."""
 
     def __init__(
         self,
@@ -38,21 +38,21 @@ class Recorder:
         watcher: Watcher,
         tags: Mapping[str, str],
     ) -> None:
-        """`tags`: what every run of the search carries in tracking (dataset, protocol, commit …)."""
+        """`tags`: tags of all runs of the search (dataset, protocol, commit …)."""
         self._journal, self.history, self._tracker, self._watcher = journal, history, tracker, watcher
         self._tags = dict(tags)
 
     def record(self, event: str, **fields: Any) -> dict[str, Any]:
-        """Write an event down and bring the history up to date; nothing else."""
+        """Write an event to the journal, apply it to the history and show it."""
         written = self._journal.append(event, **fields)
         apply_event(self.history, written)
         self._watcher.happened(written, self.history)
         return written
 
     def replay(self) -> None:
-        """Hand all of an earlier call's history to tracking again: what a killed driver had not yet written.
+        """Send the history of earlier calls to tracking again, in case a killed driver did not.
 
-        Tracking leaves out what it has.
+        Tracking skips what it has.
         """
         history = self.history
         self._track_baselines(history.baselines)
@@ -79,7 +79,7 @@ class Recorder:
     # ------------------------------------------------------------------------------------------------ trials
 
     def trial_started(self, trial_id: str, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """A trial begins, or goes on after an interruption (then the journal knows it already)."""
+        """A trial starts, or resumes after an interruption (then it is in the journal already)."""
         if trial_id not in self.history.trials:
             self.record("trial_started", trial_id=trial_id, params=dict(params), config=dict(config))
         self._start_trial_run(self.history.trials[trial_id])
@@ -90,14 +90,14 @@ class Recorder:
         self._log_epoch(f"trial:{trial_id}", event["metrics"], event["time"])
 
     def trial_ended(self, trial_id: str, state: TrialState, error: str | None = None) -> None:
-        """A trial is over; `running` means that it was interrupted and can go on."""
+        """A trial ended; `running` means that it was interrupted and can be resumed."""
         if state != "running":
             self.record("trial_ended", trial_id=trial_id, state=state, error=error)
             self._log_validation(self.history.trials[trial_id])
         self._end_run(f"trial:{trial_id}", state, error)
 
     def _log_validation(self, record: TrialRecord) -> None:
-        """The accuracy of each validation class at a trial's best epoch, where the trial told it."""
+        """Log the accuracy of each validation class at a trial's best epoch, if it was reported."""
         best = next((e for e in record.epochs if e["epoch"] == record.best_epoch), {})
         if right := best.get("val/right_per_class"):
             classes = self.history.search["split"]["validation_classes"]
@@ -109,7 +109,7 @@ class Recorder:
     # ------------------------------------------------------------------------------------------------ final
 
     def final_started(self, trial_id: str, seed: int, config: Mapping[str, Any]) -> None:
-        """A final training begins, or goes on; a completed one that begins again is another."""
+        """A final training starts or resumes; one that starts again after its end is a new one."""
         known = self.history.finals.get((trial_id, seed))
         if known is None or known.state != "running":
             self.record("final_started", trial_id=trial_id, seed=seed, config=dict(config))
@@ -121,7 +121,7 @@ class Recorder:
         self._log_epoch(f"final:{trial_id}:{seed}", event["metrics"], event["time"])
 
     def final_ended(self, trial_id: str, seed: int, state: TrialState, error: str | None = None) -> None:
-        """A final training is over. Its run stays open until the sealed test is known."""
+        """A final training ended. Its run stays open until the sealed test."""
         if state != "running":
             self.record("final_ended", trial_id=trial_id, seed=seed, state=state, error=error)
         if state != "completed":
@@ -130,12 +130,12 @@ class Recorder:
     # ------------------------------------------------------------------------------------------------ baselines
 
     def baselines(self, results: dict[str, dict[str, Any]]) -> None:
-        """The training-free ways were scored on validation, or (again, with `test`) on the sealed test."""
+        """The baselines were scored on validation, or (again, with `test`) on the sealed test."""
         self.record("baselines", results=results)
         self._track_baselines(results)
 
     def _track_baselines(self, results: Mapping[str, Mapping[str, Any]]) -> None:
-        """Each candidate is a run of its own; the one that stands for its baseline has the tag `stands`."""
+        """Each candidate is a run; the best one of its baseline has the tag `stands`."""
         for name, result in results.items():
             place_of_best = max(range(len(result["candidates"])), key=lambda i: float(result["candidates"][i]["val"]))
             for place, candidate in enumerate(result["candidates"]):
@@ -167,13 +167,13 @@ class Recorder:
         accuracies: list[float] | None,
         error: str | None = None,
     ) -> None:
-        """A configuration was scored on all class folds (`accuracies`, one a fold), or failed on one."""
+        """A configuration was scored on all class folds (`accuracies`, one per fold), or failed on one."""
         fields = {"num_epochs": num_epochs, "num_folds": num_folds, "accuracies": accuracies, "error": error}
         self.record("folds", trial_id=trial_id, **fields)
         self._track_folds(trial_id)
 
     def baseline_folds(self, num_folds: int, candidates: list[dict[str, Any]]) -> None:
-        """The training-free ways were scored on all class folds."""
+        """The baselines were scored on all class folds."""
         self.record("baseline_folds", num_folds=num_folds, candidates=candidates)
         self._track_baseline_folds()
 
@@ -193,7 +193,7 @@ class Recorder:
     # ------------------------------------------------------------------------------------------------ test
 
     def test(self, results: dict[str, Any]) -> None:
-        """The sealed test was taken, once."""
+        """The sealed test was run."""
         self.record("test", results=results)
         self._track_test(results)
 
@@ -207,7 +207,7 @@ class Recorder:
                 self._tracker.log_confusion(key, confusion["labels"], confusion["matrix"])
                 self._end_run(key, "completed", None)
         self._tracker.log_metrics(None, {"test/accuracy": results["finals"][0]["test_accuracy"]["mean"]})
-        if "shipped" in results:  # a comparison ships nothing
+        if "shipped" in results:  # a comparison saves no model
             self._tracker.log_confusion(None, results["confusion"]["labels"], results["confusion"]["matrix"])
             self._tracker.log_dict(None, {"per_class": results["per_class"], **results["shipped"]}, "shipped.json")
         if found := results.get("embedding_map"):
@@ -254,13 +254,13 @@ class Recorder:
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a report is the trial's own: the epoch, its state, and names with a slash; numbers must be finite."""
+    """The finite metrics of a report (names with a slash), with its epoch, speed and worker."""
     own = {k: v for k, v in result.items() if "/" in k or k in ("epoch", "images_per_s", "worker")}
     return {k: v for k, v in own.items() if not isinstance(v, float) or math.isfinite(v)}
 
 
 def dataset_of(history: History) -> dict[str, str]:
-    """The recordings of a search as MLflow describes a dataset: what they are, where from, and their hash."""
+    """The recordings of a search as an MLflow dataset."""
     prepared, split = history.search.get("prepared", {}), history.search.get("split", {})
     data = history.search.get("data")
     source_type, source = ("local", {"uri": data}) if data else ("code", {"tags": {"source": prepared.get("source")}})

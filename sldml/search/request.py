@@ -1,4 +1,4 @@
-"""What is asked of a search: its space, its name, and where its data and results are."""
+"""The request for a search: its space, name, data, results and options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sldml.search.compared_spaces import Comparison
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for; None leaves the choice to the project."""
+    """The request for a search; None selects a default."""
 
     space: SearchSpace
     name: str
@@ -34,15 +34,15 @@ class Request:
     final: bool = True
     command: str = ""
     first: Sequence[Mapping[str, Any]] = ()
-    """Configurations that the search begins with, by dotted path."""
+    """Configurations to try first, by dotted path."""
     overrides: Sequence[str] = ()
-    """What was set over the space's file, kept for `--resume`."""
+    """Settings applied to the space's file, kept for `--resume`."""
     summary: Path | None = None
-    """Where the outcome is written as JSON."""
+    """File for the summary as JSON."""
     comparison: Comparison | None = None
-    """What is compared in the space, instead of searching it for one model."""
+    """The comparison, instead of a search for one model."""
     register: str | None = None
-    """Under which name the model that ships goes into MLflow's registry."""
+    """Name of the saved model in MLflow's registry."""
 
     @property
     def folder(self) -> Path:
@@ -56,16 +56,16 @@ class Request:
 
     @property
     def num_trials(self) -> int:
-        """How many trials in all: as many as the space says, for each choice of a comparison."""
+        """Total number of trials, over all choices of a comparison."""
         return self.space.search.trials * (1 if self.comparison is None else len(self.comparison.choices))
 
 
 def was_begun(folder: Path) -> bool:
-    """Whether a search in this folder has come as far as its first attempt; what is before that is lost with it."""
+    """Whether the journal in this folder has an attempt, so that the search can be resumed."""
     path = folder / FILE
     return path.exists() and bool(read_history(path).attempts)
 
 
 def folder_lock_path(folder: Path) -> Path:
-    """The file that the driver of a search locks. It stays when the driver has ended, or was killed."""
+    """The lock file of a search's driver, which remains after its end."""
     return folder.parent / f".{folder.name}.lock"

@@ -1,4 +1,4 @@
-"""Trainings on the cluster: the trials of a search, the final models, and the class folds that decide what ships."""
+"""Trainings on the cluster: trials, final models, and class folds."""
 
 from __future__ import annotations
 

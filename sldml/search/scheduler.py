@@ -1,4 +1,4 @@
-"""Which trials go on: ASHA or the median rule by epoch, knowing what earlier calls of the search saw."""
+"""Early stopping by ASHA or the median rule, including the trials of earlier calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FEWEST_FOR_A_MEDIAN = 3
 
 
 def make_scheduler(settings: SearchSettings, max_epochs: int, earlier: list[TrialRecord]) -> TrialScheduler:
-    """The scheduler that the space asks for, which has been told the curves of trials that ended earlier."""
+    """The scheduler of the space, with the learning curves of earlier trials."""
     if not prunes(settings, max_epochs):
         return FIFOScheduler()
     if settings.scheduler == "median":
@@ -31,7 +31,7 @@ def make_scheduler(settings: SearchSettings, max_epochs: int, earlier: list[Tria
     for record in earlier:
         if record.state in ("completed", "pruned"):
             for epoch in record.epochs:
-                # ASHA looks at nothing of a trial but its name.
+                # ASHA uses only the name of a trial.
                 trial = SimpleNamespace(trial_id=record.trial_id)
                 scheduler._brackets[0].on_result(trial, epoch["epoch"], epoch[OBJECTIVE])
     return scheduler
@@ -49,12 +49,12 @@ def _median(settings: SearchSettings, earlier: list[TrialRecord]) -> TrialSchedu
         mode="max",
         grace_period=settings.grace_period,
         min_samples_required=_FEWEST_FOR_A_MEDIAN,
-        # Never pause a trial to let others begin: it would have to begin anew.
+        # Never pause a trial to start others: it would have to start again.
         min_time_slice=math.inf,
     )
     for record in earlier:
         if record.state in ("completed", "pruned") and record.epochs:
-            # The rule looks at nothing of a trial but which one it is.
+            # The rule uses a trial only as a key.
             trial = _Ended(record.trial_id)
             scheduler._results[trial] = [{"epoch": e["epoch"], OBJECTIVE: e[OBJECTIVE]} for e in record.epochs]
     return scheduler

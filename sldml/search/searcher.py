@@ -45,7 +45,7 @@ class Proposals(Searcher):  # type: ignore[misc]
         self._abandoned = False
         for choice, space in spaces.items():
             records = earlier.get(choice, [])
-            own = [kept for params in first if (kept := space.begins_with(params)) is not None]
+            own = [kept for params in first if (kept := space.restrict(params)) is not None]
             seed = space.search.seed + len(records)
             self.studies[choice] = Study(space, earlier=records, seed=seed, first=own)
             self._left[choice] = max(0, num_trials - sum(record.has_ended for record in records))

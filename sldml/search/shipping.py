@@ -1,4 +1,4 @@
-"""Shipping the model that a search stands for: saved, loaded again, and checked on the sealed test."""
+"""Saving the model of a search, loading it again, and checking it on the sealed test."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from sldml.recognition.one_shot import describe_predictions, exemplar_draws
 from sldml.recognition.recognizer import Recognizer, calibrate
 from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.search.choice import choose
-from sldml.search.exhibits import exhibits
 from sldml.search.final import matching_scale, trained_matching
+from sldml.search.novel_class_figures import novel_class_figures
 
 Weights = Mapping[str, Any]
 
@@ -40,10 +40,10 @@ def ship(
     load_trial: Callable[[str], Weights],
     search_name: str,
 ) -> dict[str, Any]:
-    """Save the model that the search stands for, and describe how it does on the sealed test.
+    """Save the model of the search, and score it on the sealed test.
 
-    `sldml.search.choice.choose` says which one that is: a configuration's first seed, or the best training-free way,
-    for a model must never be worse than none.
+    `sldml.search.choice.choose` selects it: a configuration's first seed, or the best baseline if no trained model is
+    better.
 
     Args:
         folder: Where the model goes.
@@ -57,9 +57,9 @@ def ship(
         search_name: Where the model comes from.
 
     Returns:
-        `shipped` (kind, reason, accuracy, threshold …), `confusion` and `per_class` of the shipped model, `folds`, the
+        `shipped` (kind, reason, accuracy, threshold …), `confusion` and `per_class` of the saved model, `folds`, the
         scores on class folds where these decided (else None), `latency` on this machine's CPU, and what
-        `sldml.search.exhibits` makes for the report.
+        `sldml.search.novel_class_figures` makes for the report.
     """
     choice = choose(split.development, results["finals"], history)
     winner = next((f for f in results["finals"] if f["trial_id"] == choice.trial_id), results["finals"][0])
@@ -91,15 +91,15 @@ def ship(
         encoder = free[1]
         matching, calibrated = (baseline_matching(choice.baseline, free, x.layout) for x in (exemplars, validation))
         shipped = {"kind": "training_free", "baseline": choice.baseline, "reason": choice.reason}
-        # What was not trained has seen no class, and the more classes, the better they tell how near strangers come.
+        # An untrained model has seen no class, and more classes give a better estimate for unknown actions.
         unseen = merged
         shipped |= {key: choice.candidate.get(key) for key in ("normalize", "encoder", "representation")}
 
     threshold = _threshold(calibrated, unseen, config.evaluation)
     model = Recognizer(matching, encoder=encoder, threshold=threshold, data=data, origin={**origin, **shipped})
-    kept = SavedExemplars.of_view(exemplars)
-    model.save(folder, kept)
-    # What ships is what a person will load: it is the loaded model that the test's confusion belongs to.
+    saved_exemplars = SavedExemplars.of_view(exemplars)
+    model.save(folder, saved_exemplars)
+    # The test uses the loaded model, as a user will.
     model = Recognizer.load(folder, enrolled=True)
     matching = model.matching
     distances = matching.between(exemplars, queries).cpu().numpy()
@@ -111,8 +111,8 @@ def ship(
         "confusion": found["confusion"],
         "per_class": found["per_class"],
         "folds": choice.folds,
-        "latency": measure_latency(model, kept.signals, some),
-        **exhibits(matching, exemplars, queries, distances, predicted),
+        "latency": measure_latency(model, saved_exemplars.signals, some),
+        **novel_class_figures(matching, exemplars, queries, distances, predicted),
     }
 
 

@@ -1,4 +1,4 @@
-"""What runs on a worker: one trial, one final training or one class fold, from its configuration to its reports."""
+"""The functions that run on workers: one trial, one final training or one class fold."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ with collector_paused():
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a search share. Of novel recordings it has neither offset nor label."""
+    """The data shared by all trials of a search. Contains neither offsets nor labels of novel recordings."""
 
     storage: str
-    """The search's folder: absolute path or URI, seen by all nodes."""
+    """The search's folder: absolute path or URI, accessible to all nodes."""
     prepared: str
     """The prepared set's folder on the driver's node."""
     server: Any
-    """Where nodes that do not see that folder copy it from; None on a single node."""
+    """Actor from which nodes without access to that folder copy it; None on a single node."""
     development: Development
     threads: int
 
@@ -99,7 +99,7 @@ def _run(
     folder: str,
     run: Callable[[TrialConfig, Frames, CheckpointFile], None],
 ) -> None:
-    """Run and tell errors of the configuration; failures of the machine go through, for Ray to try again."""
+    """Run and report errors of the configuration; failures of the machine are raised, so that Ray retries."""
     torch.set_num_threads(job.threads)
     torch.set_flush_denormal(True)
     warnings.filterwarnings("ignore", category=UserWarning, module="torch.optim.lr_scheduler")
@@ -122,11 +122,11 @@ def _frames(folder: str) -> Frames:
 
 
 def require_shared(storage: str) -> None:
-    """Make sure that this node sees the search's folder, or its checkpoints would be lost to all others.
+    """Check that this node can access the search's folder, which other nodes need for its checkpoints.
 
     Raises:
-        OSError: it does not.
+        OSError: it cannot.
     """
     filesystem, path = open_folder(storage)
     if filesystem.get_file_info(f"{path}/journal.jsonl").type != fs.FileType.File:
-        raise OSError(f"this node does not see {storage}: give --storage a path or URI that all nodes see")
+        raise OSError(f"this node cannot access {storage}: set --storage to a path or URI that all nodes can access")

@@ -1,4 +1,4 @@
-"""What a search tells while it runs, to a terminal, a log or a notebook."""
+"""The interface for showing the progress of a search, in a terminal, a log or a notebook."""
 
 from __future__ import annotations
 

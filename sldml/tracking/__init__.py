@@ -1,8 +1,8 @@
-"""What a search does, as MLflow runs. This package is the only place that imports MLflow.
+"""Tracking of searches in MLflow. The only package that imports MLflow.
 
 One experiment per space, one parent run per search, one child run per trial, baseline and final model. The
-driver of the search calls `check` first and then owns one `Tracker`. Importing this takes seconds (MLflow does),
-so other modules import it only where they start to track.
+driver of the search calls `check` first and then owns one `Tracker`. Importing this package takes seconds, because
+MLflow does, so other modules import it only when they start tracking.
 """
 
 from sldml.tracking.store import (

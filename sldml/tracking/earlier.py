@@ -1,4 +1,4 @@
-"""A run that lies in a store, with all that is needed to do it again."""
+"""Runs of earlier searches in an MLflow store, with everything needed to repeat them."""
 
 from __future__ import annotations
 
@@ -25,38 +25,36 @@ class EarlierRun:
 
     run_id: str
     experiment: str
-    """The space that it was searched in."""
+    """The name of its search space."""
     config: dict[str, Any]
-    """Of the trial, nested."""
+    """Configuration of the trial, nested."""
     validation: float | None
     """The trial's value: the best validation accuracy."""
     seed: int | None = None
-    """Of a final model: its seed."""
+    """Seed of a final model."""
     test: float | None = None
-    """Of a final model: its accuracy on the sealed test."""
+    """Accuracy of a final model on the sealed test."""
     prepared: str | None = None
     """The hash of the prepared set."""
     commit: str | None = None
     data: Path | None = None
-    """Where its recordings lay."""
+    """Folder of its recordings."""
 
 
 def find_run(uri: str, run_id: str) -> EarlierRun:
     """Look a run up; the store was checked before (`check`).
 
     Raises:
-        InputError: there is no such run, or it is none that was trained.
+        InputError: there is no such run, or it is not a training.
     """
     client = MlflowClient(uri)
     option = f"--from-run {run_id}"
     if not re.fullmatch(r"[0-9a-f]{32}", run_id):
-        raise InputError(f"{option}: is no run of MLflow's, whose ids are 32 of 0-9a-f (see the run's page in its UI)")
+        raise InputError(f"{option}: is not an MLflow run ID (32 characters 0-9a-f, shown on the run's page)")
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        raise InputError(
-            f"{option}: there is no such run in {hide_password(uri)}; --tracking-uri says where"
-        ) from error
+        raise InputError(f"{option}: no such run in {hide_password(uri)} (other stores: --tracking-uri)") from error
     experiment = str(client.get_experiment(run.info.experiment_id).name)
     tags = run.data.tags
     match tags.get("stage"):
@@ -73,11 +71,11 @@ def find_run(uri: str, run_id: str) -> EarlierRun:
             parent = f"tags.mlflow.parentRunId = '{run_id}' and tags.stage = 'search'"
             found = client.search_runs([run.info.experiment_id], parent, order_by=[f"metrics.`{_VALIDATION}` DESC"])
             hint = f"; the best trial of it is {found[0].info.run_id}" if found else ""
-            raise InputError(f"{option}: is no trial and no final model{hint}")
+            raise InputError(f"{option}: is neither a trial nor a final model{hint}")
 
 
 def _common(client: MlflowClient, trial: Run, experiment: str, option: str) -> dict[str, Any]:
-    """What of a trial's run is told of any."""
+    """The fields of `EarlierRun` that trials and final models share."""
     dataset = next((entry.dataset for entry in trial.inputs.dataset_inputs), None) if trial.inputs else None
     source = json.loads(dataset.source) if dataset is not None else {}
     return {
@@ -102,11 +100,11 @@ def _config(client: MlflowClient, trial: Run, option: str) -> dict[str, Any]:
 
 
 def _trial_of(client: MlflowClient, final: Run, option: str) -> Run:
-    """The trial that a final model is of."""
+    """The run of a final model's trial."""
     parent, trial_id = final.data.tags.get("mlflow.parentRunId"), final.data.tags.get("trial_id")
     key = f"tags.mlflow.parentRunId = '{parent}' and tags.key = 'trial:{trial_id}'"
     found = client.search_runs([final.info.experiment_id], key)
     if not found:
-        raise InputError(f"{option}: the run of its trial {trial_id} is gone")
+        raise InputError(f"{option}: the run of its trial {trial_id} is missing")
     # The list leaves out the inputs.
     return client.get_run(found[0].info.run_id)

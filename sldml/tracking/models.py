@@ -1,4 +1,4 @@
-"""A recogniser as an MLflow model: beside the run that it came out of, and in the registry where asked for."""
+"""Logging a recogniser as an MLflow model of its run, and registering it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sldml.tracking.serving import save
 def log_model(
     client: MlflowClient, experiment_id: str, run_id: str, folder: Path, *, name: str, register: str | None
 ) -> None:
-    """Log the recogniser saved in `folder` as a model of the run `run_id`; what is there already is not logged again.
+    """Log the recogniser saved in `folder` as a model of the run `run_id`; an identical model is not logged again.
 
-    A search that went on may ship another one: then it is another model, and another version.
+    A resumed search may save another model, which then gets another version.
 
     Args:
-        client: Of the store.
-        experiment_id: Of the run.
+        client: Client of the store.
+        experiment_id: Experiment of the run.
         run_id: The search's parent run.
-        folder: What `sldml.recognition.recognizer.Recognizer.save` wrote.
-        name: Of the logged model.
-        register: Name in the registry, where a new version is wanted.
+        folder: Folder written by `sldml.recognition.recognizer.Recognizer.save`.
+        name: Name of the logged model.
+        register: Name in the registry; None not to register it.
     """
     content = _digest(folder)
     found = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
@@ -53,7 +53,7 @@ def log_model(
 
 
 def _digest(folder: Path) -> str:
-    """The same for the same files."""
+    """A hash of the files."""
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
@@ -61,7 +61,7 @@ def _digest(folder: Path) -> str:
 
 
 def _register(client: MlflowClient, logged: LoggedModel, run_id: str, name: str) -> None:
-    """A new version of the registered model `name`, unless one of them is this model already."""
+    """Create a version of the registered model `name`, unless one is this model already."""
     try:
         client.create_registered_model(name)
     except MlflowException as error:

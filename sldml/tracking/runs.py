@@ -1,7 +1,7 @@
-"""How a search lies in an MLflow store: one experiment, one parent run, child runs found again by their key.
+"""The runs of a search in an MLflow store: one experiment, one parent run, and child runs identified by keys.
 
-All calls here wait for the store and raise what MLflow raises; `tracker` calls them from its thread. What a call does
-twice stands in the store once: a call that failed half-way is repeated, and so is what a killed driver had sent.
+All calls wait for the store and raise MLflow's errors; `tracker` makes them in its thread. They are idempotent, because
+calls that failed half-way are repeated, as are those of a killed driver.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class Runs:
-    """The runs of one search. A run is known by its key; None is the parent."""
+    """The runs of one search. A run is identified by its key; None is the parent."""
 
     def __init__(self, uri: str, experiment: str, artifact_root: Path | None, search: str, search_id: str) -> None:
         self.client = MlflowClient(tracking_uri=uri)
@@ -52,7 +52,7 @@ class Runs:
         self._ids: dict[str | None, str] = {None: self.parent_id}
 
     def id(self, key: str | None) -> str:
-        """The run's id; one that another process started is looked for.
+        """The ID of a run, also of one that another process started.
 
         Raises:
             KeyError: the run was never started.
@@ -63,20 +63,20 @@ class Runs:
         return self._ids[key]
 
     def forget_children(self) -> None:
-        """Look the children up again at the next start: a call that failed may have made one all the same."""
+        """Query the children again at the next start, because a failed call may have created one."""
         self._children = None
 
     def answers(self) -> bool:
         """Whether the store answers at all."""
         try:
             self.client.get_run(self.parent_id)
-        except Exception as error:  # the answer to the question is no, for whatever reason
+        except Exception as error:  # any error means that it does not
             _log.debug("%r", error)
             return False
         return True
 
     def start(self, key: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], started_ms: int) -> None:
-        """Create the child `key`, or go on with the one that is there."""
+        """Create the child `key`, or reopen it."""
         tags = {"mlflow.parentRunId": self.parent_id, "key": key, **tags}
         children = self._known_children()
         if key in children:
@@ -95,7 +95,7 @@ class Runs:
         self.client.set_terminated(self.id(key), status, ended_ms)
 
     def perform(self, item: Item) -> None:
-        """Do what an item of the spool says: all but metrics, of which many go into one call."""
+        """Execute an item of the spool (except metrics, which are batched)."""
         methods: dict[str, Callable[..., None]] = {
             "start": self.start,
             "params": self.log_params,
@@ -113,7 +113,7 @@ class Runs:
         methods[item["do"]](**{name: value for name, value in item.items() if name != "do"})
 
     def log_metrics(self, key: str | None, metrics: Sequence[Metric]) -> None:
-        """Write metrics, each only after its last step that was there when the run was taken up again."""
+        """Write metrics, without steps that the run had when it was reopened."""
         run_id = self.id(key)
         last_steps = self._last_steps.get(run_id, {})
         new = [metric for metric in metrics if metric.step > last_steps.get(metric.key, -1)]
@@ -121,14 +121,14 @@ class Runs:
             self.client.log_batch(run_id, metrics=chunk)
 
     def log_params(self, key: str | None, params: Mapping[str, Any]) -> None:
-        """Write parameters; MLflow allows no change, so one that is there with another value stays."""
+        """Write parameters; existing ones keep their values, because MLflow allows no change."""
         run_id = self.id(key)
         known = self._params.setdefault(run_id, {})
         new = []
         for name, value in params.items():
             clean, text = clean_name(name), _cut(value, MAX_PARAM_CHARACTERS)
             if known.get(clean, text) != text:
-                _log.warning("run %s: parameter %s stays %r, MLflow lets no value change (now %r)",
+                _log.warning("run %s: parameter %s stays %r, because MLflow allows no change (now %r)",
                              key or "(parent)", clean, known[clean], text)  # fmt: skip
             elif clean not in known:
                 new.append(Param(clean, text))
@@ -155,8 +155,8 @@ class Runs:
         self.client.log_artifact(self.id(key), path, folder)
 
     def log_table(self, key: str | None, columns: Mapping[str, Sequence[Any]], file: str) -> None:
-        """Store a table as the artifact `file` (`.json`), which MLflow's UI shows as one; an old one is replaced."""
-        # By hand: the client's own `log_table` appends to a table that is there, so that a repeated call doubles rows.
+        """Store a table as the artifact `file` (`.json`), which MLflow's UI displays; an old one is replaced."""
+        # The client's `log_table` appends to an existing table, and a repeated call would duplicate rows.
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
         run_id = self.id(key)
         self.client.log_dict(run_id, {"columns": list(columns), "data": rows}, file)
@@ -165,11 +165,11 @@ class Runs:
             self.client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps([*known, entry]))
 
     def log_confusion(self, key: str | None, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
-        """Store a confusion matrix (rows are true classes) as a picture and as tables."""
-        from sldml.tracking.pictures import confusion_picture
+        """Store a confusion matrix (rows are true classes) as a figure and as tables."""
+        from sldml.tracking.figures import confusion_figure
 
         run_id = self.id(key)
-        self.client.log_figure(run_id, confusion_picture(labels, matrix), "confusion.png")
+        self.client.log_figure(run_id, confusion_figure(labels, matrix), "confusion.png")
         self.client.log_dict(
             run_id, {"labels": list(labels), "matrix": [list(row) for row in matrix]}, "confusion.json"
         )
@@ -179,7 +179,10 @@ class Runs:
             for j, named in enumerate(labels)
             if matrix[i][j]
         ]
-        columns: dict[str, list[Any]] = {"true class": [c[0] for c in counted], "named as": [c[1] for c in counted]}
+        columns: dict[str, list[Any]] = {
+            "true class": [c[0] for c in counted],
+            "recognised as": [c[1] for c in counted],
+        }
         self.log_table(key, {**columns, "queries": [c[2] for c in counted]}, "confusion_table.json")
         right, queries = [row[i] for i, row in enumerate(matrix)], [sum(row) for row in matrix]
         self.log_accuracies(key, labels, right, queries, "per_class.json")
@@ -187,27 +190,27 @@ class Runs:
     def log_accuracies(
         self, key: str | None, labels: Sequence[str], right: Sequence[float], queries: Sequence[float], file: str
     ) -> None:
-        """Store how many queries of each class were named rightly, as the table `file`."""
+        """Store the number of correct queries of each class, as the table `file`."""
         shares = [r / q if q else None for r, q in zip(right, queries, strict=True)]
         columns: dict[str, Sequence[Any]] = {"class": labels, "accuracy": shares, "right": right, "queries": queries}
         self.log_table(key, columns, file)
 
     def log_map(self, key: str | None, points: Sequence[Mapping[str, Any]], title: str) -> None:
-        """Store the map of a model's embeddings as a picture and as a table."""
-        from sldml.tracking.pictures import map_picture
+        """Store the map of a model's embeddings as a figure and as a table."""
+        from sldml.tracking.figures import map_figure
 
-        self.client.log_figure(self.id(key), map_picture(points, title), "embedding_map.png")
+        self.client.log_figure(self.id(key), map_figure(points, title), "embedding_map.png")
         names = list(points[0])
         columns = {name: [point[name] for point in points] for name in names}
         self.log_table(key, columns, "embedding_map.json")
 
     def log_dataset(self, key: str | None, dataset: Mapping[str, str], context: str) -> None:
-        """Say which recordings a run has seen, as MLflow's dataset input; `dataset` has the fields of its entity."""
+        """Log the recordings of a run as an MLflow dataset input; `dataset` has the fields of its entity."""
         tags = [InputTag("mlflow.data.context", context)]
         self.client.log_inputs(self.id(key), [DatasetInput(Dataset(**dataset), tags)])
 
     def log_model(self, key: str | None, folder: str, name: str, register: str | None) -> None:
-        """Log a saved recogniser as an MLflow model of the run, and register it where a name is given."""
+        """Log a saved recogniser as an MLflow model of the run, and register it if a name is given."""
         from sldml.tracking.models import log_model
 
         log_model(self.client, self.experiment_id, self.id(key), Path(folder), name=name, register=register)
@@ -224,8 +227,8 @@ class Runs:
                 found = self.client.get_experiment_by_name(name)  # another search created it meanwhile
         if found.lifecycle_stage != "active":
             raise TrackingError(
-                f"tracking store {shown_uri}: experiment {name!r} was deleted; bring it back with "
-                f"`mlflow experiments restore -x {found.experiment_id}`, or name the space otherwise"
+                f"tracking store {shown_uri}: experiment {name!r} was deleted; restore it with "
+                f"`mlflow experiments restore -x {found.experiment_id}`, or rename the space"
             )
         return str(found.experiment_id)
 
@@ -248,14 +251,14 @@ class Runs:
                 return
 
     def _known_children(self) -> dict[str, str]:
-        """Run ids of the children, by their keys."""
+        """Run IDs of the children, by key."""
         if self._children is None:
             runs = self._search(f"tags.mlflow.parentRunId = '{self.parent_id}'")
             self._children = {run.data.tags["key"]: str(run.info.run_id) for run in runs if "key" in run.data.tags}
         return self._children
 
     def _learn(self, run: Run) -> None:
-        """Learn what a run that exists already has."""
+        """Read the parameters and last steps of an existing run."""
         run_id = str(run.info.run_id)
         self._params[run_id] = dict(run.data.params)
         self._last_steps[run_id] = {
@@ -265,16 +268,16 @@ class Runs:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same call may succeed later. A mistake in what is written stays one."""
+    """Whether the same call may succeed later."""
     if isinstance(error, MlflowException):
         return error.error_code not in _PERMANENT
-    if isinstance(error, OSError):  # the disk or the network; but an artifact that is gone stays gone
+    if isinstance(error, OSError):  # the disk or the network, but not a missing artifact
         return not isinstance(error, (FileNotFoundError, IsADirectoryError))
     return not isinstance(error, (KeyError, TypeError, ValueError))
 
 
 def clean_name(name: str) -> str:
-    """A name that MLflow takes: for one odd character it would refuse the whole batch."""
+    """A name that MLflow accepts; it refuses a whole batch because of one invalid character."""
     return re.sub(r"[^\w\-. :/]", "_", name)[:MAX_NAME_CHARACTERS]
 
 
@@ -283,7 +286,7 @@ def _cut_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _cut(value: object, limit: int) -> str:
-    """`value` as text of at most `limit` characters; where it was cut, its end says so."""
+    """`value` as text of at most `limit` characters, with a note if it was cut."""
     text = json.dumps(value) if isinstance(value, (list, tuple, dict)) else str(value)
     if len(text) <= limit:
         return text

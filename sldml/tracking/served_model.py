@@ -1,7 +1,7 @@
-"""The code that a served recogniser is: MLflow copies this file into the model and runs it to load it.
+"""The code of a served recogniser: MLflow copies this file into the model and executes it to load the model.
 
-It runs where only the model's own copy of the package may be importable: nothing else of `sldml.tracking` is used.
-What a request looks like says `sldml.tracking.serving`.
+Only the model's own copy of the package may be importable, so nothing else of `sldml.tracking` is used. For the format
+of requests, see `sldml.tracking.serving`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PATHS_ALLOWED = "SLDML_SERVE_PATHS"
 
 
 class ServedRecognizer(PythonModel):  # type: ignore[misc]
-    """Names the recordings of a request."""
+    """Recognises the recordings of a request."""
 
     def load_context(self, context: Any) -> None:
         """Load the recogniser, with the exemplars that it was saved with."""
@@ -34,7 +34,7 @@ class ServedRecognizer(PythonModel):  # type: ignore[misc]
         self._raw: RawFiles | None = None
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """One row per recording in, one row per recording out."""
+        """One row of input and of output per recording."""
         try:
             return self._named(model_input)
         except InputError as error:
@@ -83,7 +83,7 @@ class ServedRecognizer(PythonModel):  # type: ignore[misc]
             raise InputError(f"row {number}: paths are not read here; send values, or serve with {PATHS_ALLOWED}=1")
         if self._raw is None:
             if self._saved.data is None:
-                raise InputError(f"row {number}: the model does not say how raw files are read; send values")
+                raise InputError(f"row {number}: the model was saved without the way raw files are read; send values")
             self._raw = RawFiles(self._saved.data, self._saved.matching.layout)
         try:
             return self._raw.read_one(RawFile(Path(path))).values
@@ -92,7 +92,7 @@ class ServedRecognizer(PythonModel):  # type: ignore[misc]
 
 
 def _column(rows: pd.DataFrame, name: str) -> list[Any]:
-    """A column's values, None where there is none."""
+    """The values of a column; None if missing."""
     if name not in rows:
         return [None] * len(rows)
     return [None if value is None or (isinstance(value, float) and np.isnan(value)) else value for value in rows[name]]

@@ -1,4 +1,4 @@
-"""A recogniser as an MLflow model that `mlflow models predict` and `mlflow models serve` take as it is.
+"""Saving a recogniser as an MLflow model for `mlflow models predict` and `mlflow models serve`.
 
 It is logged from code: `served_model.py` is copied beside the recogniser's files and a copy of this package, and what
 is loaded executes that code and no pickle. A request is one row per recording: `values`, the numbers [frames][rows][3]
@@ -35,18 +35,18 @@ _NEEDED = (
     "faiss-cpu", "filelock", "mlflow", "numba", "numpy", "pandas", "pillow", "pydantic", "pyyaml", "safetensors",
     "torch", "torchvision",
 )  # fmt: skip
-"""What the copied package imports to recognise, less what these bring along."""
+"""The packages that recognition imports, without their dependencies."""
 _MOST_EXAMPLE_FRAMES = 4
-"""The input example tells the form; a whole recording would be a page of numbers."""
+"""Enough to show the format of the input."""
 
 
 def save(model_folder: Path, exemplars: Path | None, out: Path) -> Path:
     """Write a saved recogniser as an MLflow model folder.
 
     Args:
-        model_folder: What `Recognizer.save` wrote.
-        exemplars: Folder of raw recordings, to be enrolled in place of those that the model was saved with.
-        out: A folder that is not there yet.
+        model_folder: Folder written by `Recognizer.save`.
+        exemplars: Folder of raw recordings to enrol instead of the saved exemplars.
+        out: A new folder.
 
     Raises:
         InputError: there is no model, no exemplar can be read, or `out` cannot be written.
@@ -55,11 +55,11 @@ def save(model_folder: Path, exemplars: Path | None, out: Path) -> Path:
     kept = read_exemplars(model_folder)
     if exemplars is not None:
         if model.data is None:
-            raise InputError(f"{model_folder}: the model does not say how raw files are read")
+            raise InputError(f"{model_folder}: the model was saved without the way raw files are read")
         recordings, _ = exemplars_in(RawFiles(model.data, model.matching.layout, exemplars), exemplars)
         kept = SavedExemplars.of(recordings)
     if out.exists():
-        raise InputError(f"{out}: is there already; give a new folder")
+        raise InputError(f"{out}: already exists; give a new folder")
     with tempfile.TemporaryDirectory(prefix="sldml-serving-") as scratch, _quiet():
         recogniser = model.save(Path(scratch) / "recogniser", kept)
         package = shutil.copytree(_PACKAGE, Path(scratch) / "sldml", ignore=shutil.ignore_patterns("__pycache__"))
@@ -95,7 +95,7 @@ def _signature() -> ModelSignature:
 
 
 def _example(model: Recognizer, signal: Any) -> pd.DataFrame:
-    """Two exemplars of this request, the first of which is asked about as well."""
+    """Two exemplars of this request, and the first of them as a query."""
     if signal is None:
         signal = [[[0.0, 0.0, 0.0]] * model.matching.layout.num_rows] * 2
         first: Any = signal
@@ -106,13 +106,13 @@ def _example(model: Recognizer, signal: Any) -> pd.DataFrame:
 
 
 def _requirements() -> list[str]:
-    """The versions at hand, without what names a build of them (2.8.0+cpu)."""
+    """The installed versions, without build names (2.8.0+cpu)."""
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in _NEEDED]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without MLflow's bars of progress and its advice on type hints, which concern nobody here."""
+    """Suppress MLflow's progress bars and its advice on type hints."""
     key = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
     before = os.environ.get(key)
     os.environ[key] = "false"

@@ -1,6 +1,6 @@
-"""What was handed over and is not yet in the store, on the disk: a line an item, in order.
+"""A queue on disk of items that are not in the store yet, one line per item, in order.
 
-A store may be away for hours, and a driver may end meanwhile: neither memory nor luck should hold what it has to say.
+The store may be unavailable for hours, and the driver may end meanwhile, so items are not only kept in memory.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ Item = dict[str, Any]
 
 
 class Spool:
-    """A queue in two files: the items, and beside them (`.sent`) how many bytes of those are done with.
+    """A queue in two files: the items, and the number of bytes that were sent (`.sent`).
 
-    One thread adds, another takes. A line that a kill has cut short is dropped, and what was taken but not yet called
-    sent is there again.
+    One thread adds, another takes. An incomplete line of a killed process is dropped, and items that were taken but not
+    confirmed as sent are returned again.
     """
 
     def __init__(self, path: Path, owner: str) -> None:
-        """Open `path`, or make it; what lies there for another `owner` (another store) is thrown away."""
+        """Open or create `path`; items for another `owner` (another store) are discarded."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._mark = path, path.with_name(f"{path.name}.sent")
         self._lock = threading.Lock()
         self._head = (json.dumps({"owner": owner}) + "\n").encode()
         self._file = path.open("a+b")
-        self._sent = self._taken = self._go_on()
+        self._sent = self._taken = self._first_unsent()
         self.left_over = self.pending = self._count(self._sent)
-        """How many items an earlier process left, and how many are not yet sent."""
+        """Number of items left by an earlier process, and number of unsent items."""
 
     def add(self, items: Iterable[Item]) -> None:
-        """Append items; they are out of this process's hands afterwards, so that a kill does not lose them."""
+        """Append items; they survive the end of this process."""
         lines = [json.dumps(item, default=str).encode() + b"\n" for item in items]
         with self._lock:
             self._file.write(b"".join(lines))
@@ -42,7 +42,7 @@ class Spool:
             self.pending += len(lines)
 
     def take(self, limit: int) -> list[Item]:
-        """The next items, at most `limit`; `sent` says afterwards that they are done with."""
+        """The next items, at most `limit`; confirm them with `sent`."""
         with self._lock:
             self._file.seek(self._sent)
             lines: list[bytes] = []
@@ -52,7 +52,7 @@ class Spool:
         return [json.loads(line) for line in lines]
 
     def sent(self, count: int) -> None:
-        """Done with the `count` items that were taken last. Once all are, the files shrink to nothing."""
+        """Confirm the `count` items that were taken last. The files are emptied when all items are sent."""
         with self._lock:
             self._sent = self._taken
             self.pending -= count
@@ -62,15 +62,15 @@ class Spool:
             self._write_mark()
 
     def close(self) -> None:
-        """Close the files, and remove them where nothing is left in them."""
+        """Close the files, and remove them if they are empty."""
         with self._lock:
             self._file.close()
             if self.pending == 0:
                 self.path.unlink(missing_ok=True)
                 self._mark.unlink(missing_ok=True)
 
-    def _go_on(self) -> int:
-        """Where the first item lies that was not sent."""
+    def _first_unsent(self) -> int:
+        """Position of the first unsent item."""
         size = os.fstat(self._file.fileno()).st_size
         self._file.seek(0)
         if self._file.readline() != self._head:
@@ -87,7 +87,7 @@ class Spool:
             sent = int(self._mark.read_text(encoding="ascii"))
         except (FileNotFoundError, ValueError):
             return len(self._head)
-        # A kill between emptying the file and saying so leaves a mark behind its end.
+        # If the process was killed between emptying the file and writing the mark, the mark is beyond its end.
         return sent if len(self._head) <= sent <= whole else len(self._head)
 
     def _count(self, start: int) -> int:

@@ -1,4 +1,4 @@
-"""Where runs are kept: the URI of an MLflow store, made sure of before anything else starts."""
+"""MLflow stores: default locations, and checks before anything else starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from sldml.errors import InputError
 
-# MLflow sends usage statistics home unless told not to before it is imported; a research tool should not.
+# Disables MLflow's usage statistics; must be set before the import.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from mlflow.tracking import MlflowClient
@@ -25,7 +25,7 @@ _DATABASES = ("postgresql", "mysql", "mssql")
 
 
 class TrackingError(InputError):
-    """The store of the runs cannot be used; the message is one line, and holds no password."""
+    """The store cannot be used; the message is one line without passwords."""
 
 
 def default_uri(storage: Path) -> str:
@@ -34,7 +34,7 @@ def default_uri(storage: Path) -> str:
 
 
 def default_artifact_root(storage: Path) -> Path:
-    """The folder beside `default_uri`'s file in which artifacts lie, absolute."""
+    """The folder of artifacts next to the file of `default_uri`, absolute."""
     return storage.absolute() / "mlflow-artifacts"
 
 
@@ -56,7 +56,7 @@ def hide_password(uri: str, text: str | None = None) -> str:
 
 
 def check(uri: str, timeout_s: float = 5.0) -> None:
-    """Make sure that runs can be stored at `uri`; create an SQLite file with its tables.
+    """Check that runs can be stored at `uri`; create an SQLite file with its tables.
 
     Call it once before anything else of the search starts, so that no two processes create the tables together.
 
@@ -72,14 +72,14 @@ def check(uri: str, timeout_s: float = 5.0) -> None:
             _check_sqlite(uri)
         elif scheme in ("http", "https"):
             if not urlsplit(uri).hostname:
-                raise TrackingError(f"tracking URI {shown}: there is no host in it")
+                raise TrackingError(f"tracking URI {shown}: it has no host")
             with _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", MLFLOW_HTTP_REQUEST_TIMEOUT=f"{timeout_s:.0f}"):
                 MlflowClient(uri).search_experiments(max_results=1)
         elif scheme in _DATABASES:
             _check_database(uri, scheme, timeout_s)
         else:
             raise TrackingError(
-                f"tracking URI {shown}: not a store of MLflow's; give sqlite:////<absolute path>/mlflow.db, "
+                f"tracking URI {shown}: not an MLflow store; give sqlite:////<absolute path>/mlflow.db, "
                 "http(s)://<server>, or the URI of a PostgreSQL, MySQL or SQL Server database"
             )
     except TrackingError:
@@ -107,7 +107,7 @@ def _check_sqlite(uri: str) -> None:
 
 
 def _check_database(uri: str, scheme: str, timeout_s: float) -> None:
-    # MLflow itself tries ten times with growing pauses (a minute and a half) before it tells.
+    # MLflow itself retries ten times with growing pauses (a minute and a half) before it reports an error.
     argument = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mssql": "timeout"}[scheme]
     try:
         engine = sqlalchemy.create_engine(uri, connect_args={argument: max(1, int(timeout_s))})
@@ -138,7 +138,7 @@ def _environment(**values: str) -> Iterator[None]:
 
 
 def quiet_mlflow() -> None:
-    """Keep MLflow's own lines off the terminal and its own retries short: the writer has its own."""
+    """Suppress MLflow's output on the terminal, and shorten its retries; the tracker has its own."""
     for name, value in {
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",

@@ -1,8 +1,7 @@
-"""Handing over what happened in microseconds; a thread writes it to the disk, another one to the store, in batches.
+"""The tracker: calls return within microseconds; one thread writes items to disk, another sends them in batches.
 
-A search neither waits for its tracking nor fails by it: while the store does not answer everything is kept in the
-search's folder (`spool`), the writer tries again and again, and what could not be written in the end is said in one
-line and sent when the search is resumed.
+A search neither waits for its tracking nor fails because of it. While the store does not answer, items are kept in the
+search's folder (`spool`) and retried; unsent items are reported in one line and sent when the search is resumed.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 _SWITCH_S = 0.0002
 _MOST_AT_ONCE = 500
-"""So many items are read from the disk at a time."""
+"""Number of items that are read from disk at a time."""
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 
 def _handing_over(method: Callable[Concatenate[Tracker, P], None]) -> Callable[Concatenate[Tracker, P], None]:
-    """Measure how long a call takes: all that a search ever waits for its tracking."""
+    """Measure the duration of a call, which is all that a search waits for its tracking."""
 
     @functools.wraps(method)
     def measured(self: Tracker, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -50,18 +49,18 @@ def _handing_over(method: Callable[Concatenate[Tracker, P], None]) -> Callable[C
 
 
 class Tracker:
-    """Writes the runs of one search, in the background and in the order in which they are handed over.
+    """Writes the runs of one search, in the background and in order.
 
-    A run is known by its `key` (`trial:t0003`, `final:t0003:1`, `baseline:dtw_1nn`); None is the parent. All
-    methods but `flush` and `close` return within microseconds and raise nothing that has to do with the store.
-    A search that is resumed finds its parent and its children again by their tags. What a run then already has
-    is not written twice: of each metric, only steps after the last one stored.
+    A run is identified by its `key` (`trial:t0003`, `final:t0003:1`, `baseline:dtw_1nn`); None is the parent. All
+    methods but `flush` and `close` return within microseconds and raise no errors of the store. A resumed search
+    finds its parent and children by their tags, and does not write existing values again: of each metric, only steps
+    after the last stored one are written.
     """
 
     RETRY_S = (0.5, 15.0)
-    """First and longest pause before a failed write is tried again; the pauses double."""
+    """First and longest pause before a failed write is retried; pauses double."""
     ATTEMPTS = 6
-    """After so many failures in a row an item is dropped, if the store answered to something else each time."""
+    """An item is dropped after this many failures in a row, if the store answered other requests each time."""
     GATHER_S = 0.25
     """What was handed over goes to the disk so often, and then in one batch to the store: epochs of several trials
     share a call."""
@@ -113,7 +112,7 @@ class Tracker:
         which other processes had it."""
         self.longest_cpu_s = 0.0
         self._dropped = 0
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
         self._failing: str | None = None
         self._answered = time.monotonic()
         self._closed = False
@@ -153,7 +152,7 @@ class Tracker:
             if isinstance(value, Real) and math.isfinite(value):
                 finite[clean_name(name)] = float(value)
             else:
-                self._say(f"metric {name} is not a finite number in run {key} (step {step}): left out", f"nan {name}")
+                self._warn(f"metric {name} is not a finite number in run {key} (step {step}): left out", f"nan {name}")
         if finite:
             self._put("metrics", key, metrics=finite, step=step, time_ms=_milliseconds(time))
 
@@ -174,39 +173,39 @@ class Tracker:
 
     @_handing_over
     def log_text(self, key: str | None, text: str, file: str) -> None:
-        """Store `text` as the artifact `file`, say a page with a figure."""
+        """Store `text` as the artifact `file`, such as a page with a figure."""
         self._put("text", key, text=text, file=file)
 
     @_handing_over
     def log_artifact(self, key: str | None, path: Path, folder: str | None = None) -> None:
-        """Store the file `path` as an artifact in `folder`. It is read later, so it has to stay until `flush`."""
+        """Store the file `path` as an artifact in `folder`. It is read later, so it must exist until `flush`."""
         self._put("artifact", key, path=str(path), folder=folder)
 
     @_handing_over
     def log_accuracies(
         self, key: str | None, labels: Sequence[str], right: Sequence[float], queries: Sequence[float], file: str
     ) -> None:
-        """Store how many queries of each class were named rightly, as the table `file`."""
+        """Store the number of correct queries of each class, as the table `file`."""
         self._put("accuracies", key, labels=list(labels), right=list(right), queries=list(queries), file=file)
 
     @_handing_over
     def log_confusion(self, key: str | None, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
-        """Store a confusion matrix (rows are true classes) as a picture and tables, and the accuracy of each class."""
+        """Store a confusion matrix (rows are true classes) as a figure and tables, and the accuracy of each class."""
         self._put("confusion", key, labels=list(labels), matrix=[list(row) for row in matrix])
 
     @_handing_over
     def log_map(self, key: str | None, points: Sequence[Mapping[str, Any]], title: str) -> None:
-        """Store a map of embeddings (each `name`, `label`, `x`, `y`, `exemplar`, `named`) as a picture and a table."""
+        """Store a map of embeddings (each `name`, `label`, `x`, `y`, `exemplar`, `named`) as a figure and a table."""
         self._put("map", key, points=[dict(point) for point in points], title=title)
 
     @_handing_over
     def log_dataset(self, key: str | None, dataset: Mapping[str, str], context: str) -> None:
-        """Say which recordings a run has seen: `name`, `digest`, `source_type`, `source`, `schema`, `profile`."""
+        """Log the recordings of a run: `name`, `digest`, `source_type`, `source`, `schema`, `profile`."""
         self._put("dataset", key, dataset=dict(dataset), context=context)
 
     @_handing_over
     def log_model(self, key: str | None, folder: Path, name: str, register: str | None = None) -> None:
-        """Log the recogniser in `folder` as an MLflow model `name`, registered as `register` where that is given."""
+        """Log the recogniser in `folder` as an MLflow model `name`, registered as `register` if given."""
         self._put("model", key, folder=str(folder), name=name, register=register)
 
     @_handing_over
@@ -219,7 +218,7 @@ class Tracker:
     def flush(self, timeout_s: float = 60.0) -> bool:
         """Wait until everything handed over is written (or dropped).
 
-        False if the store has answered nothing for `timeout_s` meanwhile; while it does, there is patience.
+        Returns False if the store did not answer for `timeout_s`.
         """
         self._urgent.set()
         began = time.monotonic()
@@ -233,7 +232,7 @@ class Tracker:
     def close(self, status: Status = "FINISHED", timeout_s: float = 60.0) -> int:
         """Close the parent run, write what is left, and return how many items were not written.
 
-        They are said in one line. Calling it again does nothing.
+        They are reported in one line. Calling it again does nothing.
         """
         if not self._closed:
             self._put("end", None, status=status, tags={}, ended_ms=_milliseconds(None))
@@ -261,11 +260,11 @@ class Tracker:
 
     @property
     def num_unsent(self) -> int:
-        """How many items the store does not have yet."""
+        """Number of items that are not in the store yet."""
         return len(self._handed) + self._spool.pending
 
     def to_json(self) -> dict[str, Any]:
-        """For a summary: how many items were handed over, how long that took at most, and how many are missing."""
+        """For a summary: number of items handed over, longest duration of a call, and number of missing items."""
         return {
             "handed_over": self.num_handed_over,
             "longest_handover_ms": round(1000 * self.longest_s, 4),
@@ -276,15 +275,15 @@ class Tracker:
 
     def _put(self, do: str, key: str | None, **fields: Any) -> None:
         if self._closed:
-            self._say("something was handed over after the end, it is not written", "closed")
+            self._warn("a call after the end was ignored", "closed")
             return
         self._handed.append({"do": do, "key": key, **fields})  # no lock, no file: another thread may hold either
         self.num_handed_over += 1
 
-    def _say(self, message: str, kind: str | None = None) -> None:
-        """Warn, but once for each `kind`."""
-        if (kind or message) not in self._said:
-            self._said.add(kind or message)
+    def _warn(self, message: str, kind: str | None = None) -> None:
+        """Warn once for each `kind`."""
+        if (kind or message) not in self._warned:
+            self._warned.add(kind or message)
             _log.warning("tracking: %s", message)
 
     # ----------------------------------------------------------------------------------------------- writing
@@ -296,7 +295,7 @@ class Tracker:
                 self._urgent.clear()
 
     def _drain(self) -> bool:
-        """Bring to the disk what was handed over; False where there was nothing."""
+        """Write items that were handed over to disk; False if there were none."""
         with self._draining:
             items = [self._handed[i] for i in range(len(self._handed))]
             if items:
@@ -323,7 +322,7 @@ class Tracker:
                 self._added.notify_all()
 
     def _batched(self, items: Iterable[Item]) -> Iterator[tuple[Callable[[], None], int]]:
-        """Calls and how many items each stands for; metrics of a run go together, in order with its calls."""
+        """Calls and the number of items of each; metrics of a run are batched, in order with its other calls."""
         waiting: dict[str | None, list[Item]] = {}
         for item in items:
             if item["do"] == "metrics":
@@ -344,7 +343,7 @@ class Tracker:
             yield (lambda: self._runs.log_metrics(key, metrics)), len(items)
 
     def _attempt(self, call: Callable[[], None]) -> bool:
-        """Call until it succeeds; False if it never can, or `close` has given up."""
+        """Call until it succeeds; False if it cannot succeed, or after `close` gave up."""
         pause_s, longest_s = self.RETRY_S
         attempts = 0
         while True:
@@ -356,12 +355,12 @@ class Tracker:
                 # While the store does not answer at all, that is no fault of the item's.
                 attempts = attempts + 1 if is_transient(error) and self._runs.answers() else 0
                 if not is_transient(error) or attempts >= self.ATTEMPTS:
-                    self._say(f"{self.shown_uri} refused something, it is left out: {reason}", reason)
+                    self._warn(f"{self.shown_uri} refused an item, which is left out: {reason}", reason)
                     return False
                 if self._failing is None:
-                    self._say(
+                    self._warn(
                         f"{self.shown_uri} does not answer: the search goes on, its results wait in {self._spool.path} "
-                        f"and I try again ({reason})"
+                        f"and are retried ({reason})"
                     )
                 self._failing = reason
                 if self._ended.wait(pause_s):

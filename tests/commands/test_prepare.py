@@ -93,7 +93,7 @@ def test_many_refused_files_are_shortened(made_set, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["set", "--space", "ntu"], "no data folder: looked for --data and DATASET_FOLDER"),
+        (["set", "--space", "ntu"], "no data folder: set --data or DATASET_FOLDER"),
         (["set", "--space", "ntoo"], "there is no search space 'ntoo'"),
         (["set", "--space", "demo", "--set", "data.num_auxiliary=1000"], "data.num_auxiliary"),
         (["set", "--space", "demo", "--set", "data.recordings_per_class=91"], "data.recordings_per_class"),

@@ -150,7 +150,7 @@ def test_a_model_that_does_not_know_its_files_takes_a_space(
     assert recognize("--model", old, query, "--space", "demo")[0] == 0
     status, _, err = recognize("--model", old, query, "--space", "utd_mhad")
     assert status == 2
-    assert "have 20 rows (head …), but the model sees 50 others" in err
+    assert "have 20 rows (head …), but the model expects 50 others" in err
 
 
 def test_declared_npy_files(recognize: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

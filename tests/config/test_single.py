@@ -93,7 +93,7 @@ def test_settings_go_over_it_and_a_new_name_drops_the_old_branch() -> None:
         (["loss.nme=arcface"], "did you mean 'name'"),
         (["loss.name=best"], "loss.name"),
         (["optimizer.lr=-1"], "optimizer.lr"),
-        (["loss.sup_con.temperature=0.1"], "a branch needs its own name"),
+        (["loss.sup_con.temperature=0.1"], "set only the selected branch"),
     ],
 )
 def test_wrong_settings_are_told(settings: list[str], said: str) -> None:
@@ -106,9 +106,9 @@ def test_wrong_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_config(path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="it is no text"):
+    with pytest.raises(InputError, match="not a text file"):
         read_config(path)
-    for text, said in (("loss: {name: x}", "loss.name"), ("los: 1", "los: there is no such key"), ("[1", "c.yaml")):
+    for text, said in (("loss: {name: x}", "loss.name"), ("los: 1", "los: unknown key"), ("[1", "c.yaml")):
         path.write_text(text)
         with pytest.raises(InputError, match=said):
             read_config(path)

@@ -173,9 +173,9 @@ def test_configure_builds_what_was_sampled_over_what_is_fixed(space: SearchSpace
     ("params", "message"),
     [
         ({"optimizer.lr": -1.0}, "optimizer.lr: input should be greater than 0, but it is -1.0"),
-        ({"optimizer.lrr": 1.0}, "optimizer.lrr: there is no such key"),
+        ({"optimizer.lrr": 1.0}, "optimizer.lrr: unknown key"),
         ({"loss.name": "arcface", "miner.name": "batch_hard"}, "miner.name 'batch_hard' needs a loss over tuples"),
-        ({"head.weight": "0.5"}, "head.weight: '0.5' was sampled, but 0.5 came out"),
+        ({"head.weight": "0.5"}, "head.weight: '0.5' was sampled, but the configuration has 0.5"),
     ],
 )
 def test_configure_refuses_what_would_not_come_out(space: SearchSpace, params: dict[str, Any], message: str):

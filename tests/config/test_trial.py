@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from sldml.config.dotted import unflatten
 from sldml.config.loss import LossConfig
 from sldml.config.miner import MinerConfig
-from sldml.config.parts import Choice
+from sldml.config.parts import BranchedPart
 from sldml.config.protocol import NtuOneShot, UtdMhadOneShot
 from sldml.config.trial import TrialConfig
 
-CHOICES: dict[str, type[Choice]] = {
+CHOICES: dict[str, type[BranchedPart]] = {
     path: field.annotation
     for path, field in TrialConfig.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Choice)
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BranchedPart)
 }
 BRANCHES = [(part, name) for part, choice in CHOICES.items() for name in choice.names()]
 WITH_PARAMETERS = [(part, name) for part, choice in CHOICES.items() for name in choice.branches()]
@@ -58,7 +58,7 @@ def test_a_named_branch_has_its_defaults_and_is_the_only_one(part: str, name: st
 @pytest.mark.parametrize(("part", "name"), [(p, n) for p, n in WITH_PARAMETERS if len(CHOICES[p].names()) > 1])
 def test_a_branch_under_another_name_is_refused(part: str, name: str):
     other = next(other for other in CHOICES[part].names() if other != name)
-    with pytest.raises(ValidationError, match=f"`{name}` is set while `name` is '{other}'"):
+    with pytest.raises(ValidationError, match=f"`{name}` is set, but `name` is '{other}'"):
         CHOICES[part].model_validate({"name": other, name: {}})
 
 

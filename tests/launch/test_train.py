@@ -15,7 +15,7 @@ import pytest
         (["--config", "/nowhere.yaml"], "--config /nowhere.yaml: cannot be read"),
         (["--space", "demo", "--set", "loss.name=best"], "--set loss.name=best"),
         (["--space", "demo", "--register", "a/b"], "--register a/b: write letters"),
-        (["--space", "demo", "--register", "a", "--no-final"], "no model ships"),
+        (["--space", "demo", "--register", "a", "--no-final"], "no model is saved"),
         (["--from-run", "0" * 32, "--storage", "/nowhere"], "there is no MLflow store in /nowhere"),
     ],
 )

@@ -25,7 +25,7 @@ LENGTHS = {"S001C001P001R001A001": 3, "S001C002P003R001A002": 5, "S002C003P008R0
 BROKEN = {
     "S003C001P001R001A005": ("", "is empty"),
     "S003C001P001R001A006": ("2\n1\n", "ends within frame 0 of 2"),
-    "S003C001P001R001A007": ("2\n0\n0\n", "holds no body in any of its 2 frames"),
+    "S003C001P001R001A007": ("2\n0\n0\n", "has no body in any of its 2 frames"),
 }
 
 
@@ -255,7 +255,7 @@ def test_recordings_that_appear_twice_are_refused(data: Path, cache: Path) -> No
 
 def test_the_official_list_of_missing_skeletons_is_left_out(data: Path, cache: Path) -> None:
     without = ready(data, cache)
-    assert "does not lie beside the data" in without.meta["notes"][0]
+    assert "was not found" in without.meta["notes"][0]
     header = "the following recordings\nhave no\nskeletons:\n"
     (data / "ntu" / ntu.MISSING_LIST).write_text(header + "S001C002P003R001A002\nS032C003P106R002A120\n")
     prepared = ready(data, cache)

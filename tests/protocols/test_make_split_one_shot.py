@@ -187,5 +187,5 @@ def test_a_search_goes_on_only_with_the_split_that_it_was_begun_with(tmp_path: P
     require_same_data(History(), prepared, split)
     require_same_data(History(search=begun), prepared, split)
     path.write_text("label,name\nc1,c1_p02_t2\nc2,c2_p03_t2\n")
-    with pytest.raises(InputError, match="splits the recordings otherwise than when search made was begun"):
+    with pytest.raises(InputError, match="split of the recordings differs from that of search made"):
         require_same_data(History(search=begun), prepared, split_of(**config))

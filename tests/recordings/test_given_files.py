@@ -91,7 +91,7 @@ def test_a_fused_pair_is_one_recording_however_it_is_given(tmp_path: Path) -> No
     write_pair(tmp_path, "mine")
     raw = RawFiles(UtdMhadData(modality="fused"), utd_mhad.layout("fused"))
     files = [file for path in sorted(tmp_path.iterdir()) for file in raw.find(path)]
-    assert [file.path.name for file in raw.one_each(files)] == ["mine_skeleton.mat"]
+    assert [file.path.name for file in raw.without_duplicates(files)] == ["mine_skeleton.mat"]
     (tmp_path / "mine_inertial.mat").unlink()
     (read,) = raw.read(raw.find(tmp_path))
     assert read.recording is None
@@ -171,13 +171,13 @@ def test_broken_files_are_told_with_their_reason(tmp_path: Path) -> None:
     assert [recording.label for recording in recordings] == ["wave"]
     assert [(one.file.path.name, one.reason) for one in broken] == [("clap.skeleton", "is empty")]
     (tmp_path / "wave.skeleton").unlink()
-    with pytest.raises(InputError, match=r"none of 1 exemplars can be read; .*clap\.skeleton: is empty"):
+    with pytest.raises(InputError, match=r"none of the 1 exemplars can be read; .*clap\.skeleton: is empty"):
         exemplars_in(RawFiles(Ntu120Data(), ntu.LAYOUT), tmp_path)
 
 
 def test_what_is_not_there_or_holds_nothing_of_the_kind_is_told(tmp_path: Path) -> None:
     raw = RawFiles(Ntu120Data(), ntu.LAYOUT)
-    with pytest.raises(InputError, match="there is no such file or folder"):
+    with pytest.raises(InputError, match="no such file or folder"):
         raw.find(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(InputError, match=r"no file in it or below is one of \*\.skeleton"):
@@ -185,5 +185,5 @@ def test_what_is_not_there_or_holds_nothing_of_the_kind_is_told(tmp_path: Path) 
 
 
 def test_data_of_other_rows_than_the_models_is_refused() -> None:
-    with pytest.raises(InputError, match=r"have 50 rows .* but the model sees 1 others \(wrist"):
+    with pytest.raises(InputError, match=r"have 50 rows .* but the model expects 1 others \(wrist"):
         RawFiles(Ntu120Data(), Layout(None, 0, {"wrist": 4.0}))

@@ -267,10 +267,10 @@ def test_pixels_are_stored_as_bytes_and_black_ones_are_no_gap() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"details": {"length": 3}}, "length is a column of its own and can be no detail"),
+        ({"details": {"length": 3}}, "length is a column of the catalogue and cannot be a detail"),
         ({"name": "a\udc80"}, "the name of the file or of a folder is not UTF-8"),
         ({"details": {"role": "a\udc80"}}, "the name of the file or of a folder is not UTF-8"),
-        ({"values": np.ones((2, 1, 3), np.float32), "row_names": ("acceleration",)}, "has 1 rows in place of 2"),
+        ({"values": np.ones((2, 1, 3), np.float32), "row_names": ("acceleration",)}, "has 1 rows instead of 2"),
     ],
 )
 def test_what_cannot_be_stored_is_refused(changes: dict[str, Any], reason: str) -> None:

@@ -49,7 +49,7 @@ def test_a_recording_keeps_what_it_is_given():
         ({"values": np.ones((2, 3), np.float32)}, r"\[frames, rows, 3\], but their shape is \[2, 3\]"),
         ({"values": np.ones((2, 1, 4), np.float32)}, r"their shape is \[2, 1, 4\]"),
         ({"values": np.ones((1, 1, 3), np.float32)}, "at least 2 frames, but this one has 1"),
-        ({"row_names": ("hand", "foot")}, "1 rows need as many names, but there are 2"),
+        ({"row_names": ("hand", "foot")}, "1 rows need as many names, not 2"),
         ({"values": np.full((2, 1, 3), np.nan, np.float32)}, "finite, but frame 0, row hand is not"),
         ({"values": np.full((2, 1, 3), -np.inf, np.float32)}, "finite, but frame 0, row hand is not"),
         ({"rate_hz": 0.0}, "rate_hz must be positive, but it is 0.0"),

@@ -42,7 +42,7 @@ def test_missing_data_says_what_was_looked_for_and_how_to_do_without(
     (tmp_path / "empty").mkdir()
     (tmp_path / "bare" / name).mkdir(parents=True)
     cases = {
-        None: "looked for --data and DATASET_FOLDER",
+        None: "set --data or DATASET_FOLDER",
         tmp_path / "nowhere": "nowhere: it does not exist",
         tmp_path / "empty": f"there is no {name}/ in it",
         tmp_path / "bare": "no file ",
@@ -161,7 +161,7 @@ def test_where_made_recordings_cannot_be_written_it_is_one_line(tmp_path: Path) 
     (tmp_path / "taken").touch()
     source = make_source(SyntheticData(num_auxiliary=4, recordings_per_class=2), tmp_path / "taken/raw")
     assert source.facts is not None
-    with pytest.raises(InputError, match=r"taken/raw: made recordings cannot be written \(.*SLDML_CACHE"):
+    with pytest.raises(InputError, match=r"taken/raw: synthetic recordings cannot be written \(.*SLDML_CACHE"):
         source.read(source.files[0], source.facts[0])
 
 
@@ -179,7 +179,7 @@ def test_every_setting_of_made_recordings_is_in_their_key() -> None:
         (Ntu120Data(), "NTU RGB+D 120"),
         (UtdMhadData(modality="fused"), "UTD-MHAD (fused)"),
         (SimitateData(), "Simitate (hand)"),
-        (SyntheticData(seed=3), "made recordings (generator seed 3)"),
+        (SyntheticData(seed=3), "synthetic recordings (seed 3)"),
     ],
 )
 def test_describe(config: DataConfig, words: str) -> None:

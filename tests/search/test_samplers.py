@@ -120,8 +120,8 @@ def test_a_search_begins_with_what_it_is_given() -> None:
 @pytest.mark.parametrize(
     ("text", "sampler", "said"),
     [
-        (RANGES, "grid", "grid goes through all values, but optimizer.lr is a range"),
-        (CHOICES, "qmc", "qmc spreads points over ranges, but encoder.embedding_dim is a choice"),
+        (RANGES, "grid", "grid needs a finite number of values, but optimizer.lr is a range"),
+        (CHOICES, "qmc", "qmc supports only ranges, but encoder.embedding_dim is a choice"),
     ],
 )
 def test_a_space_that_a_sampler_cannot_serve_is_refused(text: str, sampler: str, said: str) -> None:
@@ -151,22 +151,22 @@ known_good:
 def test_known_configurations_are_read() -> None:
     space = parse_space(KNOWN, "toy", "toy.yaml")
     assert space.known_good[1] == {"loss.name": "arcface"}
-    assert space.begins_with(space.known_good[0]) == space.known_good[0]
+    assert space.restrict(space.known_good[0]) == space.known_good[0]
 
 
 def test_what_is_fixed_otherwise_is_another_configuration() -> None:
     space = override(parse_space(KNOWN, "toy", "toy.yaml"), ["loss.name=arcface"])
-    assert space.begins_with(space.known_good[0]) is None
-    assert space.begins_with({"optimizer.lr": 0.5}) is None  # out of range
-    assert space.begins_with({"encoder.name": "small_cnn", "optimizer.lr": 0.01}) == {"optimizer.lr": 0.01}
-    assert space.begins_with({"seed": 3}) is None
+    assert space.restrict(space.known_good[0]) is None
+    assert space.restrict({"optimizer.lr": 0.5}) is None  # out of range
+    assert space.restrict({"encoder.name": "small_cnn", "optimizer.lr": 0.01}) == {"optimizer.lr": 0.01}
+    assert space.restrict({"seed": 3}) is None
 
 
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
         ("{optimizer.lrr: 1.0}", "there is no 'optimizer.lrr' .did you mean 'optimizer.lr'"),
-        ("{optimizer.lr: 1.0}", "optimizer.lr: 1.0 is not among what is searched"),
+        ("{optimizer.lr: 1.0}", "optimizer.lr: 1.0 is not among the searched values"),
         ("[1]", "a mapping of dotted paths"),
     ],
 )

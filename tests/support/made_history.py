@@ -11,7 +11,7 @@ import numpy as np
 
 from sldml.config.dotted import unflatten
 from sldml.journal import FinalRecord, History, TrialRecord, TrialState
-from sldml.search.exhibits import png
+from sldml.search.novel_class_figures import png
 
 START = 1_760_000_000.0
 LABELS = ["A001 drink water", "A007 throw", "A013 tear up paper", "A019 take off glasses", "A025 reach into pocket"]

@@ -36,9 +36,9 @@ def test_a_run_is_found_with_what_is_needed_to_repeat_it(storage: Path) -> None:
     assert (final.config, final.seed, final.test, final.validation) == (config, 2, 0.5, 0.75)
     for run_id, said in (
         (runs["baseline:dtw_1nn"], "is a baseline, which needs no training"),
-        (runs["search"], f"is no trial and no final model; the best trial of it is {runs['trial:t1']}"),
-        ("f" * 32, "there is no such run"),
-        ("t0001", "is no run of MLflow's"),
+        (runs["search"], f"is neither a trial nor a final model; the best trial of it is {runs['trial:t1']}"),
+        ("f" * 32, "no such run"),
+        ("t0001", "is not an MLflow run ID"),
     ):
         with pytest.raises(InputError, match=said):
             find_run(uri, run_id)

@@ -133,7 +133,7 @@ def test_exemplars_of_a_folder_take_the_place_of_those_saved(served: tuple[Path,
     kept = read_exemplars(out / "artifacts" / "recogniser")
     assert kept is not None
     assert kept.labels == ["hop", "skip"]
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         serving.save(served[0], None, out)
 
 

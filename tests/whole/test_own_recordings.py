@@ -171,7 +171,7 @@ def test_the_folder_is_found_below_the_data_folder_or_is_it_or_is_absolute(tmp_p
         assert (source.folder.resolve(), len(source.files), source.layout.num_rows) == (yours, 2, 1)
     assert describe_data(ManifestData(folder="yours")) == "recordings of yours/manifest.csv"
     for config, data, said in (
-        (ManifestData(folder="yours"), None, "looked for --data and DATASET_FOLDER"),
+        (ManifestData(folder="yours"), None, "set --data or DATASET_FOLDER"),
         (ManifestData(folder="mine"), tmp_path, "there is no mine/ in it"),
         (ManifestData(folder="yours", manifest="m.csv"), tmp_path, "m.csv: there is no such file"),
         (ManifestData(folder=str(tmp_path / "none")), None, "none"),

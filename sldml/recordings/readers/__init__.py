@@ -1,1 +1,1 @@
-"""Readers: one module for each source, each with `find(folder)` and `read(path)`."""
+"""Readers: one module per source, each with `find(folder)` and `read(path)`."""

@@ -1,7 +1,7 @@
-"""Numbers out of files of a form that is declared: `.npy`, `.npz`, MATLAB 5, and any text table.
+"""Numbers from files of a declared format: `.npy`, `.npz`, MATLAB 5, and text tables.
 
-A file may be anything: what it says of its own size is held against its real size before anything is allocated,
-pickles are never opened, and what an archive unpacks to is bounded.
+Files are not trusted: declared sizes are checked against the real size before anything is allocated, pickles are never
+loaded, and the unpacked size of archives is limited.
 """
 
 import csv
@@ -36,28 +36,28 @@ _MOST_AXES = 8
 _GARBLED_ARCHIVE = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, struct.error,
 )  # fmt: skip
-# Unambiguous and bounded, so that a garbled file cannot keep it busy.
+# Unambiguous and bounded, so that matching a garbled file cannot take long.
 _NUMBER = re.compile(r"[ \t]*[-+]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][-+]?\d{1,9})?[ \t]*", re.ASCII)
 _NOT_A_NUMBER = ("nan", "+nan", "-nan")
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a file holds."""
+    """The content of a file."""
 
     values: Array
-    """In the file's own shape; a text table is [lines, columns]. NaN where a number is missing."""
+    """In the shape of the file; a text table is [lines, columns]. Missing numbers are NaN."""
     times: Array | None
-    """[lines] of the time column, where one is declared, in its own unit."""
+    """The time column [lines] in its own unit, if one is declared."""
 
 
 def read_numbers(path: Path, declared: RecordingFormat) -> Numbers:
-    """The numbers of a file, by its ending: `.npy`, `.npz`, `.mat`, and text of whatever other ending.
+    """The numbers of a file, read by its suffix: `.npy`, `.npz`, `.mat`, or text for all others.
 
-    Columns are chosen here; bringing what is left to [frames, rows, 3] is for who calls.
+    Columns are selected here; the caller reshapes the numbers to [frames, rows, 3].
 
-    Raises RecordingError, and nothing else, for a file that is missing, cut, garbled, of another kind than its
-    ending says, holds a pickle, or does not have the columns that are declared.
+    Raises only RecordingError: the file is missing, truncated, garbled, of another type than its suffix, contains a
+    pickle, or lacks declared columns.
     """
     try:
         match path.suffix.lower():
@@ -91,7 +91,7 @@ def _npy(data: bytes) -> Array:
     header = data[start - length : start].decode("latin-1")
     descr, order, shape = _NPY_DESCR.search(header), _NPY_ORDER.search(header), _NPY_SHAPE.search(header)
     if order is None or shape is None:
-        raise ValueError("is a garbled NumPy file: its header tells no shape")
+        raise ValueError("is a garbled NumPy file: its header has no shape")
     if descr is None or _NPY_NUMBERS.fullmatch(descr[1]) is None:
         kind = descr[1] if descr else "records"
         raise ValueError(f"must hold real numbers, but it holds {'pickled objects' if 'O' in kind else kind!r}")
@@ -118,16 +118,16 @@ def _npz(data: bytes, variable: str | None) -> Array:
                     raise ValueError(f"must hold {variable} once, but holds it {len(members)} times")
             elif len(members) != 1:
                 names = ", ".join(m.filename.removesuffix(".npy") for m in members[:8])
-                raise ValueError(f"holds {len(members)} arrays ({names}): format.variable says which")
+                raise ValueError(f"holds {len(members)} arrays ({names}): set format.variable")
             (member,) = members
             if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError("is encrypted, or packed in another way than NumPy does")
+                raise ValueError("is encrypted, or compressed in another way than by NumPy")
             with archive.open(member) as file:
                 content = file.read(LARGEST_FILE_BYTES + 1)
     except _GARBLED_ARCHIVE as error:
         raise ValueError(f"is not a .npz file, or it is cut or garbled: {error}") from None
     if len(content) > LARGEST_FILE_BYTES:
-        raise ValueError(f"unpacks to more than the {LARGEST_FILE_BYTES} bytes that a recording has at most")
+        raise ValueError(f"unpacks to more than the {LARGEST_FILE_BYTES} bytes that a recording may have")
     return _npy(content)
 
 
@@ -140,14 +140,14 @@ def _text(data: bytes, suffix: str, declared: RecordingFormat) -> Numbers:
     try:
         text = data.decode(declared.text.encoding)
     except UnicodeError as error:
-        raise ValueError(f"is no text in {declared.text.encoding} (format.text.encoding): {error}") from None
+        raise ValueError(f"is not text in {declared.text.encoding} (format.text.encoding): {error}") from None
     lines = list(_table_lines(text.removeprefix("\ufeff"), declared))
     names: Sequence[str] | None = None
     splitter = _Splitter(suffix, declared, lines[declared.text.header :])
     if declared.text.header and lines:
         names = [name.strip() for name in splitter.cells(*lines.pop(0))]
     if not lines:
-        raise ValueError("holds no line with numbers")
+        raise ValueError("has no line with numbers")
     width = len(splitter.cells(*lines[0]))
     picked, time = _picked(declared, width, names)
     parser = _Parser(declared)
@@ -155,7 +155,7 @@ def _text(data: bytes, suffix: str, declared: RecordingFormat) -> Numbers:
     for number, line in lines:
         cells = splitter.cells(number, line)
         if len(cells) != width:
-            raise ValueError(f"line {number} has {len(cells)} columns, but those before it have {width}")
+            raise ValueError(f"line {number} has {len(cells)} columns, but earlier ones have {width}")
         if time is not None:
             times.append(parser.number(cells[time], number, time))
         values.extend(parser.numbers(cells, picked, number))
@@ -175,13 +175,13 @@ def _table_lines(text: str, declared: RecordingFormat) -> Iterator[tuple[int, st
 
 
 class _Splitter:
-    """Cuts lines into cells."""
+    """Splits lines into cells."""
 
     def __init__(self, suffix: str, declared: RecordingFormat, lines: Sequence[tuple[int, str]]) -> None:
         usual = {".csv": ";" if declared.text.decimal == "," else ",", ".tsv": "\t"}.get(suffix)
         delimiter = declared.text.delimiter or usual
         self._delimiter = None if delimiter is not None and delimiter.strip(" ") == "" else delimiter
-        # Some programs write a delimiter behind the last number, too.
+        # Some programs also write a delimiter after the last number.
         self._ends_lines = bool(delimiter and lines) and all(self._cut(line) != line for _, line in lines)
 
     def _cut(self, line: str) -> str:
@@ -201,7 +201,7 @@ class _Splitter:
 
 
 class _Parser:
-    """Turns cells into numbers; NaN where one is missing."""
+    """Converts cells to numbers; missing ones become NaN."""
 
     def __init__(self, declared: RecordingFormat) -> None:
         self._comma = declared.text.decimal == ","
@@ -221,10 +221,10 @@ class _Parser:
         number = cell.replace(",", ".", 1) if self._comma else cell
         # float() alone would take 1_000, infinity and the digits of every script.
         if _NUMBER.fullmatch(number) is None:
-            what = f"{cell[:20]!r} is no number" if cell else "there is no number"
+            what = f"{cell[:20]!r} is not a number" if cell else "the number is missing"
             raise ValueError(
-                f"line {line}, column {column + 1}: {what} (format: text.comment, text.header or drop_columns leave "
-                "out what is none; missing_values says what stands for a missing one)"
+                f"line {line}, column {column + 1}: {what} (text.comment, text.header or "
+                "drop_columns exclude other text; missing_values marks missing numbers)"
             )
         return float(number)
 
@@ -237,7 +237,7 @@ def _choose_columns(values: Array, declared: RecordingFormat) -> Numbers:
     if declared.columns is None and not declared.drop_columns and declared.time_column is None:
         return Numbers(values, None)
     if values.ndim != 2:
-        raise ValueError(f"columns are declared, but they are in tables alone, and its shape is {list(values.shape)}")
+        raise ValueError(f"columns are declared, but its shape {list(values.shape)} is not that of a table")
     picked, time = _picked(declared, values.shape[1], None)
     zeros = np.zeros(len(values))
     chosen = np.stack([zeros if c is None else values[:, c] for c in picked], axis=1)
@@ -245,7 +245,7 @@ def _choose_columns(values: Array, declared: RecordingFormat) -> Numbers:
 
 
 def _picked(declared: RecordingFormat, width: int, names: Sequence[str] | None) -> tuple[list[int | None], int | None]:
-    """The columns to keep, counted from 0 (None: zeros), and that of time stamps."""
+    """The columns to keep, counted from 0 (None: zeros), and the column of time stamps."""
 
     def find(column: Column) -> int:
         if isinstance(column, int):
@@ -255,7 +255,7 @@ def _picked(declared: RecordingFormat, width: int, names: Sequence[str] | None) 
         if names is None:
             raise ValueError(f"column {column!r} is declared by name, but there is no header line (format.text.header)")
         if names.count(column) != 1:
-            raise ValueError(f"column {column!r} must be there once, but the header line holds: {', '.join(names)}")
+            raise ValueError(f"column {column!r} must occur once in the header line, which is: {', '.join(names)}")
         return names.index(column)
 
     if names is not None and len(names) != width:

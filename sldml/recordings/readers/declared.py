@@ -1,4 +1,4 @@
-"""A file whose numbers are declared → a recording."""
+"""Recordings from files of a declared format."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sldml.recordings.recording import Recording, RecordingError
 from sldml.recordings.skeletons import SKELETONS, Skeleton
 
 READER_FORMAT = 1
-"""Raised whenever the same files give other recordings, so that sets made by an older reader are not found."""
+"""Incremented when the same files give different recordings, to invalidate older prepared sets."""
 
 
-class Row(NamedTuple):
-    """What the manifest says of one recording."""
+class ManifestRow(NamedTuple):
+    """A recording in a manifest."""
 
     name: str
-    """The path without its ending."""
+    """The path without its suffix."""
     label: str
     subject: str
     rate_hz: float | None
@@ -31,9 +31,9 @@ class Row(NamedTuple):
 
 
 def layout_of(declared: RecordingFormat) -> Layout:
-    """The rows that recordings of a format have.
+    """The layout of recordings of a format.
 
-    Raises InputError: `rows` leaves out one of them.
+    Raises InputError: `rows` lacks one of its rows, or names are duplicated.
     """
     skeleton = None if declared.skeleton is None else _skeleton(declared.skeleton)
     layout = Layout(skeleton, 0 if skeleton is None else declared.num_bodies, dict(declared.sensors))
@@ -56,7 +56,7 @@ def _skeleton(declared: SkeletonFormat) -> Skeleton:
     number = {joint: index for index, joint in enumerate(declared.joints)}
     top = next(joint for joint in declared.joints if joint not in declared.parents)
     root = declared.root or top
-    # Without a tree, all joints hang on the root.
+    # Without a tree, the root is the parent of all joints.
     parents = declared.parents or {joint: root for joint in declared.joints if joint != root}
     pairs = [None if pair is None else (number[pair[0]], number[pair[1]]) for pair in (declared.scale, declared.face)]
     references = declared.references if declared.references is not None else declared.face or (root,)
@@ -72,26 +72,26 @@ def _skeleton(declared: SkeletonFormat) -> Skeleton:
     )
 
 
-def read(path: str | os.PathLike[str], row: Row | None = None, *, declared: RecordingFormat) -> Recording:
+def read(path: str | os.PathLike[str], row: ManifestRow | None = None, *, declared: RecordingFormat) -> Recording:
     """One recording: [frames, rows, 3], bodies in metres, sensors in their own units.
 
     Args:
         path: The file.
-        row: What the manifest says of it; None for a recording that is in no manifest: it is named by its file.
-        declared: What its numbers are.
+        row: Its row in the manifest; None for a file without one, which is named after the file.
+        declared: The format of its numbers.
 
-    Raises RecordingError, and nothing else, for a file that is missing, cut, garbled, or not as declared.
+    Raises only RecordingError: the file is missing, truncated, garbled, or not as declared.
     """
     path = Path(path)
-    row = row or Row(path.stem, "", "", None, {})
+    row = row or ManifestRow(path.stem, "", "", None, {})
     layout = layout_of(declared)
     numbers = read_numbers(path, declared)
     try:
         values = _fold(_without(numbers.values, declared), declared, layout)
         rate_hz = row.rate_hz or declared.rate_hz or _measured_rate(numbers, len(values), declared)
         values = _fill_missing(_arrange(values, declared, layout), declared, layout)
-        # Adding 0 takes the sign off the zeros that turned axes have.
-        with np.errstate(over="ignore"):  # what overflows is refused as not finite
+        # Adding 0 removes the sign of zeros on inverted axes.
+        with np.errstate(over="ignore"):  # overflows are refused as not finite
             stored = np.ascontiguousarray(values + 0.0, dtype=np.float32)
         return Recording(stored, rate_hz, layout.row_names, row.name, row.label, row.subject, row.details)
     except RecordingError as error:
@@ -101,7 +101,7 @@ def read(path: str | os.PathLike[str], row: Row | None = None, *, declared: Reco
 
 
 def _without(values: Array, declared: RecordingFormat) -> Array:
-    """NaN where a number stands for a missing one."""
+    """Replace numbers that mark missing ones by NaN."""
     numbers = [value for value in declared.missing_values if not isinstance(value, str)]
     return np.where(np.isin(values, numbers), np.nan, values) if numbers else values
 
@@ -117,20 +117,20 @@ def _fold(values: Array, declared: RecordingFormat, layout: Layout) -> Array:
         one_frame = bodies * len(in_file) * len(declared.values)
         if values.size == 0 or values.size % one_frame:
             raise ValueError(
-                f"{values.size} numbers do not fill whole frames of {_said(sizes, declared)} ({one_frame} numbers): "
-                f"its shape is {list(values.shape)}; is it cut, or does the format leave something out?"
+                f"{values.size} numbers do not fill frames of {_axes_text(sizes, declared)} ({one_frame} numbers), "
+                f"its shape is {list(values.shape)}; the file may be truncated or the format incomplete"
             )
         sizes["frames"] = values.size // one_frame
         values = values.reshape([sizes[axis] for axis in declared.order])
     wanted = [sizes.get(axis, -1) for axis in declared.order]
     if values.ndim != len(wanted) or any(w not in (-1, found) for w, found in zip(wanted, values.shape, strict=True)):
-        raise ValueError(f"must be [{_said(sizes, declared)}], but its shape is {list(values.shape)}")
+        raise ValueError(f"must be [{_axes_text(sizes, declared)}], but its shape is {list(values.shape)}")
     axes = [declared.order.index(axis) for axis in ("frames", "bodies", "rows", "values") if axis in declared.order]
     ordered = values.transpose(axes)
     return ordered.reshape(len(ordered), bodies * len(in_file), len(declared.values))
 
 
-def _said(sizes: dict[str, int], declared: RecordingFormat) -> str:
+def _axes_text(sizes: dict[str, int], declared: RecordingFormat) -> str:
     return ", ".join(f"{sizes[axis]} {axis}" if axis in sizes else axis for axis in declared.order)
 
 
@@ -155,13 +155,13 @@ def _arrange(values: Array, declared: RecordingFormat, layout: Layout) -> Array:
 
 def _measured_rate(numbers: Numbers, num_frames: int, declared: RecordingFormat) -> float:
     if numbers.times is None:
-        raise ValueError("its rate is not told: set format.rate_hz, format.time_column or the manifest's rate_hz")
+        raise ValueError("has no rate: set format.rate_hz, format.time_column or the manifest's rate_hz")
     lines_per_frame, rest = divmod(len(numbers.times), num_frames)
     if rest or lines_per_frame == 0:
-        raise ValueError(f"{len(numbers.times)} time stamps do not go with {num_frames} frames")
+        raise ValueError(f"{len(numbers.times)} time stamps do not match {num_frames} frames")
     times = numbers.times[::lines_per_frame]
     if not np.isfinite(times).all() or np.any(np.diff(times) < 0) or not times[-1] > times[0]:
-        raise ValueError("its time stamps must be there and go up")
+        raise ValueError("its time stamps must be finite and increasing")
     return float((num_frames - 1) / ((times[-1] - times[0]) * TIMES_S[declared.time_unit]))
 
 
@@ -175,7 +175,7 @@ def _fill_missing(values: Array, declared: RecordingFormat, layout: Layout) -> A
     if declared.missing == "refuse":
         raise ValueError(
             f"{int(missing.any(axis=2).sum())} rows are missing, first {layout.row_names[row]} in frame {frame}; "
-            "format.missing: interpolate or zero takes it nevertheless"
+            "format.missing: interpolate or zero accepts it"
         )
     frames = np.arange(len(values))
     for row, axis in np.argwhere(missing.any(axis=0)):

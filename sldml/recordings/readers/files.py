@@ -1,17 +1,17 @@
-"""Reading a whole file that may be anything."""
+"""Reading untrusted files."""
 
 from pathlib import Path
 
 from sldml.recordings.recording import RecordingError
 
 LARGEST_FILE_BYTES = 32 * 2**20
-"""Some ten times the largest recording of any source: what is larger is not one."""
+"""About ten times the largest recording of any source."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content. Raises RecordingError if it is missing, no ordinary file, too large or unreadable."""
+    """A file's content. Raises RecordingError if it is missing, not a regular file, too large or unreadable."""
     try:
-        # A pipe or a device would be waited for without end.
+        # Reading a pipe or a device could block forever.
         if not path.is_file():
             raise RecordingError(path, "is not a file" if path.exists() else "does not exist")
         size = path.stat().st_size

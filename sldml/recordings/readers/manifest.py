@@ -1,7 +1,7 @@
-"""A person's own dataset: a table of its files, and what their numbers are.
+"""A user's own dataset: a table of its files and their format.
 
-The table (CSV or Parquet) has the columns `path`, `label`, `subject`, may have `rate_hz`, and whatever else it has
-goes to the catalogue. A `RecordingFormat` says how the numbers lie; docs/recordings.md, "Your own dataset".
+The table (CSV or Parquet) has the columns `path`, `label`, `subject` and optionally `rate_hz`; further columns are
+added to the catalogue. A `RecordingFormat` says how the numbers lie; docs/recordings.md, "Your own dataset".
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sldml.config.parts import first_fault
 from sldml.config.recording_format import RecordingFormat
 from sldml.config.yaml_lines import load_yaml
 from sldml.errors import InputError
-from sldml.recordings.readers.declared import Row
+from sldml.recordings.readers.declared import ManifestRow
 from sldml.recordings.readers.files import read_bytes
 from sldml.recordings.recording import RecordingError
 
@@ -33,10 +33,10 @@ class Manifest:
 
     folder: Path
     files: tuple[Path, ...]
-    """Each of them is `folder` and a relative path."""
-    rows: tuple[Row, ...]
+    """Each is `folder` with a relative path."""
+    rows: tuple[ManifestRow, ...]
     notes: tuple[str, ...]
-    """What a person should know: columns that were left out."""
+    """Messages for the user, about columns that were left out."""
 
 
 # ----------------------------------------------------------------------------------------------------- the table
@@ -45,10 +45,9 @@ class Manifest:
 def find(manifest: Path, *, allow_outside: bool = False) -> Manifest:
     """Read a manifest. Its paths are relative to its own folder, or absolute.
 
-    Raises InputError, one line that names manifest and line: it is missing or no table, lacks a column, or has a
-    row without path, label or subject, with a rate that is none, with a path that leads out of the folder (by
-    `..`, absolutely, or by a symbolic link) while `allow_outside` is False, or that is there twice. Whether the
-    files are there is not looked at: a missing one is refused when it is read, like any broken one.
+    Raises InputError with the manifest and the line: it is missing, not a table, or lacks a column; or a row has no
+    path, label or subject, an invalid rate, a path outside of the folder (by `..`, an absolute path or a symbolic link)
+    while `allow_outside` is False, or a duplicate path. Missing files are refused later, when they are read.
     """
     lines = _parquet_rows(manifest) if manifest.suffix.lower() in (".parquet", ".pq") else _csv_rows(manifest)
     header = next(lines)[1]
@@ -57,38 +56,38 @@ def find(manifest: Path, *, allow_outside: bool = False) -> Manifest:
     for number, cells in lines:
         if len(cells) != len(header):
             raise InputError(
-                f"{_at(manifest, number)}: {len(cells)} cells, but the header names {len(header)} columns; put a cell "
-                "with the delimiter in it into quotes"
+                f"{_at(manifest, number)}: {len(cells)} cells, but the header names {len(header)} columns; put "
+                "cells that contain the delimiter into quotes"
             )
         table.append((number, dict(zip(header, cells, strict=True))))
     if not table:
-        raise InputError(f"{manifest}: names no recording; write one line for each file below the header")
+        raise InputError(f"{manifest}: has no recordings; write one line for each file below the header")
     further = [c for c in header if c not in (*_NEEDED, "rate_hz", *_OWN_TO_THE_CATALOGUE)]
     integers = [column for column in further if all(_is_integer(row[column]) for _, row in table)]
     inside = _Inside(manifest, allow_outside)
     files, rows = [], []
-    lines_of: dict[str, int] = {}
+    line_numbers: dict[str, int] = {}
     for number, row in table:
         for column in _NEEDED:
             if not row[column]:
                 raise InputError(f"{_at(manifest, number)}: the {column} is empty; each recording needs one")
         files.append(inside.locate(row["path"], number))
         name = _name(files[-1].relative_to(manifest.parent))
-        if name in lines_of:
+        if name in line_numbers:
             raise InputError(
-                f"{_at(manifest, number)}: the recording {name} is on line {lines_of[name]} already (a recording is "
-                "named by its path without the ending, once)"
+                f"{_at(manifest, number)}: duplicate of recording {name} on line {line_numbers[name]} (recordings are "
+                "named by their paths without the suffix)"
             )
-        lines_of[name] = number
+        line_numbers[name] = number
         details = {column: int(row[column]) if column in integers else row[column] for column in further}
-        rows.append(Row(name, row["label"], row["subject"], _rate(manifest, number, row), details))
+        rows.append(ManifestRow(name, row["label"], row["subject"], _rate(manifest, number, row), details))
     left_out = [column for column in header if column in _OWN_TO_THE_CATALOGUE]
-    note = f"{manifest.name}: column {', '.join(left_out)} left out: the catalogue has its own"
+    note = f"{manifest.name}: column {', '.join(left_out)} ignored: the catalogue has its own"
     return Manifest(manifest.parent, tuple(files), tuple(rows), (note,) if left_out else ())
 
 
 def _csv_rows(manifest: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of the header and of every row; commas, semicolons or tabs, as the header has them."""
+    """(line, cells) of the header and of every row; separated by commas, semicolons or tabs, as in the header."""
     try:
         text = read_bytes(manifest).decode("utf-8-sig")
     except RecordingError as error:
@@ -115,7 +114,7 @@ def _csv_rows(manifest: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _parquet_rows(manifest: Path) -> Iterator[tuple[int, list[str]]]:
-    """(row, cells), rows counted like the lines of a CSV file: the header is 1."""
+    """(row, cells), with rows counted like the lines of a CSV file: the header is 1."""
     import pyarrow
     from pyarrow import parquet
 
@@ -126,7 +125,7 @@ def _parquet_rows(manifest: Path) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{manifest}: {error.reason}; it is a CSV or Parquet table of path, label, subject") from None
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{manifest}: is no Parquet table ({reason})") from None
+        raise InputError(f"{manifest}: is not a Parquet table ({reason})") from None
     yield 1, [str(name).strip() for name in table.column_names]
     for number, cells in enumerate(zip(*columns, strict=True), start=2):
         yield number, ["" if cell is None else str(cell).strip() for cell in cells]
@@ -136,17 +135,17 @@ def _check_header(manifest: Path, header: Sequence[str]) -> None:
     absent = [column for column in _NEEDED if column not in header]
     if absent:
         raise InputError(
-            f"{_at(manifest, 1)}: there is no column {', '.join(absent)}; the header names path, label, subject and "
-            f"what else there is, but it is: {', '.join(header)}"
+            f"{_at(manifest, 1)}: no column {', '.join(absent)}; the header needs path, label and subject, but it is: "
+            f"{', '.join(header)}"
         )
     double = [column for column in header if header.count(column) > 1]
     if double or "" in header:
-        what = f"the column {double[0]} is there twice" if double and double[0] else "a column has no name"
-        raise InputError(f"{_at(manifest, 1)}: {what}; give each column a name of its own")
+        what = f"duplicate column {double[0]}" if double and double[0] else "a column has no name"
+        raise InputError(f"{_at(manifest, 1)}: {what}; give each column its own name")
 
 
 class _Inside:
-    """Where a manifest's paths lead."""
+    """Resolves the paths of a manifest."""
 
     def __init__(self, manifest: Path, allow_outside: bool) -> None:
         self._manifest, self._allow_outside = manifest, allow_outside
@@ -155,36 +154,36 @@ class _Inside:
         self._real_parents: dict[Path, str] = {}
 
     def locate(self, text: str, number: int) -> Path:
-        """`folder` and the relative path to a file."""
+        """The path to a file, as `folder` with a relative path."""
         if "\0" in text:
-            raise InputError(f"{_at(self._manifest, number)}: {text!r} is no path")
+            raise InputError(f"{_at(self._manifest, number)}: {text!r} is not a path")
         real = self._real(self._folder / text)
         if real == self._real_folder:
             raise InputError(f"{_at(self._manifest, number)}: {text} is the folder, not a file in it")
         if real.is_relative_to(self._real_folder):
             own = os.path.normpath(text) if not Path(text).is_absolute() else real.relative_to(self._real_folder)
-            # `a/../b` is `b` only where no link is on the way; what is looked up must be what was checked.
+            # `a/../b` is `b` only without links on the way; the path that is read must be the one that was checked.
             same = self._real(self._folder / own) == real and not str(own).startswith("..")
             return self._folder / (own if same else real.relative_to(self._real_folder))
         if not self._allow_outside:
             raise InputError(
-                f"{_at(self._manifest, number)}: {text} leads out of {self._folder}; put the file there, or set "
+                f"{_at(self._manifest, number)}: {text} is outside of {self._folder}; move the file there, or set "
                 "data.allow_outside: true"
             )
         return self._folder / os.path.relpath(real, self._real_folder)
 
     def _real(self, path: Path) -> Path:
-        """Like `realpath`, at the price of one look at each file of a folder that is known already."""
+        """Like `realpath`, but resolves each folder only once."""
         if path.parent not in self._real_parents:
             self._real_parents[path.parent] = os.path.realpath(path.parent)
         candidate = Path(self._real_parents[path.parent]) / path.name
-        # Path.is_symlink would raise for a name that is too long.
+        # Path.is_symlink would raise for a too long name.
         is_link = os.path.islink(candidate)  # noqa: PTH114
         return Path(os.path.realpath(candidate)) if path.name == ".." or is_link else candidate
 
 
 def _name(path: Path) -> str:
-    """A path without its ending; `walk.01` has none."""
+    """A path without its suffix; `walk.01` has none."""
     return (path if path.suffix[1:].isdigit() else path.with_suffix("")).as_posix()
 
 
@@ -213,9 +212,9 @@ def _at(manifest: Path, number: int) -> str:
 
 
 def format_beside(manifest: Path) -> RecordingFormat:
-    """The format in the YAML file beside a manifest, which has its name: `manifest.csv`, `manifest.yaml`.
+    """The format in the YAML file next to a manifest, with the same name: `manifest.csv`, `manifest.yaml`.
 
-    Raises InputError naming file and line: it is not there, no YAML, or has a key or value that is wrong.
+    Raises InputError with file and line: it is missing, not YAML, or has an invalid key or value.
     """
     path = next((p for ending in (".yaml", ".yml") if (p := manifest.with_suffix(ending)).is_file()), None)
     if path is None:

@@ -1,7 +1,7 @@
-"""One array of numbers out of a MATLAB 5 file, and nothing else of it.
+"""Reading one numeric array from a MATLAB 5 file.
 
-Written after *MAT-File Format* (The MathWorks, version 5). scipy's reader is not used: a garbled file can end
-the process with a segmentation fault (scipy 1.17), and it would load cells and objects.
+Follows *MAT-File Format* (The MathWorks, version 5). scipy's reader is not used, because garbled files can crash it
+with a segmentation fault (scipy 1.17), and because it would load cells and objects.
 """
 
 import struct
@@ -30,10 +30,10 @@ _COMPLEX, _LOGICAL = 0x0800, 0x0200
 
 
 def read_array(path: Path, name: str | None, *, finite: bool = True) -> NDArray[np.float64]:
-    """The array `name` (None: the only one there is), in its own shape.
+    """The array `name` (None: the only one in the file), in its own shape.
 
-    Raises RecordingError for a file that is no MATLAB 5 file, is cut or garbled, does not hold `name` exactly
-    once, or holds it as anything but real numbers, which must be finite unless `finite` is False.
+    Raises RecordingError: not a MATLAB 5 file, truncated or garbled, without exactly one `name`, or with values that
+    are not real numbers or, unless `finite` is False, not finite.
     """
     data = read_bytes(path)
     try:
@@ -59,7 +59,7 @@ def read_array(path: Path, name: str | None, *, finite: bool = True) -> NDArray[
 def _byte_order(data: bytes) -> Order:
     if not data:
         raise ValueError("is empty")
-    # Version, then "MI" in the order of whoever wrote it; text comes first (a MATLAB 4 file begins with zeros).
+    # Version, then "MI" in the byte order of the writer; text comes first (a MATLAB 4 file starts with zeros).
     orders: dict[bytes, Order] = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
     if len(data) < _HEADER_BYTES or 0 in data[:4] or data[124:128] not in orders:
         raise ValueError("is not a MATLAB 5 file, or it is cut")
@@ -67,7 +67,7 @@ def _byte_order(data: bytes) -> Order:
 
 
 def _matrices(data: memoryview, order: Order) -> Iterator[list[tuple[int, memoryview]]]:
-    """The parts of every array in the file: kind and content of each."""
+    """The elements (kind and content) of every array in the file."""
     allowed = LARGEST_FILE_BYTES
     for kind, content in _elements(data[_HEADER_BYTES:], order):
         if kind == _COMPRESSED:
@@ -75,15 +75,15 @@ def _matrices(data: memoryview, order: Order) -> Iterator[list[tuple[int, memory
             content = memoryview(inflater.decompress(content, max(allowed, 1)))
             allowed -= len(content)
             if not inflater.eof or allowed < 0:
-                raise ValueError("is a cut MATLAB file, or it is packed to more than a recording's size")
+                raise ValueError("is a truncated MATLAB file, or unpacks to more than a recording's size")
             (kind, content), *_ = [*_elements(content, order), (0, content)]
         if kind != _MATRIX:
-            raise ValueError(f"is a garbled MATLAB file: an element of kind {kind} stands where an array should")
+            raise ValueError(f"is a garbled MATLAB file: an element of kind {kind} in the place of an array")
         yield list(_elements(content, order, most=4))
 
 
 def _elements(data: memoryview, order: Order, most: int | None = None) -> Iterator[tuple[int, memoryview]]:
-    """Kind and content of the elements that follow one another in `data`, of the first `most`."""
+    """Kind and content of successive elements in `data`, at most `most`."""
     position = 0
     while position < len(data) and (most is None or most > 0):
         (word,) = _unpack(f"{order}I", data[position : position + 4])
@@ -104,7 +104,7 @@ def _elements(data: memoryview, order: Order, most: int | None = None) -> Iterat
 
 def _name_of(matrix: list[tuple[int, memoryview]], order: Order) -> str:
     if [kind for kind, _ in matrix[:3]] != [_UINT32, _INT32, _INT8]:
-        # Objects and functions are laid out otherwise; they are never what is asked for.
+        # Objects and functions have another layout and are never requested.
         return ""
     return bytes(matrix[2][1]).decode("ascii", errors="replace")
 

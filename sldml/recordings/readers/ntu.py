@@ -3,20 +3,19 @@
 Format and advice: https://github.com/shahroudy/NTURGB-D and Shahroudy et al. 2016 (arXiv 1604.02808),
 Liu et al. 2019 (arXiv 1905.04757).
 
-**Who is who.** The tracker gives a body an identity and keeps it while it sees the body; the order of bodies in
-a frame means nothing. Who is lost and found again may have a new identity, so that one person is several
-*fragments*. Two identities are taken for one person where they never share a frame, the later one begins at
-most half a second (15 frames) after the earlier one ends, and no farther than 0.3 m from there (the base of the
-spine: the middle of the body, which moves least). Nearest pairs are joined first, and a pair is left alone where
-its people have met in a frame by then.
+**Identities.** The tracker keeps the identity of a body while it sees it; the order of bodies in a frame has no
+meaning. A person who is lost and found again may get a new identity, so that one person is several *fragments*. Two
+identities are joined if they never share a frame, the later one starts at most half a second (15 frames) after the
+earlier one ends, and at most 0.3 m from its last position (of the base of the spine, which moves least). Nearest pairs
+are joined first; a pair is not joined if its persons then share a frame.
 
-Why these bounds: two people's bases are hardly ever within 0.3 m unless they embrace, and somebody who walks
-slowly (0.6 m/s) moves as far in half a second. Who moves faster while unseen, or is unseen for longer, stays two
-actors rather than be mixed with another person. The bounds are this project's own: no recordings of the dataset
-were at hand to tune them on.
+Reasons for these limits: the bases of two people are hardly ever within 0.3 m unless they embrace, and a slow walk
+(0.6 m/s) covers this distance in half a second. People who move faster or are unseen for longer remain two actors
+rather than being mixed with another person. The limits are this project's own: no recordings of the dataset were
+available for tuning.
 
-Fragments are joined *before* furniture is dropped: somebody who fell and is found again lying down is wide by
-then, and only the whole person shows that it is one.
+Fragments are joined *before* furniture is dropped: a person who falls and is found again lying down is wide in the
+later fragment, and only the joined fragments have a person's extent.
 """
 
 import math
@@ -44,22 +43,22 @@ _BODY_FIELDS, _JOINT_FIELDS = 10, 12
 # A body's own line, the count of its joints, and the joints.
 _BODY_LINES = 2 + _NUM_JOINTS
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
-# A person is taller than wide. The bound on width over height and the share of frames in which it must hold
-# are those in common use for this dataset (furniture that the tracker took for a person is wider).
+# A person is taller than wide. The limit of width over height and the share of frames in which it must hold are
+# those commonly used for this dataset (furniture that was tracked as a person is wider).
 _WIDEST_PERSON = 0.8
 _SMALLEST_SHARE = 0.3
-# When two identities are one person: see above.
+# When two identities are joined: see above.
 _LONGEST_GAP_FRAMES = 15
 _FARTHEST_M = 0.3
 _ROOT = KINECT_V2.root
-# Real recordings have a handful; all pairs of them are looked at.
+# Real recordings have a few; all pairs are compared.
 _MOST_IDENTITIES = 1000
-# Nearly an hour; the longest real one has some 300. Frames without a body cost a file two bytes each.
+# Nearly an hour; the longest real recording has about 300. Frames without a body take two bytes each.
 _MOST_FRAMES = 100_000
 
 
 class NtuName(NamedTuple):
-    """What a file name says: ``S001C003P008R001A001`` is (1, 3, 8, 1, 1)."""
+    """The parts of a file name: ``S001C003P008R001A001`` is (1, 3, 8, 1, 1)."""
 
     setup: int
     camera: int
@@ -69,7 +68,7 @@ class NtuName(NamedTuple):
 
 
 def parse_name(stem: str) -> NtuName:
-    """The five numbers of a file name without its ending. Raises RecordingError for any other name."""
+    """The five numbers of a file name without its suffix. Raises RecordingError for any other name."""
     match = _NAME.fullmatch(stem)
     if match is None:
         raise RecordingError(stem, "the name must be like S001C003P008R001A001")
@@ -77,20 +76,20 @@ def parse_name(stem: str) -> NtuName:
 
 
 def find(folder: str | os.PathLike[str]) -> list[Path]:
-    """All ``*.skeleton`` files in `folder` and below, sorted. Raises RecordingError if it is no folder."""
+    """All ``*.skeleton`` files in `folder` and below, sorted. Raises RecordingError if it is not a folder."""
     if not Path(folder).is_dir():
         raise RecordingError(folder, "is not a folder")
     return sorted(Path(folder).rglob("*.skeleton"))
 
 
 def missing_list(folder: str | os.PathLike[str]) -> set[str] | None:
-    """The recordings that the dataset's authors ask to leave out, or None where their list is not there.
+    """The recordings that the dataset's authors exclude, or None if their list is missing.
 
-    The list is looked for in `folder` and in the folder that holds it. Three lines of text come first.
-    Raises RecordingError if it is there but cannot be read.
+    The list is expected in `folder` or its parent folder, and starts with three lines of text.
+    Raises RecordingError if it cannot be read.
     """
-    for place in (Path(folder), Path(folder).absolute().parent):
-        path = place / MISSING_LIST
+    for parent in (Path(folder), Path(folder).absolute().parent):
+        path = parent / MISSING_LIST
         if path.is_file():
             lines = read_bytes(path).decode("utf-8", errors="replace").split()
             return {line for line in lines if _NAME.fullmatch(line)}
@@ -100,15 +99,14 @@ def missing_list(folder: str | os.PathLike[str]) -> set[str] | None:
 def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
     """One recording: [frames, 50, 3] in metres, the main actor's 25 joints, then the second actor's.
 
-    Every frame is kept; where an actor is absent its joints are zeros. Bodies are followed by their identity
-    through gaps and changes of order, and by their place where they come back under another identity (see the
-    module). The main actor is the body whose x, y and z vary most in sum (variance over all joints and frames
-    in which it is there), the second actor the next. Of several bodies, those that are not of a person's extent
-    are dropped. Only what is used is looked at: of a joint's twelve columns the first three, and that the last
-    one, its tracking state, is there. With `any_name` a file may be called anything; of one whose name is not the
-    dataset's, label and subject are empty.
+    Every frame is kept; the joints of an absent actor are zeros. Bodies are followed by their identity, and by their
+    position if they return with another identity (see the module). The main actor is the body with the largest sum of
+    the variances of x, y and z (over all joints and the frames in which it is present), the second actor the next. Of
+    several bodies, those without a person's extent are dropped. Only the first three of a joint's twelve columns are
+    used, and the last one, its tracking state, must be present. With `any_name` the file may have any name; if it is
+    not the dataset's, label and subject are empty.
 
-    Raises RecordingError, and nothing else, for a file that is missing, cut, garbled or without any body.
+    Raises only RecordingError: the file is missing, truncated, garbled or without any body.
     """
     path = Path(path)
     try:
@@ -139,9 +137,8 @@ class _Bodies(NamedTuple):
 
 
 def _parse(path: Path) -> _Bodies:
-    # The structure is walked line by line in Python, which is 27 lines a body; the joints' columns become numbers
-    # in one call of a compiled reader. Identities stay whole numbers: their 17 digits are more than a float64
-    # holds.
+    # The structure is parsed line by line in Python (27 lines per body); the joints are converted in one call of a
+    # compiled reader. Identities are kept as integers, because their 17 digits exceed the precision of float64.
     data = read_bytes(path)
     if not data.isascii():
         raise RecordingError(path, "is not a text file")
@@ -155,7 +152,7 @@ def _parse(path: Path) -> _Bodies:
     frames: list[int] = []
     identities: list[int] = []
     joint_lines: list[bytes] = []
-    # Counts are believed only as far as the file goes on.
+    # Counts are checked against the number of lines.
     for frame in range(num_frames):
         if position >= end:
             raise RecordingError(path, f"ends before frame {frame} of {num_frames}")
@@ -176,15 +173,15 @@ def _parse(path: Path) -> _Bodies:
                 )
             identity = _count(path, fields[0], f"body identity in frame {frame}")
             if identity in present:
-                raise RecordingError(path, f"frame {frame}: body {identity} is there twice")
+                raise RecordingError(path, f"frame {frame}: body {identity} occurs twice")
             present.add(identity)
             identities.append(identity)
             frames.append(frame)
             joint_lines += body[2:]
     if position != end:
-        raise RecordingError(path, f"goes on after its last frame ({num_frames} frames)")
+        raise RecordingError(path, f"has more lines after its last frame ({num_frames} frames)")
     if not frames:
-        raise RecordingError(path, f"holds no body in any of its {num_frames} frames")
+        raise RecordingError(path, f"has no body in any of its {num_frames} frames")
     if len(set(identities)) > _MOST_IDENTITIES:
         raise RecordingError(path, f"body identities must be at most {_MOST_IDENTITIES}, but there are more")
     return _Bodies(num_frames, frames, identities, _joints(path, frames, identities, joint_lines))
@@ -192,17 +189,17 @@ def _parse(path: Path) -> _Bodies:
 
 def _joints(path: Path, frames: list[int], identities: list[int], lines: list[bytes]) -> NDArray[np.float64]:
     """[bodies, 25, 3]: the first three columns of the joints' lines."""
-    if not lines[-1].strip():  # of nothing but empty lines the reader would warn
+    if not lines[-1].strip():  # the reader would warn about only empty lines
         raise RecordingError(path, "a joint's line is empty")
     try:
-        # The last column is read so that a line that is cut, within z for example, does not go unseen.
+        # The last column is read to detect truncated lines.
         numbers = np.loadtxt(lines, usecols=(0, 1, 2, _JOINT_FIELDS - 1), comments=None, ndmin=2)
     except ValueError as error:
         raise RecordingError(path, f"joints must be lines of {_JOINT_FIELDS} numbers: {str(error)[:80]}") from None
     if len(numbers) != len(lines):
         raise RecordingError(path, "a joint's line is empty")
     joints = numbers[:, :3].reshape(-1, _NUM_JOINTS, 3)
-    # Metres: what is far beyond the sensor's reach is a garbled file, and what is not finite is none either.
+    # Metres: values far beyond the sensor's range, or not finite, mean a garbled file.
     bad = ~(np.abs(joints) < 1e6).all(axis=(1, 2))
     if bad.any():
         body = int(bad.argmax())
@@ -228,9 +225,9 @@ def _actors(bodies: _Bodies) -> NDArray[np.float32]:
 
 
 def _people(bodies: _Bodies, fragments: list[list[int]]) -> list[list[int]]:
-    """Join the fragments of one person; a fragment is the places in `bodies` of one identity.
+    """Join the fragments of each person; a fragment is the indices in `bodies` of one identity.
 
-    Fragments come, and people go, in the order in which they are first seen.
+    Fragments and persons are in the order of their first frame.
     """
     if len(fragments) == 1:
         return fragments
@@ -246,7 +243,7 @@ def _people(bodies: _Bodies, fragments: list[list[int]]) -> list[list[int]]:
     if not pairs:
         return fragments
 
-    # Everyone's fragments, under the number of the first of them.
+    # The fragments of each person, by the index of the first of them.
     people = {number: [number] for number in range(len(fragments))}
     seen = [{bodies.frames[place] for place in fragment} for fragment in fragments]
     person_of = list(range(len(fragments)))
@@ -261,13 +258,13 @@ def _people(bodies: _Bodies, fragments: list[list[int]]) -> list[list[int]]:
 
 
 def _is_person(joints: NDArray[np.float64]) -> bool:
-    """Whether a body [frames, 25, 3] is higher than wide often enough."""
+    """Whether a body [frames, 25, 3] is taller than wide in enough frames."""
     extent = np.ptp(joints, axis=1)
     return bool((extent[:, 0] <= _WIDEST_PERSON * extent[:, 1]).mean() >= _SMALLEST_SHARE)
 
 
 def _count(path: Path, token: bytes, what: str) -> int:
-    # int() would also take "+1", and it refuses more than 4300 digits with an error of its own.
+    # int() would also accept "+1", and has its own error for more than 4300 digits.
     if not token.isdigit() or len(token) > 20:
         raise RecordingError(path, f"{what} must be a whole number, but it is {_shown(token)}")
     return int(token)

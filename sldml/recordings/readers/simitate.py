@@ -1,7 +1,7 @@
-"""Simitate: the demonstrator's hand followed by motion capture, in CSV files out of ROS.
+"""Simitate: the demonstrator's hand in motion capture, as CSV files from ROS.
 
 R. Memmesheimer, I. Kramer, V. Seib, D. Paulus, *Simitate: A Hybrid Imitation Learning Benchmark*, IROS 2019
-(arXiv 1905.06002). The files are what ``rostopic echo -p /tf`` writes: a line is one message of one or several
+(arXiv 1905.06002). The files are the output of ``rostopic echo -p /tf``: a line is a message of one or several
 transforms, of which those from ``world`` to ``hand`` are read; the folders are
 ``<category>/<class>/<person>/<sequence>/``, as in https://github.com/airglow/simitate_dataset_pytorch.
 """
@@ -22,25 +22,25 @@ from sldml.recordings.skeletons import HAND
 LAYOUT = Layout(skeleton=HAND, num_bodies=1)
 CATEGORIES = ("basic_motions", "motions", "sequential", "complex")
 
-# One transform, as ROS defines geometry_msgs/TransformStamped. A line holds the time and then transforms end to
-# end; the header is made of the first message, so that later lines may hold more of them or fewer.
+# A geometry_msgs/TransformStamped of ROS. A line has the time and then transforms one after another; the header is
+# that of the first message, and later lines may have more or fewer transforms.
 _FIELDS = (
     "header.seq", "header.stamp", "header.frame_id", "child_frame_id",
     "transform.translation.x", "transform.translation.y", "transform.translation.z",
     "transform.rotation.x", "transform.rotation.y", "transform.rotation.z", "transform.rotation.w",
 )  # fmt: skip
 _STAMP, _FRAME, _CHILD, _PLACE = 1, 2, 3, slice(4, 7)
-# The estimates that the authors' own baseline leaves beside a recording.
+# Estimates of the authors' baseline, next to a recording.
 _ESTIMATES = "openpose.csv"
-# A capture system gives some tens to hundreds of poses a second. Beyond these bounds the stamps are garbled.
+# Motion capture has tens to hundreds of poses per second. Outside of these limits, the stamps are garbled.
 _SLOWEST_HZ, _FASTEST_HZ = 1.0, 10_000.0
 
 
 def find(folder: str | os.PathLike[str]) -> list[Path]:
-    """All ``*.csv`` files in `folder` that lie somewhere below a category's folder, sorted.
+    """All ``*.csv`` files in `folder` below a category's folder, sorted.
 
-    What lies there at another depth than it should is among them, so that `read` says what is wrong with it.
-    Raises RecordingError if `folder` is no folder.
+    Files at a wrong depth are included, so that `read` reports them.
+    Raises RecordingError if `folder` is not a folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -50,17 +50,15 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
-    """One recording: the hand's place [poses, 1, 3] in metres in the capture system's own frame.
+    """One recording: the hand's position [poses, 1, 3] in metres in the frame of the capture system.
 
-    Label, subject and sequence are the names of the folders; `details` has the number at the end of the
-    sequence's name, if there is one. Poses go by their stamps; of several with the same stamp the first is
-    kept. `rate_hz` is the number of poses over the time that they span: they are captured at 120 Hz but stamped
-    by a slower reader which takes two of them at once now and then, so that the usual distance of two stamps
-    (10.2 ms in the published examples) would say 98 Hz. With `any_name` a file may lie anywhere; of one that does not
-    lie in the dataset's folders, label and subject are empty.
+    Label, subject and sequence are the names of the folders; `details` has the number at the end of the sequence's
+    name, if there is one. Poses are sorted by stamp; of several with the same stamp, the first is kept. `rate_hz` is
+    the number of poses over their time span: they are captured at 120 Hz, but stamped by a slower reader that sometimes
+    takes two at once, so the usual distance of stamps (10.2 ms in the published examples) would give 98 Hz. With
+    `any_name` the file may be anywhere; outside of the dataset's folders, label and subject are empty.
 
-    Raises RecordingError, and nothing else, for a file that is missing, misplaced, cut, garbled or without the
-    hand.
+    Raises only RecordingError: the file is missing, misplaced, truncated, garbled or without the hand.
     """
     path = Path(path)
     label, subject, sequence = ("", "", "") if any_name and not _is_in_place(path) else _folders(path)
@@ -71,7 +69,7 @@ def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
     rate_hz = (len(stamps) - 1) * 1e9 / int(stamps[-1] - stamps[0])
     if not _SLOWEST_HZ <= rate_hz <= _FASTEST_HZ:
         raise RecordingError(
-            path, f"stamps must be {_SLOWEST_HZ:g} to {_FASTEST_HZ:g} a second, but they are {rate_hz:.3g}"
+            path, f"stamps must be {_SLOWEST_HZ:g} to {_FASTEST_HZ:g} per second, but they are {rate_hz:.3g}"
         )
     number = re.search(r"\d{1,9}$", sequence, re.ASCII)
     return Recording(
@@ -96,8 +94,8 @@ def _folders(path: Path) -> tuple[str, ...]:
     if not _is_in_place(path):
         raise RecordingError(
             path,
-            "must lie in <category>/<class>/<person>/<sequence>/ with a category of "
-            f"{', '.join(CATEGORIES)}, but lies in {_shown('/'.join(names), 80)}",
+            "must be in <category>/<class>/<person>/<sequence>/ with a category of "
+            f"{', '.join(CATEGORIES)}, but is in {_shown('/'.join(names), 80)}",
         )
     for name in (*names, path.stem):
         if not name.isprintable():
@@ -106,7 +104,7 @@ def _folders(path: Path) -> tuple[str, ...]:
 
 
 def _parse(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Stamps [poses] in nanoseconds and places [poses, 3] of the hand, in the order of the file."""
+    """Stamps [poses] in nanoseconds and positions [poses, 3] of the hand, in the order of the file."""
     data = read_bytes(path)
     if not data.isascii() or b"\x00" in data:
         raise RecordingError(path, "is not a text file")
@@ -121,19 +119,19 @@ def _parse(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         commas = line.count(",")
         if commas % width or (line and not commas):
             raise RecordingError(
-                path, f"line {number}: must be a time and {width} fields a transform, but there are {commas} commas"
+                path, f"line {number}: must be a time and {width} fields per transform, but there are {commas} commas"
             )
         if "hand" not in line:
             continue
         fields = line.split(",")
         for start in range(1, len(fields), width):
             transform = fields[start : start + width]
-            # tf's first version begins names with a slash, and some of these messages still do.
+            # Names start with a slash in the first version of tf and in some of these messages.
             if transform[_FRAME].removeprefix("/") == "world" and transform[_CHILD].removeprefix("/") == "hand":
                 stamps.append(transform[_STAMP])
                 places.append(transform[_PLACE])
     if not stamps:
-        raise RecordingError(path, "holds no transform from world to hand")
+        raise RecordingError(path, "has no transform from world to hand")
     return _stamps(path, stamps), _places(path, places)
 
 
@@ -143,13 +141,13 @@ def _check_header(path: Path, header: str) -> None:
     expected = ["%time", *(f"field.transforms{block}.{field}" for block in blocks for field in _FIELDS)]
     if names != expected or not blocks:
         raise RecordingError(
-            path, f"must begin with the header of rostopic echo -p /tf, but begins with {_shown(header, 40)}"
+            path, f"must start with the header of rostopic echo -p /tf, but starts with {_shown(header, 40)}"
         )
 
 
 def _stamps(path: Path, texts: list[str]) -> NDArray[np.int64]:
     for text in texts:
-        # Nanoseconds since 1970 have 19 digits until 2286; int() would also take "+1" and "1_0".
+        # Nanoseconds since 1970 have 19 digits until 2286; int() would also accept "+1" and "1_0".
         if not text.isdigit() or len(text) > 19 or int(text) >= 2**63:
             raise RecordingError(path, f"a stamp must be a whole number of nanoseconds, but it is {_shown(text)}")
     return np.array(list(map(int, texts)), dtype=np.int64)
@@ -159,12 +157,12 @@ def _places(path: Path, texts: list[list[str]]) -> NDArray[np.float64]:
     flat = list(chain.from_iterable(texts))
     for text in flat:
         if "_" in text:  # Python would read 1_0 as ten
-            raise RecordingError(path, f"a coordinate is no number: {_shown(text)}")
+            raise RecordingError(path, f"a coordinate is not a number: {_shown(text)}")
     try:
         places = np.array(list(map(float, flat))).reshape(-1, 3)
     except ValueError as error:
-        raise RecordingError(path, f"a coordinate is no number: {str(error)[:80]}") from None
-    # Metres: what is beyond any room is a garbled file, and what is not finite is none either.
+        raise RecordingError(path, f"a coordinate is not a number: {str(error)[:80]}") from None
+    # Metres: values beyond any room, or not finite, mean a garbled file.
     bad = ~(np.abs(places) < 1e6).all(axis=1)
     if bad.any():
         raise RecordingError(path, f"pose {int(bad.argmax())} of the hand must be finite, but it is not")

@@ -18,7 +18,7 @@ from sldml.recordings.skeletons import KINECT_V1
 
 MODALITIES = ("skeleton", "inertial", "fused")
 SENSORS = {"acceleration": 8.0, "rotation": 1000.0}
-"""The wearable sensor's rows and full scales: acceleration in g, rotation in degrees a second."""
+"""The wearable sensor's rows and full scales: acceleration in g, rotation in degrees per second."""
 
 _RATE_HZ = {"skeleton": 30.0, "inertial": 50.0, "fused": 30.0}
 _LAYOUTS = {
@@ -40,9 +40,9 @@ def layout(modality: str) -> Layout:
 def find(folder: str | os.PathLike[str], modality: str = "skeleton") -> list[Path]:
     """The files to `read` for a modality in `folder` and below, by action, subject and trial.
 
-    They are found by their names wherever they lie (the published archives hold ``Skeleton/`` and
-    ``Inertial/``). For ``fused`` these are the skeleton files that have an inertial partner; others are left
-    out. Raises RecordingError if `folder` is no folder, ValueError for an unknown modality.
+    Files are found by name at any depth (the published archives have ``Skeleton/`` and ``Inertial/``). For ``fused``,
+    these are the skeleton files with an inertial partner. Raises RecordingError if `folder` is not a folder, ValueError
+    for an unknown modality.
     """
     layout(modality)
     if not Path(folder).is_dir():
@@ -57,16 +57,16 @@ def find(folder: str | os.PathLike[str], modality: str = "skeleton") -> list[Pat
 
 
 def read(path: str | os.PathLike[str], modality: str = "skeleton", *, any_name: bool = False) -> Recording:
-    """One recording: [frames, 20, 3] in metres, [samples, 2, 3] in g and degrees a second, or both.
+    """One recording: [frames, 20, 3] in metres, [samples, 2, 3] in g and degrees per second, or both.
 
-    ``fused`` takes the skeleton's file and finds the inertial one in its own folder or in ``Inertial`` beside
-    it. The wearable's samples are interpolated linearly at the skeleton's frames, the first at the first and
-    the last at the last: the two clocks' nominal rates do not agree (2.4 to 4.5 samples a frame). With `any_name` a
-    file may be called anything (`wave_skeleton.mat` and `wave_inertial.mat` are a pair); of one whose name is not the
-    dataset's, label and subject are empty.
+    ``fused`` takes the skeleton file and finds the inertial one in the same folder or in ``Inertial`` next to it. The
+    samples of the wearable sensor are interpolated linearly at the frames of the skeleton, with the first and last
+    aligned, because the nominal rates of the two do not match (2.4 to 4.5 samples per frame). With `any_name` the file
+    may have any name (`wave_skeleton.mat` and `wave_inertial.mat` are a pair); if it is not the dataset's, label and
+    subject are empty.
 
-    Raises RecordingError, and nothing else, for a file that is missing, cut, garbled or of another kind, and
-    ValueError for an unknown modality.
+    Raises RecordingError if the file is missing, truncated, garbled or of another kind, and ValueError for an unknown
+    modality.
     """
     rows = layout(modality)
     path = Path(path)
@@ -81,7 +81,7 @@ def read(path: str | os.PathLike[str], modality: str = "skeleton", *, any_name: 
         if modality == "fused":
             samples = _read_inertial(_partner(path))
             values = np.concatenate([values, _resample(samples, len(values))], axis=1)
-    with np.errstate(over="ignore"):  # what overflows is refused as not finite
+    with np.errstate(over="ignore"):  # overflows are refused as not finite
         stored = np.ascontiguousarray(values, dtype=np.float32)
     try:
         return Recording(
@@ -123,7 +123,7 @@ def _read_inertial(path: Path) -> NDArray[np.float64]:
 
 
 def _resample(samples: NDArray[np.float64], num_frames: int) -> NDArray[np.float64]:
-    """[samples, rows, 3] at `num_frames` moments spread evenly from the first to the last sample."""
+    """[samples, rows, 3] at `num_frames` evenly spaced times from the first to the last sample."""
     moments = np.linspace(0, len(samples) - 1, num_frames)
     before = np.minimum(moments.astype(int), len(samples) - 2)
     weight = (moments - before)[:, None, None]

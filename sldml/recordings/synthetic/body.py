@@ -1,8 +1,8 @@
-"""A made Kinect v2 body: joint angles in, joint places out.
+"""A synthetic Kinect v2 body: from joint angles to joint positions.
 
-Axes are the sensor's: x to the image's right, y up, z away from the sensor. A body at rest stands at the origin,
-arms hanging, facing the sensor (towards -z), its left at -x. Angles are in radians and mean the same movement on
-both sides: those of left limbs are mirrored.
+Axes are those of the sensor: x to the image's right, y up, z away from the sensor. A body at rest stands at the origin
+with hanging arms and faces the sensor (towards -z), its left at -x. Angles are in radians and mean the same movement
+on both sides: those of left limbs are mirrored.
 """
 
 import numpy as np
@@ -72,7 +72,7 @@ def place_joints(angles: Array, offsets: Array) -> Array:
 
 
 def mirror(joints: Array) -> Array:
-    """The same movement made with the other hand: x turned round, left and right joints exchanged."""
+    """The same movement with the other hand: x negated, left and right joints exchanged."""
     return joints[:, _MIRRORED] * (-1, 1, 1)
 
 
@@ -98,7 +98,7 @@ def _split(joint_name: str) -> tuple[str, str]:
 
 
 def _local_turns(joint_name: str) -> list[tuple[int, int, float]]:
-    """The angles that turn what hangs on a joint: column, axis, factor."""
+    """The angles that turn the descendants of a joint: column, axis, factor."""
     side, part = _split(joint_name)
     found = []
     for column, angle in enumerate(ANGLES):

@@ -1,11 +1,11 @@
-"""Made data: a one-shot problem of the shape of NTU RGB+D 120, in its own file format, from a seed.
+"""Synthetic data: a one-shot problem with the structure and file format of NTU RGB+D 120, from a seed.
 
-There is real work in it: the classes are movements of an articulated body (`synthetic_motion`), novel and
-auxiliary ones drawn from one family, and what differs within a class is what an encoder can learn from other
-classes to look past: where a cyclic action is cut, which hand is used, how idle limbs are held, tempo, build
-and view. Matching raw signals cannot: at 30 auxiliary classes and 12 recordings each, dynamic time warping with
-the best of 20 normalisations gives .52 to .70 (34 seeds, mean .60), and a small temporal CNN trained 20 epochs
-on the auxiliary classes .73 to .80 (10 seeds, mean .76), at least .11 above it on each of them.
+Classes are movements of an articulated body (`synthetic.motion`); novel and auxiliary ones have the same distribution.
+The variation within a class can be learned from other classes: where a cyclic action is cut, which hand is used, the
+posture of idle limbs, tempo, build and view. Matching raw signals cannot learn it: with 30 auxiliary classes and 12
+recordings each, dynamic time warping with the best of 20 normalisations reaches .52 to .70 (34 seeds, mean .60), and a
+small temporal CNN trained for 20 epochs on the auxiliary classes .73 to .80 (10 seeds, mean .76), at least .11 above it
+for each of them.
 """
 
 import math
@@ -32,15 +32,15 @@ DEVELOPMENT = tuple(range(2, 121, 6))
 """The development classes: A002, A008, …, A116."""
 _OTHERS = tuple(action for first in (3, 4, 5, 6) for action in range(first, 121, 6))
 _EXEMPLAR_PERFORMER = 8
-# Shares of recordings made with the other hand, and of those in which the body is lost for a moment.
+# Shares of recordings with the other hand, and of those in which the body is lost for a moment.
 _LEFT_HANDED, _DROPS_FRAMES = 0.36, 0.15
-# What each stream of random numbers is for; streams are independent of one another.
+# Purposes of the independent streams of random numbers.
 _ACTION, _SUBJECT, _RECORDING = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """A made data set. Raises ValueError where it cannot be made."""
+    """The settings of a synthetic dataset. Raises ValueError for invalid ones."""
 
     seed: int = 0
     num_auxiliary: int = 30
@@ -48,7 +48,7 @@ class SyntheticSource:
     recordings_per_class: int = 12
     """The official exemplar and others."""
     num_subjects: int = 8
-    """Whose recordings the others are; none of them is the exemplars' performer P008."""
+    """Number of subjects of the other recordings, without the exemplars' performer P008."""
     min_frames: int = 40
     max_frames: int = 90
 
@@ -74,7 +74,7 @@ class SyntheticSource:
 
     @property
     def num_recordings(self) -> int:
-        """How many files `generate` writes."""
+        """Number of files that `generate` writes."""
         return (len(NOVEL) + self.num_auxiliary) * self.recordings_per_class
 
 
@@ -83,12 +83,12 @@ def generate(
     folder: str | os.PathLike[str],
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write the made recordings as ``<folder>/<NTU name>.skeleton`` and return their paths, sorted.
+    """Write the recordings as ``<folder>/<NTU name>.skeleton`` and return their paths, sorted.
 
-    The same source gives the same bytes: each file has random numbers of its own, by seed, class and index.
-    Every class has its official exemplar (``S001C003P008R001Axxx``, from A061 on ``S018…``), a plain
-    performance seen by camera 3. `progress` is called with the files done and the files in all. Takes about
-    4 ms a file on one core. Raises OSError where the folder cannot be written.
+    The same source gives the same bytes: each file has its own random numbers, by seed, class and index. Every class
+    has its official exemplar (``S001C003P008R001Axxx``, from A061 on ``S018…``), an undisturbed performance seen by
+    camera 3. `progress` is called with the number of files done and in total. Takes about 4 ms per file on one core.
+    Raises OSError if the folder cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,15 +103,15 @@ def generate(
 
 
 def plan(source: SyntheticSource) -> list[tuple[str, int, int]]:
-    """Name, class and index within it of each recording that the source has, sorted by name."""
+    """Name, class and index within the class of each recording, sorted by name."""
     actions = sorted((*NOVEL, *source.auxiliary))
     return sorted((name, action, index) for action in actions for index, name in enumerate(_names(source, action)))
 
 
 def make_and_read(source: SyntheticSource, path: Path, place: tuple[int, int]) -> Recording:
-    """The recording of class and index `place`, named as `path`, through a file beside it that is removed again.
+    """The recording of class and index `place`, named like `path`, through a temporary file.
 
-    The file lies in a folder of this process: a killed parent's last worker may be at the same recording still.
+    The file is in a folder of this process, because a worker of a killed parent may still write the same recording.
 
     Raises:
         InputError: the file cannot be written.
@@ -122,8 +122,8 @@ def make_and_read(source: SyntheticSource, path: Path, place: tuple[int, int]) -
         skeleton_writer.write(file, _frames(source, *place, path.stem))
     except OSError as error:
         raise InputError(
-            f"{path.parent}: made recordings cannot be written ({error.strerror}): make room, or choose another folder "
-            "by SLDML_CACHE"
+            f"{path.parent}: synthetic recordings cannot be written ({error.strerror}): free space, or set SLDML_CACHE "
+            "to another folder"
         ) from error
     try:
         return ntu.read(file)
@@ -132,7 +132,7 @@ def make_and_read(source: SyntheticSource, path: Path, place: tuple[int, int]) -
 
 
 def _names(source: SyntheticSource, action: int) -> Iterator[str]:
-    """The exemplar's name, then names that share neither its performer nor one another's everything."""
+    """The name of the exemplar, then unique names with other performers."""
     first_setup = 1 if action <= 60 else 18
     yield f"S{first_setup:03d}C003P{_EXEMPLAR_PERFORMER:03d}R001A{action:03d}"
     people = [person for person in range(1, source.num_subjects + 2) if person != _EXEMPLAR_PERFORMER]
@@ -147,7 +147,8 @@ def _names(source: SyntheticSource, action: int) -> Iterator[str]:
 def _frames(source: SyntheticSource, action: int, index: int, name: str) -> list[list[tuple[int, Joints]]]:
     """The bodies in each frame of one recording."""
     what = parse_name(name)
-    kind = (action // 6 + 3 * (action % 6)) % NUM_KINDS  # every residue has every kind: any choice is balanced
+    # Every residue has every kind, so that any selection of residues is balanced.
+    kind = (action // 6 + 3 * (action % 6)) % NUM_KINDS
     programme = draw_action(np.random.default_rng((source.seed, _ACTION, action)), kind)
     subject = draw_subject(np.random.default_rng((source.seed, _SUBJECT, what.performer)))
     random = np.random.default_rng((source.seed, _RECORDING, action, index))

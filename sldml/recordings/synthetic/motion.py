@@ -1,9 +1,8 @@
-"""Made actions: what a class does with its joint angles, and how a recording of it differs from another.
+"""Synthetic actions: the joint angles of a class over time, and the variation of its recordings.
 
-A class is cyclic (its active angles swing about a posture, each with its own amplitude, harmonic and phase) or
-a gesture (they pass through a few key postures and come back). What varies within a class is what varies
-between people: lengths, tempo, amplitude, handedness, how the rest of the body is held and sways, where a cyclic
-action is cut and how often it is repeated, the speed along the way, the place, the view.
+A class is cyclic (its active angles swing about a posture, each with its own amplitude, harmonic and phase) or a
+gesture (its active angles pass through a few key postures and return). Recordings of a class vary in body proportions,
+tempo, amplitude, handedness, posture and sway of the other limbs, start and number of cycles, speed, position and view.
 """
 
 from dataclasses import dataclass
@@ -71,13 +70,13 @@ _NOISE = np.where(np.isin(np.arange(KINECT_V2.num_joints), _FINGERS), _NOISE_FIN
 
 @dataclass(frozen=True, eq=False)
 class Action:
-    """What a class does."""
+    """The movement of a class."""
 
     active: NDArray[np.bool_]
-    """[21], which angles belong to it."""
+    """[21], whether an angle is active."""
     cyclic: bool
     postures: Array
-    """[postures, 21] in radians: the one swung about, or the ones passed through."""
+    """[postures, 21] in radians: the centre of the swing, or the key postures."""
     amplitudes: Array
     """[21] in radians, of the swing."""
     harmonics: Array
@@ -85,21 +84,21 @@ class Action:
     phases: Array
     """[21] in cycles."""
     cycle_s: float
-    """How long a cycle takes at the usual tempo."""
+    """Duration of a cycle at the usual tempo."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """How a person does everything."""
+    """The personal style of a subject."""
 
     bones: Array
     """[25, 3] in metres, as `draw_bones` gives them."""
     tempo: float
-    """Cycles a second over the class's own."""
+    """Tempo relative to the class."""
     amplitude: float
-    """Angles over the class's own."""
+    """Amplitude relative to the class."""
     habit: Array
-    """[21], how the body is held, in shares of the angles' ranges."""
+    """[21], posture, in shares of the angles' ranges."""
 
 
 def draw_action(random: np.random.Generator, kind: int) -> Action:
@@ -133,7 +132,7 @@ def perform(
 ) -> Array:
     """Joints [frames, 25, 3] in metres of one performance, at the origin, facing the sensor.
 
-    It is made with the other hand with the probability `left_handed`.
+    The other hand is used with the probability `left_handed`.
     """
     progress = _progress(random, num_frames)
     if action.cyclic:
@@ -163,7 +162,7 @@ def see(random: np.random.Generator, joints: Array, camera: int) -> Array:
     seen: Array = turn(joints, float(angle)) + place
     seen += random.normal(0, 1, seen.shape) * _NOISE[:, None]
     if random.uniform() < _JUMPS:
-        # For a moment the sensor takes something else for a hand.
+        # For a moment, the sensor confuses something else with a hand.
         hand = _HANDS[int(random.integers(2))]
         start = int(random.integers(0, len(joints) - 3))
         seen[start : start + 3, hand] += random.normal(0, 0.1, 3)

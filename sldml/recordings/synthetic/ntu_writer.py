@@ -1,4 +1,4 @@
-"""Writing NTU RGB+D's ``.skeleton`` text files, for made data: what `sldml.recordings.readers.ntu.read` reads."""
+"""Writing NTU RGB+D's ``.skeleton`` text files for synthetic data, as read by `sldml.recordings.readers.ntu`."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _NUM_JOINTS = 25
 # Nominal pinhole cameras of the Kinect v2: focal length and centre in pixels.
 _DEPTH_CAMERA = (365.0, 256.0, 212.0)
 _COLOR_CAMERA = (1060.0, 960.0, 540.0)
-# What follows the identity: clipped edges, hands, restriction, lean, tracking state. Neutral values.
+# Fields after the identity (clipped edges, hands, restriction, lean, tracking state), with neutral values.
 _BODY = "%d 0 0 0 0 0 0 0 0 2\n25\n" + "%.6f %.6f %.6f %.3f %.3f %.3f %.3f 0 0 0 0 2\n" * _NUM_JOINTS
 
 

@@ -228,7 +228,7 @@ def test_signals_of_another_length_are_refused() -> None:
         ),
         ({"name": "orientation", "orientation": {"temporal_distance_3": 2}}, "set the second one first"),
         ({"name": "tsrji", "tsrji": {"y_low": 2.0}}, "`y_low < y_high` must hold, but they are 2.0 and 2.0"),
-        ({"name": "signals", "swap_axes": {}}, "a branch needs its own name"),
+        ({"name": "signals", "swap_axes": {}}, "set only the selected branch"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(values: dict[str, Any], message: str) -> None:

@@ -56,7 +56,7 @@ def test_npy_of_any_real_kind_and_order(tmp_path, dtype, order):
         (npy(np.array([{"a": 1}], dtype=object)), "pickled objects"),
         (npy(np.zeros(2, [("x", "f4")])), "must hold real numbers, but it holds 'records'"),
         (npy(np.zeros((0, 3))), "a number at least"),
-        (npy(np.ones(4)).replace(b"(4,)", b"(4 ,"), "its header tells no shape"),
+        (npy(np.ones(4)).replace(b"(4,)", b"(4 ,"), "its header has no shape"),
     ],
 )
 def test_npy_that_is_refused(tmp_path, content, reason):
@@ -78,7 +78,7 @@ def test_npz_by_name_or_the_only_one(tmp_path):
     np.savez(tmp_path / "one.npz", pose=np.arange(6.0))
     for path, variable in (("two.npz", "pose"), ("one.npz", None)):
         assert read_numbers(tmp_path / path, declared(variable=variable)).values.tolist() == [0, 1, 2, 3, 4, 5]
-    with pytest.raises(RecordingError, match=r"holds 2 arrays \(pose, other\): format.variable says which"):
+    with pytest.raises(RecordingError, match=r"holds 2 arrays \(pose, other\): set format.variable"):
         read_numbers(tmp_path / "two.npz", declared())
     with pytest.raises(RecordingError, match="must hold x once, but holds it 0 times"):
         read_numbers(tmp_path / "two.npz", declared(variable="x"))
@@ -163,20 +163,20 @@ def test_columns_of_an_array_with_two_axes(tmp_path):
     ("content", "keys", "reason"),
     [
         ("", {}, "is empty"),
-        ("\n \n", {}, "holds no line with numbers"),
-        ("x y z\n", {"text": {"header": True}}, "holds no line with numbers"),
-        ("1 2 3\n4 5\n", {}, "line 2 has 2 columns, but those before it have 3"),
-        ("# c\n1 2 3\n4 head 6\n", {"text": {"comment": "#"}}, "line 3, column 2: 'head' is no number"),
-        ("1_000 2 3", {}, "'1_000' is no number"),
-        ("inf 2 3", {}, "'inf' is no number"),
-        ("١ 2 3", {}, "is no number"),
-        ("1,5 2 3", {}, "'1,5' is no number"),
+        ("\n \n", {}, "has no line with numbers"),
+        ("x y z\n", {"text": {"header": True}}, "has no line with numbers"),
+        ("1 2 3\n4 5\n", {}, "line 2 has 2 columns, but earlier ones have 3"),
+        ("# c\n1 2 3\n4 head 6\n", {"text": {"comment": "#"}}, "line 3, column 2: 'head' is not a number"),
+        ("1_000 2 3", {}, "'1_000' is not a number"),
+        ("inf 2 3", {}, "'inf' is not a number"),
+        ("١ 2 3", {}, "is not a number"),
+        ("1,5 2 3", {}, "'1,5' is not a number"),
         ("1 2 3", {"columns": [4]}, "has 3 columns, but column 4 is declared"),
         ("1 2 3", {"columns": ["x"]}, "column 'x' is declared by name, but there is no header line"),
         ("x y\n1 2 3", {"text": {"header": True}}, "the header line names 2 columns, but the lines below have 3"),
-        ("x x y\n1 2 3", {"text": {"header": True}, "columns": ["x"]}, "column 'x' must be there once"),
+        ("x x y\n1 2 3", {"text": {"header": True}, "columns": ["x"]}, "column 'x' must occur once"),
         ("1 2", {"drop_columns": [1, 2]}, "all of them are dropped"),
-        ("1;;3", {"text": {"delimiter": ";"}, "missing_values": []}, "line 1, column 2: there is no number"),
+        ("1;;3", {"text": {"delimiter": ";"}, "missing_values": []}, "line 1, column 2: there is not a number"),
     ],
 )
 def test_text_that_is_refused(tmp_path, content, keys, reason):
@@ -188,7 +188,7 @@ def test_text_that_is_refused(tmp_path, content, keys, reason):
 
 def test_text_in_another_encoding_is_refused_and_says_which_was_expected(tmp_path):
     (tmp_path / "a.txt").write_bytes("1 2 3 # größer".encode("latin-1"))
-    with pytest.raises(RecordingError, match="is no text in utf-8"):
+    with pytest.raises(RecordingError, match="is not text in utf-8"):
         read_numbers(tmp_path / "a.txt", declared(text={"comment": "#"}))
 
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
 from sldml.recordings import KINECT_V1, Recording, RecordingError
-from sldml.recordings.readers.declared import Row, layout_of, read
+from sldml.recordings.readers.declared import ManifestRow, layout_of, read
 
 BODY = {"joints": ["hip", "neck", "hand"], "parents": {"neck": "hip", "hand": "neck"}, "scale": ["hip", "neck"]}
-ROW = Row("a", "wave", "anna", None, {"trial": 2})
+ROW = ManifestRow("a", "wave", "anna", None, {"trial": 2})
 FRAMES = np.arange(2 * 3 * 3, dtype=float).reshape(2, 3, 3) + 1
 """[frames, joints, 3]: whatever the layout of the file, this should come out."""
 
@@ -83,10 +83,10 @@ def test_the_rate_is_the_manifests_then_the_formats_then_that_of_time_stamps(tmp
     assert read(path, ROW, declared=declared(**timed, rate_hz=None)).rate_hz == pytest.approx(25)
     assert read(path, ROW, declared=declared(**timed)).rate_hz == 10
     assert read(path, ROW._replace(rate_hz=50.0), declared=declared(**timed)).rate_hz == 50
-    with pytest.raises(RecordingError, match="its rate is not told"):
+    with pytest.raises(RecordingError, match="has no rate"):
         read(save(tmp_path / "b.npy", FRAMES), declared=declared(rate_hz=None))
     path.write_text("".join(f"{-frame} {joint} 0 0\n" for frame in range(3) for joint in range(3)))
-    with pytest.raises(RecordingError, match="time stamps must be there and go up"):
+    with pytest.raises(RecordingError, match="time stamps must be finite and increasing"):
         read(path, ROW, declared=declared(**timed, rate_hz=None))
 
 
@@ -118,7 +118,7 @@ def test_missing_numbers(tmp_path):
     [
         (np.ones((4, 3, 2)), r"must be \[frames, 3 rows, 3 values\], but its shape is \[4, 3, 2\]"),
         (np.ones((4, 3, 3, 1)), r"but its shape is \[4, 3, 3, 1\]"),
-        (np.ones((4, 8)), r"32 numbers do not fill whole frames of frames, 3 rows, 3 values \(9 numbers\)"),
+        (np.ones((4, 8)), r"32 numbers do not fill frames of frames, 3 rows, 3 values \(9 numbers\)"),
         (np.ones((1, 3, 3)), "at least 2 frames, but this one has 1"),
         (np.full((2, 3, 3), 1e300), "must be finite"),
     ],

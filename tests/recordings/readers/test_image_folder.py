@@ -131,7 +131,7 @@ def test_a_header_that_promises_too_much_is_refused_before_decoding(tmp_path: Pa
     data = chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
     for size in [(65536, 65536), (2**31 - 1, 2**31 - 1), (0, 5), (4096, 4097)]:
         path = write(tmp_path, start + header(*size) + data)
-        assert refusal(path) == f"an image has 1 to 16777216 pixels, but this one has {size[0]} × {size[1]}"
+        assert refusal(path) == f"an image must have 1 to 16777216 pixels, but this one has {size[0]} × {size[1]}"
     path = write(tmp_path, start + header(4, 4) + header(5000, 5000) + data)
     assert "a later one (5000, 5000)" in refusal(path)
 
@@ -145,7 +145,7 @@ def test_other_files_are_refused_with_their_reason(tmp_path: Path) -> None:
     assert "cannot be decoded" in refusal(write(tmp_path, whole[: len(whole) // 2]))
     first, second = Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1].copy())
     animated = png(first, save_all=True, append_images=[second])
-    assert refusal(write(tmp_path, animated)) == "is animated: an image has one frame"
+    assert refusal(write(tmp_path, animated)) == "is animated: an image must have one frame"
     assert "must lie in <role>/<class>/" in refusal(write(tmp_path, whole, "holidays/A001/a.png"))
     assert "printable" in refusal(write(tmp_path, whole, "train/A001/a\x1b[2J.png"))
     assert "printable" in refusal(write(tmp_path, whole, "train/A001/a\udcff.png"))

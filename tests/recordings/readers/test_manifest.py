@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sldml.errors import InputError
 from sldml.recordings.readers import manifest
-from sldml.recordings.readers.declared import Row
+from sldml.recordings.readers.declared import ManifestRow
 
 
 def table(folder: Path, text: str, name: str = "manifest.csv", encoding: str = "utf-8") -> Path:
@@ -26,8 +26,8 @@ def test_rows_with_rates_and_further_columns(tmp_path):
     assert found.folder == tmp_path
     assert found.files == (tmp_path / "x/a.npy", tmp_path / "x/b.walk.csv")
     assert found.rows == (
-        Row("x/a", "wave", "p1", 30.0, {"trial": 2, "side": "left"}),
-        Row("x/b.walk", "clap", "p2", None, {"trial": -3, "side": ""}),
+        ManifestRow("x/a", "wave", "p1", 30.0, {"trial": 2, "side": "left"}),
+        ManifestRow("x/b.walk", "clap", "p2", None, {"trial": -3, "side": ""}),
     )
     assert found.notes == ()
 
@@ -41,7 +41,7 @@ def test_rows_with_rates_and_further_columns(tmp_path):
     ],
 )
 def test_what_spreadsheets_write(tmp_path, text, encoding):
-    assert manifest.find(table(tmp_path, text, encoding=encoding)).rows == (Row("a", "wave", "Änn", None, {}),)
+    assert manifest.find(table(tmp_path, text, encoding=encoding)).rows == (ManifestRow("a", "wave", "Änn", None, {}),)
 
 
 def test_parquet(tmp_path):
@@ -50,9 +50,10 @@ def test_parquet(tmp_path):
         tmp_path / "m.parquet",
     )
     found = manifest.find(tmp_path / "m.parquet")
-    assert found.rows == (Row("a", "7", "p", None, {"trial": 1}), Row("b", "8", "q", None, {"trial": 2}))
+    first, second = ManifestRow("a", "7", "p", None, {"trial": 1}), ManifestRow("b", "8", "q", None, {"trial": 2})
+    assert found.rows == (first, second)
     (tmp_path / "m.parquet").write_bytes((tmp_path / "m.parquet").read_bytes()[:-9])
-    with pytest.raises(InputError, match=r"m\.parquet: is no Parquet table"):
+    with pytest.raises(InputError, match=r"m\.parquet: is not a Parquet table"):
         manifest.find(tmp_path / "m.parquet")
 
 
@@ -60,24 +61,24 @@ def test_names_and_what_the_catalogue_has_of_its_own(tmp_path):
     found = manifest.find(table(tmp_path, "path,label,subject,length,name\nrec.01,a,p,5,x\nrec.02,a,p,6,y"))
     assert [row.name for row in found.rows] == ["rec.01", "rec.02"]
     assert found.rows[0].details == {}
-    assert found.notes == ("manifest.csv: column length, name left out: the catalogue has its own",)
+    assert found.notes == ("manifest.csv: column length, name ignored: the catalogue has its own",)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "is empty; it needs a header"),
-        ("path,label,subject\n", "names no recording"),
-        ("path,label,person\na,b,c", "line 1: there is no column subject"),
-        ("path,label,subject,label\na,b,c,d", "line 1: the column label is there twice"),
+        ("path,label,subject\n", "has no recordings"),
+        ("path,label,person\na,b,c", "line 1: no column subject"),
+        ("path,label,subject,label\na,b,c,d", "line 1: duplicate column label"),
         ("path,label,subject,\na,b,c,d", "line 1: a column has no name"),
         ("path,label,subject\na,b", "line 2: 2 cells, but the header names 3 columns"),
         ("path,label,subject\n\na.npy,,c", "line 3: the label is empty"),
         ("path,label,subject\n ,b,c", "line 2: the path is empty"),
-        ("path,label,subject\na.npy,b,c\na.npy,b,c", "line 3: the recording a is on line 2 already"),
-        ("path,label,subject\na.npy,b,c\n./x/../a.csv,b,c", "line 3: the recording a is on line 2 already"),
+        ("path,label,subject\na.npy,b,c\na.npy,b,c", "line 3: duplicate of recording a on line 2"),
+        ("path,label,subject\na.npy,b,c\n./x/../a.csv,b,c", "line 3: duplicate of recording a on line 2"),
         ("path,label,subject\n.,b,c", "line 2: . is the folder"),
-        ("path,label,subject\na\0b,b,c", "line 2: 'a\\x00b' is no path"),
+        ("path,label,subject\na\0b,b,c", "line 2: 'a\\x00b' is not a path"),
         ("path,label,subject,rate_hz\na,b,c,fast", "line 2: rate_hz must be a positive number, but it is 'fast'"),
         ("path,label,subject,rate_hz\na,b,c,0", "line 2: rate_hz must be a positive number"),
     ],
@@ -120,7 +121,7 @@ def around(tmp_path):
 def test_a_path_that_leads_out_is_refused_unless_allowed(around, tmp_path, path, real):
     inside, _ = around
     place = table(inside, f"path,label,subject\n{path.format(tmp=tmp_path)},b,c")
-    with pytest.raises(InputError, match=r"line 2: .* leads out of .*; .* data\.allow_outside: true"):
+    with pytest.raises(InputError, match=r"line 2: .* is outside of .*; .* data\.allow_outside: true"):
         manifest.find(place)
     found = manifest.find(place, allow_outside=True)
     assert found.files[0].resolve() == (tmp_path / real).resolve()
@@ -173,35 +174,35 @@ def test_the_format_beside_the_manifest(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("rate_hz: 30\nsensor: {glove: 1}\nsensors: {a: 1}", "m.yaml, line 2: sensor: there is no such key"),
+        ("rate_hz: 30\nsensor: {glove: 1}\nsensors: {a: 1}", "m.yaml, line 2: sensor: unknown key"),
         ("rate_hz: -1\nsensors: {a: 1}", "m.yaml, line 1: rate_hz: input should be greater than 0, but it is -1"),
         ("rate_hz: 1", "a skeleton or sensors are needed"),
-        ("rate_hz: [", "m.yaml, line 1: no YAML"),
+        ("rate_hz: [", "m.yaml, line 1: not YAML"),
         (
             "sensors: {a: 1}\ntext:\n  decimal: ','\n  delimiter: ','",
             "m.yaml, line 2: text: delimiter and decimal cannot",
         ),
-        ("sensors: {a: 1}\ntext:\n  encoding: zlib", "m.yaml, line 3: text.encoding: no encoding of text"),
-        ("sensors: {a: 1}\ntext:\n  ignore_lines: '('", "m.yaml, line 3: text.ignore_lines: no regular expression"),
+        ("sensors: {a: 1}\ntext:\n  encoding: zlib", "m.yaml, line 3: text.encoding: not a text encoding"),
+        ("sensors: {a: 1}\ntext:\n  ignore_lines: '('", "m.yaml, line 3: text.ignore_lines: not a regular expression"),
         ("sensors: {a: 1}\nunit: yard", "line 2: unit: a unit is one of metre"),
         ("sensors: {a: 0}", "the full scale of a must be positive"),
-        ("sensors: {a: 1}\norder: [rows, values]", "order names frames, rows and values once each"),
-        ("sensors: {a: 1}\norder: [frames, bodies, rows, values]", "bodies are an axis only"),
+        ("sensors: {a: 1}\norder: [rows, values]", "order needs frames, rows and values once each"),
+        ("sensors: {a: 1}\norder: [frames, bodies, rows, values]", "bodies can be an axis only"),
         ("sensors: {a: 1}\nvalues: [x, -x]", "each at most once"),
         ("sensors: {a: 1}\nvalues: [u]", "values need x, y or z"),
         ("sensors: {a: 1}\ncolumns: [0]", "columns are counted from 1"),
-        ("sensors: {a: 1}\ncolumns: [1]\ndrop_columns: [2]", "give one of them"),
+        ("sensors: {a: 1}\ncolumns: [1]\ndrop_columns: [2]", "give only one of them"),
         ("sensors: {a: 1}\nnum_bodies: 2", "num_bodies needs a skeleton"),
-        ("sensors: {a: 1}\nrows: [a, a]", "rows: a is there twice"),
+        ("sensors: {a: 1}\nrows: [a, a]", "rows: a is given twice"),
         ("sensors: {a: 1}\ntime_column: 1\norder: [rows, values, frames]", "time_column needs frames as the first"),
         ("skeleton: {joints: [a, b]}", "give parents"),
-        ("skeleton: {joints: [a, a], root: a}", "joints: a is there twice"),
-        ("skeleton: {joints: [a, b], parents: {b: c}}", "parents: c is none of the joints"),
-        ("skeleton: {joints: [a, b, c], parents: {b: a}}", "one joint must have none, but without one are: a, c"),
-        ("skeleton: {joints: [a, b, c], parents: {b: c, c: b}}", "they go round in a circle and never reach a"),
+        ("skeleton: {joints: [a, a], root: a}", "joints: a is given twice"),
+        ("skeleton: {joints: [a, b], parents: {b: c}}", "parents: c is not one of the joints"),
+        ("skeleton: {joints: [a, b, c], parents: {b: a}}", "exactly one joint must have none, not a, c"),
+        ("skeleton: {joints: [a, b, c], parents: {b: c, c: b}}", "form a cycle and never reach a"),
         ("skeleton: {joints: [a, b], root: a, face: [a, a]}", "face: two different joints are needed"),
         ("skeleton: {name: me}", "a skeleton needs joints, or one of the names kinect_v2"),
-        ("skeleton: {name: kinect_v2, root: neck}", "is known: leave the other keys out"),
+        ("skeleton: {name: kinect_v2, root: neck}", "is predefined: leave out other keys"),
     ],
 )
 def test_a_wrong_format_says_where_and_why(tmp_path, text, said):

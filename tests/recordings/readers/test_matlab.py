@@ -80,7 +80,7 @@ def test_a_packed_file_that_unpacks_to_more_than_a_recording_is_refused(tmp_path
     path = tmp_path / "made.mat"
     savemat(path, {"x": np.zeros((10, 1_000_000))}, do_compression=True)
     assert path.stat().st_size < 200_000
-    with pytest.raises(RecordingError, match="packed to more than a recording's size"):
+    with pytest.raises(RecordingError, match="or unpacks to more than a recording's size"):
         read_array(path, "x")
 
 

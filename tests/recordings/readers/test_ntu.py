@@ -60,7 +60,7 @@ def files(draw):
 def test_every_file_reads_as_the_reference_reads_it(tmp_path_factory, frames):
     path = write(tmp_path_factory.mktemp("ntu"), frames)
     if not any(frames):
-        with pytest.raises(RecordingError, match="holds no body in any of its"):
+        with pytest.raises(RecordingError, match="has no body in any of its"):
             ntu.read(path)
         return
     np.testing.assert_array_equal(ntu.read(path).values, reference_ntu.read_values(path))
@@ -234,8 +234,8 @@ BODY = "7 0 0 0 0 0 0 0 0 2\n25\n" + JOINT * 25
         ("two\n", "frame count must be a whole number, but it is 'two'"),
         ("-1\n", "frame count must be a whole number"),
         ("9" * 5000, "frame count must be a whole number, but it is '9999"),
-        ("2\n0\n0\n", "holds no body in any of its 2 frames"),
-        ("0\n", "holds no body in any of its 0 frames"),
+        ("2\n0\n0\n", "has no body in any of its 2 frames"),
+        ("0\n", "has no body in any of its 0 frames"),
         ("1\n1\n" + BODY, "at least 2 frames, but this one has 1"),
         ("3\n1\n" + BODY + "0\n", "ends before frame 2 of 3"),
         ("99999999999999999\n0\n0\n", "at most 100000, but it is 99999999999999999"),
@@ -244,8 +244,8 @@ BODY = "7 0 0 0 0 0 0 0 0 2\n25\n" + JOINT * 25
         ("2\n1\n" + BODY + "x\n", "body count of frame 1 must be a whole number, but it is 'x'"),
         ("2\n1\n" + BODY.replace("25", "24") + "0\n", "joint count must be 25, but it is '24'"),
         ("2\n1\n" + BODY.replace("7 ", "7.5 ", 1) + "0\n", "body identity in frame 0 must be a whole number"),
-        ("2\n2\n" + BODY * 2 + "0\n", "body 7 is there twice"),
-        ("2\n1\n" + BODY + "0\n0\n", "goes on after its last frame"),
+        ("2\n2\n" + BODY * 2 + "0\n", "body 7 occurs twice"),
+        ("2\n1\n" + BODY + "0\n0\n", "has more lines after its last frame"),
         ("2\n1\n" + BODY.replace("0.1", "left", 1) + "0\n", "joints must be lines of 12 numbers"),
         ("2\n1\n" + BODY.replace("0.1", "nan", 1) + "0\n", "frame 0: coordinates of body 7 must be finite"),
         ("2\n1\n" + BODY.replace("0.1", "inf", 1) + "0\n", "must be finite"),

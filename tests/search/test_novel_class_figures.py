@@ -20,18 +20,18 @@ from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.split import Sealed, Split
 from sldml.recognition.matching import Matching
 from sldml.recordings import Layout
-from sldml.search.exhibits import (
+from sldml.search.final import predict
+from sldml.search.novel_class_figures import (
     MAX_PAIRS,
     MAX_POINTS,
     confused_pairs,
     embedding_map,
-    exhibits,
-    on_a_plane,
+    model_input,
+    novel_class_figures,
     png,
-    seen_image,
+    project,
     worst_pairs,
 )
-from sldml.search.final import predict
 
 SENSOR = Layout(None, 0, {"sensor": 1.0})
 
@@ -100,9 +100,9 @@ def test_points_far_apart_stay_far_apart_and_always_in_the_same_places() -> None
     centre = np.repeat(np.array([[0, 0, 0], [20, 0, 0], [0, 20, 0]]), 30, axis=0)
     points = centre + rng.normal(size=(90, 3))
     distances = np.linalg.norm(points[:, None] - points[None], axis=2).astype(np.float32)
-    places = on_a_plane(distances)
+    places = project(distances)
     assert places.shape == (90, 2)
-    assert np.array_equal(places, on_a_plane(distances))
+    assert np.array_equal(places, project(distances))
     nearest = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e9 * np.eye(90)
     assert (nearest.argmin(axis=1) // 30 == np.arange(90) // 30).all()
 
@@ -111,11 +111,11 @@ def test_points_far_apart_stay_far_apart_and_always_in_the_same_places() -> None
 def test_a_few_points_and_equal_ones_have_places(count: int) -> None:
     apart = np.abs(np.subtract.outer(np.arange(count), np.arange(count))).astype(np.float32)
     for distances in (apart, np.zeros((count, count), np.float32), apart - 1e-4):
-        places = on_a_plane(distances)
+        places = project(distances)
         assert places.shape == (count, 2)
         assert np.isfinite(places).all()
     if count == 3:  # classical scaling keeps distances as they are
-        assert np.linalg.norm(on_a_plane(apart)[0] - on_a_plane(apart)[2]) == pytest.approx(2.0, abs=1e-4)
+        assert np.linalg.norm(project(apart)[0] - project(apart)[2]) == pytest.approx(2.0, abs=1e-4)
 
 
 def test_of_many_queries_a_part_is_shown_evenly_from_all_classes() -> None:
@@ -137,12 +137,12 @@ def test_a_picture_is_what_the_encoder_sees(made_set: PreparedSet, made_split: S
     one = View(made_frames, made_split.sealed.queries.take(np.array([3])))
     for representation in (RepresentationConfig(steps=32), RepresentationConfig(name="reindexed", steps=33)):
         matching = Matching("encoder", made_set.layout, NormalizeConfig(scale="none", center="none"), representation)
-        seen = seen_image(matching, one)
+        seen = model_input(matching, one)
         image = (
             represent(one.resampled(representation.steps), representation, made_set.layout)[0].round().byte().numpy()
         )
         assert np.array_equal(seen, image.transpose(1, 2, 0))
-    dtw = seen_image(Matching("dtw_1nn", made_set.layout, NormalizeConfig()), one)
+    dtw = model_input(Matching("dtw_1nn", made_set.layout, NormalizeConfig()), one)
     assert dtw.shape == (made_set.layout.num_rows, 64, 3)
 
 
@@ -165,7 +165,7 @@ def test_exhibits_are_json_and_small(made_set: PreparedSet, made_split: Split, m
     exemplars, queries = (View(made_frames, side) for side in (made_split.sealed.exemplars, made_split.sealed.queries))
     distances = matching.between(exemplars, queries).numpy()
     predicted = exemplars.labels[distances.argmin(axis=0)]
-    found = exhibits(matching, exemplars, queries, distances, predicted)
+    found = novel_class_figures(matching, exemplars, queries, distances, predicted)
     text = json.dumps(found, allow_nan=False)
     assert len(text) < 400_000
     assert len(found["embedding_map"]["points"]) == len(queries) + len(exemplars)

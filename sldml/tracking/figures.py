@@ -1,4 +1,4 @@
-"""Pictures among the artifacts of a run, for who looks at MLflow and not at the report."""
+"""Figures among the artifacts of a run, for viewing in MLflow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 _MOST_NAMES = 60
-"""With more classes their names would lie over one another; the table has them all."""
+"""With more classes, names would overlap; the table has all of them."""
 _MOST_COLORS = 20
 
 
-def confusion_picture(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Figure:
-    """A confusion matrix: rows are true classes, colours the share of each row, numbers the queries."""
+def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Figure:
+    """A confusion matrix: rows are true classes, colours are shares of the row, numbers are queries."""
     counts = np.asarray(matrix, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     side = min(16.0, max(5.0, 0.3 * len(labels) + 2.5))
@@ -31,13 +31,13 @@ def confusion_picture(labels: Sequence[str], matrix: Sequence[Sequence[int]]) ->
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{counts[row, column]:g}", ha="center", va="center", fontsize=7, color=color)
     axes.set(
-        xlabel="named as", ylabel="true class", title=f"{counts.trace() / max(counts.sum(), 1.0):.1%} named rightly"
+        xlabel="recognised as", ylabel="true class", title=f"{counts.trace() / max(counts.sum(), 1.0):.1%} correct"
     )
     return figure
 
 
-def map_picture(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
-    """Recordings in the plane: a colour a class, exemplars as stars with their names, misnamed queries as crosses."""
+def map_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
+    """Recordings in a plane: one colour per class, exemplars as stars with names, wrong queries as crosses."""
     figure = Figure(figsize=(10.0, 8.0), layout="constrained", dpi=100)
     axes = figure.add_subplot()
     labels = sorted({str(point["label"]) for point in points})
@@ -57,11 +57,11 @@ def map_picture(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
             axes.annotate(
                 _plain(label), (point["x"], point["y"]), xytext=(5, 5), textcoords="offset points", fontsize=7
             )
-    axes.set(xticks=[], yticks=[], title=f"{title}\nstars: exemplars; dots: queries; crosses: queries named wrongly")
+    axes.set(xticks=[], yticks=[], title=f"{title}\nstars: exemplars; dots: queries; crosses: wrong queries")
     return figure
 
 
 def _plain(label: object) -> str:
-    """A label as text; matplotlib would read what stands between two dollar signs as a formula."""
+    """A label as text; matplotlib interprets text between dollar signs as a formula."""
     text = str(label).replace("$", r"\$")
     return text if len(text) <= 30 else f"{text[:29]}…"

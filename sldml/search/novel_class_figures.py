@@ -1,7 +1,7 @@
-"""What a report shows of the model that ships: a map of the sealed test, and its worst confusions as images.
+"""Figures of the saved model on the novel classes: a map of the sealed test, and examples of its worst confusions.
 
-Both come from the model's own distances, so that they serve any way of matching, training-free ones too. What is made
-here goes into the journal and is therefore small: at most `MAX_POINTS` points and `MAX_PAIRS` times three images.
+Both use the model's own distances, so they work for encoders and baselines alike. The results are stored in the journal
+and therefore small: at most `MAX_POINTS` points and three images for each of `MAX_PAIRS` pairs.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ MAX_POINTS = 1_000
 MAX_PAIRS = 6
 _PERPLEXITY = 30.0
 _MOST_BYTES = 8_000
-"""Of one image as PNG; a larger one is scaled down."""
+"""Maximum size of an image; larger ones are scaled down."""
 _SIDES_PX = (256, 192, 128, 96, 64, 48)
 
 
-def exhibits(
+def novel_class_figures(
     matching: Matching,
     exemplars: View,
     queries: View,
@@ -41,11 +41,11 @@ def exhibits(
     """`embedding_map` and `confused` of the journal's event `test`.
 
     Args:
-        matching: Of the model that ships.
+        matching: That of the saved model.
         exemplars: Of the sealed test, one per class.
         queries: Of the sealed test.
         distances: [E, Q] of each exemplar to each query.
-        predicted: [Q] the class that each query was named, an index into the exemplars' classes.
+        predicted: [Q] the recognised class of each query, an index into the exemplars' classes.
     """
     return {
         "embedding_map": embedding_map(matching, exemplars, queries, predicted),
@@ -54,16 +54,16 @@ def exhibits(
 
 
 def embedding_map(matching: Matching, exemplars: View, queries: View, predicted: NDArray[np.int64]) -> dict[str, Any]:
-    """The sealed test on a plane: recordings that the model takes for alike lie close together.
+    """The sealed test in a plane, with recordings close together that are similar for the model.
 
     Returns:
-        `method` in words, and `points`: the exemplars, then queries (evenly of all classes where not all have room),
-        each with `name`, `label`, `x`, `y`, `exemplar` and, of a query, `named`: what it was taken for.
+        `method` as text, and `points`: the exemplars, then queries (a balanced sample if there are too many), each
+        with `name`, `label`, `x`, `y`, `exemplar` and, for queries, `named`: the recognised class.
     """
     named = dict(zip(queries.names, predicted, strict=True))
     shown = queries.sample(max(0, MAX_POINTS - len(exemplars)))
     both = View(exemplars.frames, union(exemplars.subset, shown.subset))
-    places = on_a_plane(matching.between(both, both).cpu().numpy())
+    places = project(matching.between(both, both).cpu().numpy())
     classes = exemplars.classes
     points = []
     for i, name in enumerate(both.names):
@@ -84,11 +84,11 @@ def embedding_map(matching: Matching, exemplars: View, queries: View, predicted:
     return {"method": method, "points": points}
 
 
-def on_a_plane(distances: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Places [N, 2] of t-SNE for distances [N, N], always the same for the same distances.
+def project(distances: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Positions [N, 2] by t-SNE for distances [N, N]; deterministic.
 
-    It begins with the first two axes of classical scaling (Torgerson, 1952), which need no random numbers and bring
-    the lie of whole classes with them. Fewer than four points stay where these axes put them.
+    It starts from the first two axes of classical scaling (Torgerson, 1952), which need no random numbers and preserve
+    the arrangement of classes. Fewer than four points keep their positions on these axes.
     """
     table = np.maximum(np.nan_to_num(distances.astype(np.float64)), 0.0)
     table = (table + table.T) / 2
@@ -104,7 +104,7 @@ def on_a_plane(distances: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
     start = places / max(float(places[:, 0].std()), 1e-12) * 1e-4
     perplexity = min(_PERPLEXITY, (len(table) - 1) / 3)
-    # On a busy machine the threads of t-SNE wait for one another far longer than one alone takes.
+    # On a busy machine, waiting of its threads for one another takes far longer than a single thread.
     with threadpool_limits(1):
         found: NDArray[np.float32] = TSNE(
             metric="precomputed", init=start, perplexity=perplexity, random_state=0
@@ -119,13 +119,13 @@ def confused_pairs(
     distances: NDArray[np.float32],
     predicted: NDArray[np.int64],
 ) -> list[dict[str, Any]]:
-    """The pairs of classes that are taken for one another most often, each with three images.
+    """The most frequently confused pairs of classes, each with three images.
 
-    Shown are the misnamed query that lies nearest to the wrong exemplar, the exemplar of its true class, and that of
-    the class it was named.
+    The images are of the wrong query nearest to the wrong exemplar, of the exemplar of its true class, and of the wrong
+    exemplar.
 
     Returns:
-        The worst first: `true`, `named`, `count` of `total` queries of the true class, and `images` (`what`, `png`).
+        Worst first: `true`, `named`, `count` of `total` queries of the true class, and `images` (`what`, `png`).
     """
     classes, truth = exemplars.classes, queries.labels
     pairs = []
@@ -146,7 +146,7 @@ def confused_pairs(
                 "named": classes[named],
                 "count": count,
                 "total": int((truth == true).sum()),
-                "images": [{"what": what, "png": png(seen_image(matching, one))} for one, what in shown],
+                "images": [{"what": what, "png": png(model_input(matching, one))} for one, what in shown],
             }
         )
     return pairs
@@ -155,7 +155,7 @@ def confused_pairs(
 def worst_pairs(
     truth: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int, most: int = MAX_PAIRS
 ) -> list[tuple[int, int, int]]:
-    """(true class, named class, count) of the most frequent confusions; of equally many, in the classes' order."""
+    """(true class, named class, count) of the most frequent confusions; equal ones in the order of classes."""
     counts = np.zeros((num_classes, num_classes), dtype=np.int64)
     np.add.at(counts, (truth, predicted), 1)
     np.fill_diagonal(counts, 0)
@@ -164,8 +164,8 @@ def worst_pairs(
     return [pair for pair in found if pair[2] > 0]
 
 
-def seen_image(matching: Matching, recording: View) -> NDArray[np.uint8]:
-    """What the model sees of one recording, uint8 [H, W, 3]; of ways without an encoder, rows × steps as colours."""
+def model_input(matching: Matching, recording: View) -> NDArray[np.uint8]:
+    """The input image of the model for one recording, uint8 [H, W, 3]; without an encoder, rows × steps as colours."""
     layout = recording.layout
     representation = matching.representation
     if representation is None and layout.image_rows:
@@ -178,9 +178,9 @@ def seen_image(matching: Matching, recording: View) -> NDArray[np.uint8]:
 
 
 def png(image: NDArray[np.uint8]) -> str:
-    """An image [H, W, 3] as base64 of a PNG, enlarged for the eye, height and width each by a whole number.
+    """An image [H, W, 3] as a base64-encoded PNG, enlarged in height and width by whole factors.
 
-    It is as large as it may be with `_MOST_BYTES`.
+    It is as large as possible within `_MOST_BYTES`.
     """
     for side in _SIDES_PX:
         content = _png_bytes(image, side)
@@ -190,7 +190,7 @@ def png(image: NDArray[np.uint8]) -> str:
 
 
 def _png_bytes(image: NDArray[np.uint8], side_px: int) -> bytes:
-    """Height and width near `side_px` each; of few colours, which the eye does not miss."""
+    """A PNG with height and width near `side_px` and a reduced number of colours."""
     height, width = image.shape[:2]
     small = Image.fromarray(image).resize((min(width, side_px), min(height, side_px)), Image.Resampling.BOX)
     size = (small.width * max(1, side_px // small.width), small.height * max(1, side_px // small.height))
