@@ -12,13 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import typer
 
 from sldml.commands.command import cache_folder, run_command, storage_folder
-from sldml.commands.options import (
-    DataOption,
-    DeviceOption,
-    ModelOption,
-    StorageOption,
-    SummaryOption,
-)
+from sldml.commands.options import DataOption, DeviceOption, ModelOption, StorageOption, SummaryOption
 
 EXAMPLES = """
 Examples:

@@ -13,13 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import typer
 
 from sldml.commands.command import cache_folder, run_command, storage_folder
-from sldml.commands.options import (
-    DataOption,
-    SettingsOption,
-    SpaceOption,
-    StorageOption,
-    StrictOption,
-)
+from sldml.commands.options import DataOption, SettingsOption, SpaceOption, StorageOption, StrictOption
 from sldml.errors import InputError
 
 if TYPE_CHECKING:

@@ -14,14 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer
 
-from sldml.commands.command import (
-    cache_folder,
-    model_name,
-    run_command,
-    search_name,
-    storage_folder,
-    tracking_store,
-)
+from sldml.commands.command import cache_folder, model_name, run_command, search_name, storage_folder, tracking_store
 from sldml.commands.options import (
     AddressOption,
     CpusOption,

@@ -17,14 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sldml.config.data import (
-    DataConfig,
-    ImageFolderData,
-    ManifestData,
-    Ntu120Data,
-    SyntheticData,
-    UtdMhadData,
-)
+from sldml.config.data import DataConfig, ImageFolderData, ManifestData, Ntu120Data, SyntheticData, UtdMhadData
 from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
 from sldml.recordings import Layout, Recording, RecordingError, Rows

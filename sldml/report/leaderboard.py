@@ -9,14 +9,7 @@ from typing import Any
 from sldml.journal import History, TrialRecord
 from sldml.report.figures import BASELINE_NAMES
 from sldml.report.importance import Importance
-from sldml.report.noise import (
-    Difference,
-    Score,
-    against_best,
-    baseline_score,
-    difference,
-    trial_score,
-)
+from sldml.report.noise import Difference, Score, against_best, baseline_score, difference, trial_score
 from sldml.report.search_time import end_of
 
 MAX_PARAMS = 8

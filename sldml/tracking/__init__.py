@@ -5,13 +5,7 @@ driver of the search calls `check` first and then owns one `Tracker`. Importing 
 MLflow does, so other modules import it only when they start tracking.
 """
 
-from sldml.tracking.store import (
-    TrackingError,
-    check,
-    default_artifact_root,
-    default_uri,
-    hide_password,
-)
+from sldml.tracking.store import TrackingError, check, default_artifact_root, default_uri, hide_password
 from sldml.tracking.tracker import Status, Tracker
 
 __all__ = [

@@ -16,13 +16,7 @@ from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE
 from sldml.protocols.split import Development
 from sldml.recognition.matching import Matching, signal_scale
-from sldml.recognition.one_shot import (
-    exemplar_draws,
-    map_at_r,
-    map_at_r_distances,
-    score_distances,
-    score_embeddings,
-)
+from sldml.recognition.one_shot import exemplar_draws, map_at_r, map_at_r_distances, score_distances, score_embeddings
 
 
 class Validator:

@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 
-from sldml.commands.request import (
-    Request,
-    best_of,
-    check_request,
-    earlier_settings,
-    first_configurations,
-)
+from sldml.commands.request import Request, best_of, check_request, earlier_settings, first_configurations
 from sldml.config.space import SearchSpace
 from sldml.config.space_file import override, parse_space
 from sldml.errors import InputError

@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sldml.config.representation import NormalizeConfig
-from sldml.embedding.normalize import (
-    main_root,
-    normalize,
-    present_bodies,
-    split_bodies,
-    turn_about_y,
-)
+from sldml.embedding.normalize import main_root, normalize, present_bodies, split_bodies, turn_about_y
 from sldml.errors import InputError
 from sldml.recordings import HAND, KINECT_V2, SKELETONS, Layout
 

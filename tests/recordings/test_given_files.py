@@ -10,14 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 from support.small import write_recording
 
-from sldml.config.data import (
-    ImageFolderData,
-    ManifestData,
-    Ntu120Data,
-    SimitateData,
-    SyntheticData,
-    UtdMhadData,
-)
+from sldml.config.data import ImageFolderData, ManifestData, Ntu120Data, SimitateData, SyntheticData, UtdMhadData
 from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
 from sldml.recordings import Layout

@@ -4,15 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from sldml.recordings import (
-    KINECT_V1,
-    KINECT_V2,
-    SKELETONS,
-    Layout,
-    Recording,
-    RecordingError,
-    Skeleton,
-)
+from sldml.recordings import KINECT_V1, KINECT_V2, SKELETONS, Layout, Recording, RecordingError, Skeleton
 from sldml.recordings.skeletons import walk
 
 WALK_OF_SKELEMOTION = (

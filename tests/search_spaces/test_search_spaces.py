@@ -7,14 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sldml.config.data import (
-    ImageFolderData,
-    ManifestData,
-    Ntu120Data,
-    SimitateData,
-    SyntheticData,
-    UtdMhadData,
-)
+from sldml.config.data import ImageFolderData, ManifestData, Ntu120Data, SimitateData, SyntheticData, UtdMhadData
 from sldml.config.recording_format import RecordingFormat
 from sldml.config.space_file import FOLDER, read_space
 from sldml.config.trial import TrialConfig

@@ -5,11 +5,7 @@ for images and for signals.
 """
 
 from sldml.embedding.encoders.base import Encoder
-from sldml.embedding.encoders.build import (
-    build_encoder,
-    require_imagenet_weights,
-    without_download,
-)
+from sldml.embedding.encoders.build import build_encoder, require_imagenet_weights, without_download
 from sldml.embedding.encoders.pretrained import WeightsError
 
 __all__ = ["Encoder", "WeightsError", "build_encoder", "require_imagenet_weights", "without_download"]

@@ -8,14 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from sldml.journal import History
-from sldml.report.figures.look import (
-    MAX_CLASSES_WITH_COUNTS,
-    Figure,
-    lay_out,
-    percent,
-    plain,
-    shorten,
-)
+from sldml.report.figures.look import MAX_CLASSES_WITH_COUNTS, Figure, lay_out, percent, plain, shorten
 
 # The eight colours of Okabe and Ito, then darker and lighter variants.
 CLASS_COLORS = (

@@ -8,14 +8,7 @@ from plotly.colors import sample_colorscale
 from sldml.journal import History, TrialRecord
 from sldml.report.declared_space import log_parameters
 from sldml.report.figures.look import Figure, lay_out, percent, plain, shorten
-from sldml.report.figures.sampled import (
-    Axis,
-    by_importance,
-    is_choice,
-    jitter,
-    short_label,
-    value_text,
-)
+from sldml.report.figures.sampled import Axis, by_importance, is_choice, jitter, short_label, value_text
 from sldml.report.importance import Importance
 
 MAX_AXES = 9

@@ -24,15 +24,7 @@ from sldml.report.figures.look import (
     plain,
     shorten,
 )
-from sldml.report.figures.sampled import (
-    Axis,
-    by_importance,
-    is_choice,
-    jitter,
-    log_ticks,
-    short_label,
-    value_text,
-)
+from sldml.report.figures.sampled import Axis, by_importance, is_choice, jitter, log_ticks, short_label, value_text
 from sldml.report.importance import Importance
 
 MAX_SLICES = 9

@@ -9,15 +9,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from sldml.journal import History
-from sldml.report.figures.look import (
-    BASELINE_DASHES,
-    BASELINE_NAMES,
-    Figure,
-    lay_out,
-    measure_name,
-    percent,
-    plain,
-)
+from sldml.report.figures.look import BASELINE_DASHES, BASELINE_NAMES, Figure, lay_out, measure_name, percent, plain
 from sldml.report.search_time import end_of, search_clock
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#8C7B00")

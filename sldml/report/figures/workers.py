@@ -6,13 +6,7 @@ import plotly.graph_objects as go
 
 from sldml.journal import History
 from sldml.report.figures.look import STATE_COLORS, Figure, lay_out, plain
-from sldml.report.search_time import (
-    StageTime,
-    search_clock,
-    share_while_training,
-    stage_times,
-    worker_time,
-)
+from sldml.report.search_time import StageTime, search_clock, share_while_training, stage_times, worker_time
 
 IDLE_COLOR = "#F0E4D4"
 PART_COLORS = {

@@ -3,9 +3,7 @@ import torch
 from support.encoders import TORCHVISION, VARIANTS, config_of
 
 from sldml.config.encoder import EncoderConfig
-from sldml.embedding.encoders import (
-    build_encoder,
-)
+from sldml.embedding.encoders import build_encoder
 from sldml.training.loop import recompute_activations
 
 PRETRAINED = EncoderConfig.model_validate({"name": "resnet18", "resnet18": {"weights": "imagenet"}})

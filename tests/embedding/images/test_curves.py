@@ -6,13 +6,7 @@ import pytest
 import torch
 
 from sldml.config.representation import SignalCurves
-from sldml.embedding.images.curves import (
-    _paint_compiled,
-    _shades,
-    paint_by_scatter,
-    runs,
-    signal_curves,
-)
+from sldml.embedding.images.curves import _paint_compiled, _shades, paint_by_scatter, runs, signal_curves
 
 
 def drawn(signals: torch.Tensor, present: torch.Tensor | None = None, **options: object) -> torch.Tensor:

@@ -14,13 +14,7 @@ from support.reference_images import naive_represent, naive_resize
 from sldml.config.encoder import EncoderConfig
 from sldml.config.representation import NormalizeConfig, RepresentationConfig
 from sldml.embedding.encoders import build_encoder
-from sldml.embedding.images import (
-    check_representation,
-    drawn_rows,
-    image_shape,
-    represent,
-    to_input,
-)
+from sldml.embedding.images import check_representation, drawn_rows, image_shape, represent, to_input
 from sldml.embedding.normalize import normalize
 from sldml.errors import InputError
 from sldml.prepared.batches import Frames
