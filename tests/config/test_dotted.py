@@ -25,7 +25,7 @@ trees = st.recursive(
 
 
 @given(trees)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_unflatten_inverts_flatten(tree: dict[str, Any]):
     dotted = dict(flatten(tree))
     assert not any(isinstance(value, dict) for value in dotted.values())
@@ -43,7 +43,7 @@ def test_a_path_cannot_be_a_value_and_have_parts(paths: tuple[str, ...]):
 
 
 @given(trees, trees)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_merge_keeps_what_is_over_and_changes_neither(base: dict[str, Any], over: dict[str, Any]):
     before = repr((base, over))
     merged = merge(base, over)

@@ -80,7 +80,16 @@ def test_every_miner(name: str) -> None:
     assert (training.objectives[0].miner is None) == (name == "none")
 
 
-@pytest.mark.parametrize("name", EncoderConfig.names())
+ONE_OF_EACH_FAMILY = {
+    *("small_cnn", "vit_tiny", "temporal_cnn", "signal_attention", "resnet18", "regnet_x_400mf", "mobilenet_v3_small"),
+    *("shufflenet_v2_x0_5", "densenet121", "convnext_tiny", "swin_t"),
+}
+ENCODERS = [
+    pytest.param(name, marks=[] if name in ONE_OF_EACH_FAMILY else pytest.mark.verify) for name in EncoderConfig.names()
+]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder(name: str) -> None:
     options = SMALL_ENCODER if name == "small_cnn" else {"name": name, "embedding_dim": 8}
     # SGD: an optimiser with moments would need three times the memory of the largest networks.

@@ -1,4 +1,4 @@
-"""A search as a submitted Ray job, on a cluster of two nodes with token authentication, started as a person would."""
+"""A search as a submitted Ray job and one on two nodes: a cluster with token authentication, started by `ray start`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.running import ROOT, TINY, wait_for
+from support.running import ROOT, TINY, tune, wait_for
 from support.servers import free_port
 
 from sldml.journal import read_history
@@ -24,15 +24,15 @@ RAY = Path(sys.executable).with_name("ray")
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """Two nodes of one core each; the second lies in another folder and has a cache of its own."""
+class Head:
+    """A head node of one core, with token authentication."""
 
+    address: str
     dashboard: str
     environment: dict[str, str]
-    second_cache: Path
 
     def submit(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Submit `launch/tune.py` as a job and wait for its end."""
+        """Submit `launch/tune.py` as a job with this tree as its working folder, and wait for its end."""
         runtime = {"env_vars": variables, "excludes": ["/.venv", "/.git", "/results"]}
         return subprocess.run(
             [
@@ -45,30 +45,24 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def head(tmp_path: Path) -> Iterator[Head]:
     if not RAY.is_file():
         pytest.skip("no `ray` command beside this Python")
-    folder = tmp_path
     port, dashboard = free_port(), free_port()
-    (folder / "token").write_text("0123456789abcdef" * 4)
+    (tmp_path / "token").write_text("0123456789abcdef" * 4)
     environment = {
         **{name: value for name, value in os.environ.items() if name != "SLDML_CACHE"},
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+        "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"),
     }
-    head = [
+    arguments = [
         *("--head", "--port", port, "--ray-client-server-port", free_port()),
         *("--include-dashboard", "true", "--dashboard-port", dashboard),
     ]
-    second = ["--address", f"127.0.0.1:{port}"]
-    second_cache = folder / "second" / "cache"
-    with ExitStack() as nodes:
-        log = nodes.enter_context(node(folder / "head", head, environment))
-        wait_until_up(dashboard, *log)
-        log = nodes.enter_context(node(folder / "second", second, {**environment, "SLDML_CACHE": str(second_cache)}))
-        wait_for(lambda: "Ray runtime started" in log[1].read_text(), *log, timeout_s=120)
-        yield Cluster(f"http://127.0.0.1:{dashboard}", environment, second_cache)
+    with node(tmp_path / "head", arguments, environment) as (process, log):
+        wait_until_up(dashboard, process, log)
+        yield Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", environment)
 
 
 @contextmanager
@@ -105,26 +99,37 @@ def wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
     wait_for(answers, process, log, timeout_s=120)
 
 
-def test_a_search_on_two_nodes_as_a_job(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_search_as_a_job_and_one_on_two_nodes(head: Head, tmp_path: Path) -> None:
     storage, summary_file = tmp_path / "results", tmp_path / "summary.json"
-    arguments = [*TINY, "--name", "job", "--storage", storage, "--summary", summary_file]
-    ended = cluster.submit(*arguments, SLDML_COMMIT="c0ffee")
+    arguments = [*TINY, "--storage", storage, "--summary", summary_file]
+    ended = head.submit(*arguments, "--name", "job", SLDML_COMMIT="c0ffee")
     assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-5000:]
     summary = json.loads(summary_file.read_text())
     assert summary["state"] == "completed"
-    assert summary["timing"]["slots"] == 2
     assert summary["trials"]["failed"] == 0
     assert summary["environment"]["commit"] == "c0ffee"
     assert summary["mlflow"]["tracking_uri"] == f"sqlite:///{storage / 'mlflow.db'}"
     assert Path(summary["report"]).is_file()
-    history = read_history(storage / "job" / "journal.jsonl")
-    assert len(history.trials) == 4
-    (copied,) = [folder for folder in cluster.second_cache.iterdir() if folder.is_dir()]
+
+    # A relative folder is refused in one line: the job's working folder is a temporary copy.
+    refused = head.submit(*TINY)
+    assert refused.returncode != 0
+    assert "error: --storage" in refused.stdout + refused.stderr
+
+    # A second node joins, in another folder and with a cache of its own.
+    cache = tmp_path / "second" / "cache"
+    second = node(tmp_path / "second", ["--address", head.address], {**head.environment, "SLDML_CACHE": str(cache)})
+    with second as (process, log):
+        wait_for(lambda: "Ray runtime started" in log.read_text(), process, log, timeout_s=120)
+        two = [*arguments, "--name", "two", "--no-final", "--address", head.address]
+        ended = tune(*two, **head.environment)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    summary = json.loads(summary_file.read_text())
+    assert summary["state"] == "completed"
+    assert summary["timing"]["slots"] == 2
+    assert summary["trials"]["failed"] == 0
+    assert len(read_history(storage / "two" / "journal.jsonl").trials) == 4
+    (copied,) = [folder for folder in cache.iterdir() if folder.is_dir()]
     (original,) = [folder for folder in (storage / "prepared").iterdir() if folder.is_dir()]
     assert copied.name == original.name, "the second node trained on something else"
     assert (copied / "signals.npy").read_bytes() == (original / "signals.npy").read_bytes()
-
-    # A relative folder is refused in one line: the job's working folder is a temporary copy.
-    refused = cluster.submit(*TINY)
-    assert refused.returncode != 0
-    assert "error: --storage" in refused.stdout + refused.stderr
