@@ -173,7 +173,7 @@ def test_what_is_not_there_or_holds_nothing_of_the_kind_is_told(tmp_path: Path) 
     with pytest.raises(InputError, match="no such file or folder"):
         raw.find(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(InputError, match=r"no file in it or below is one of \*\.skeleton"):
+    with pytest.raises(InputError, match=r"contains no file of the kind \*\.skeleton"):
         raw.find(tmp_path)
 
 

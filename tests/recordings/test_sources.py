@@ -43,8 +43,8 @@ def test_missing_data_says_what_was_looked_for_and_how_to_do_without(
     (tmp_path / "bare" / name).mkdir(parents=True)
     cases = {
         None: "set --data or DATASET_FOLDER",
-        tmp_path / "nowhere": "nowhere: it does not exist",
-        tmp_path / "empty": f"there is no {name}/ in it",
+        tmp_path / "nowhere": "nowhere: does not exist",
+        tmp_path / "empty": f"contains no {name}/",
         tmp_path / "bare": "no file ",
     }
     for folder, said in cases.items():

@@ -70,7 +70,7 @@ def test_every_trial_runs_all_its_epochs_over_folds(space: SearchSpace) -> None:
     assert compared.search.scheduler == "none"
     assert comparison.num_folds == 3 == compared.default_config().evaluation.num_folds
     (note,) = comparison.notes
-    assert "scheduler none, not asha" in note
+    assert "scheduler none instead of asha" in note
     assert compare(override(space, ["search.scheduler=none"]), "loss")[1].notes == ()
     assert compare(override(space, ["evaluation.num_folds=5"]), "loss")[1].num_folds == 5
 
@@ -148,5 +148,5 @@ def test_a_comparison_that_goes_on_is_the_one_that_was_begun(space: SearchSpace)
     resumed = compare_again(space, four)[1]
     assert resumed is not None
     assert resumed.num_folds == 4, "the journal decides where the space does not"
-    with pytest.raises(InputError, match="begun over 4 folds"):
+    with pytest.raises(InputError, match="uses 4 folds"):
         compare_again(override(space, ["evaluation.num_folds=5"]), four)

@@ -155,7 +155,7 @@ def test_columns_of_an_array_with_two_axes(tmp_path):
     assert numbers.times.tolist() == [0, 0.5]
     assert read_numbers(tmp_path / "a.npy", declared(columns=[4, None])).values.tolist() == [[3, 0], [6, 0]]
     np.save(tmp_path / "a.npy", np.ones((2, 2, 2)))
-    with pytest.raises(RecordingError, match=r"columns are declared, .* its shape is \[2, 2, 2\]"):
+    with pytest.raises(RecordingError, match=r"columns are declared, .* its shape \[2, 2, 2\] is not"):
         read_numbers(tmp_path / "a.npy", declared(columns=[1]))
 
 
@@ -176,7 +176,7 @@ def test_columns_of_an_array_with_two_axes(tmp_path):
         ("x y\n1 2 3", {"text": {"header": True}}, "the header line names 2 columns, but the lines below have 3"),
         ("x x y\n1 2 3", {"text": {"header": True}, "columns": ["x"]}, "column 'x' must occur once"),
         ("1 2", {"drop_columns": [1, 2]}, "all of them are dropped"),
-        ("1;;3", {"text": {"delimiter": ";"}, "missing_values": []}, "line 1, column 2: there is not a number"),
+        ("1;;3", {"text": {"delimiter": ";"}, "missing_values": []}, "line 1, column 2: the number is missing"),
     ],
 )
 def test_text_that_is_refused(tmp_path, content, keys, reason):

@@ -146,7 +146,7 @@ def test_other_files_are_refused_with_their_reason(tmp_path: Path) -> None:
     first, second = Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1].copy())
     animated = png(first, save_all=True, append_images=[second])
     assert refusal(write(tmp_path, animated)) == "is animated: an image must have one frame"
-    assert "must lie in <role>/<class>/" in refusal(write(tmp_path, whole, "holidays/A001/a.png"))
+    assert "must be in <role>/<class>/" in refusal(write(tmp_path, whole, "holidays/A001/a.png"))
     assert "printable" in refusal(write(tmp_path, whole, "train/A001/a\x1b[2J.png"))
     assert "printable" in refusal(write(tmp_path, whole, "train/A001/a\udcff.png"))
 

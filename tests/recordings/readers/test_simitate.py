@@ -161,7 +161,7 @@ def test_what_is_no_ordinary_file_or_misplaced_is_refused(tmp_path):
     with pytest.raises(RecordingError, match="is not a file"):
         simitate.read(path)
     for where in ("motions/wave/person_3", "wave/person_3/seq_12", "motions/wave/person_3/seq_12/more"):
-        with pytest.raises(RecordingError, match="must lie in <category>/<class>/<person>/<sequence>/ with a category"):
+        with pytest.raises(RecordingError, match="must be in <category>/<class>/<person>/<sequence>/ with a category"):
             simitate.read(write(tmp_path, GOOD, where))
     with pytest.raises(RecordingError, match="must lie in"):
         simitate.read("/x.csv")
