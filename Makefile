@@ -1,11 +1,11 @@
-# The two commands: `make demo` and `make test`. Both do all of their set-up themselves, once.
+# The main commands are `make demo` and `make test`. Both install what they need on first use.
 #
 #   make install   the environment in .venv      make lint     ruff and mypy
-#   make demo      a whole search on made data   make verify   long tests: kills, clusters, jobs, servers, browser
+#   make demo      a search on synthetic data    make verify   long tests: kills, clusters, jobs, servers, browser
 #   make test      the tests                     make clean    remove .venv and caches
 #
-# With an environment of your own (your torch build, conda, a container): `make demo VENV=/path/to/env`. Nothing is
-# installed into it; it has to be able to import sldml (`pip install -e '.[dev]'` there).
+# To use another environment (your torch build, conda, a container): `make demo VENV=/path/to/env`. Nothing is installed
+# into it; it must be able to import sldml (`pip install -e '.[dev]'` there).
 
 PYTHON ?= python3
 VENV ?= .venv

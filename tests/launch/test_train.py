@@ -16,7 +16,7 @@ import pytest
         (["--space", "demo", "--set", "loss.name=best"], "--set loss.name=best"),
         (["--space", "demo", "--register", "a/b"], "--register a/b: write letters"),
         (["--space", "demo", "--register", "a", "--no-final"], "no model is saved"),
-        (["--from-run", "0" * 32, "--storage", "/nowhere"], "there is no MLflow store in /nowhere"),
+        (["--from-run", "0" * 32, "--storage", "/nowhere"], "no MLflow store in /nowhere"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(launched: Any, arguments: list[str], said: str) -> None:

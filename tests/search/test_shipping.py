@@ -214,7 +214,7 @@ def test_with_few_classes_the_best_over_the_folds_ships_if_it_earned_it(
     outcome = send(past, 0.61)
     shipped = outcome["shipped"]
     assert (shipped["kind"], shipped["trial_id"], shipped["seed"]) == ("trained", "t2", 4)
-    assert "over 4 folds of the 8 auxiliary classes (t2 0.812, dtw_1nn without training 0.600)" in shipped["reason"]
+    assert "over 4 folds of the 8 auxiliary classes (t2 0.812, best baseline dtw_1nn 0.600; " in shipped["reason"]
     assert [row["name"] for row in outcome["folds"]["rows"]] == ["dtw_1nn", "raw_1nn", "t2", "t1"]
     expected = trained_matching(CONFIG, state("second"), made_set.layout)
     model = check(outcome, expected, tmp_path, made_split, made_frames)
@@ -267,5 +267,5 @@ def test_validation_without_classes_of_its_own_trusts_no_trained_model(
         search_name="demo-1",
     )
     assert outcome["shipped"]["baseline"] == "dtw_1nn"
-    assert "no classes of its own" in outcome["shipped"]["reason"]
+    assert "no separate classes" in outcome["shipped"]["reason"]
     assert outcome["folds"] is None

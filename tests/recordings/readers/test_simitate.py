@@ -163,7 +163,7 @@ def test_what_is_no_ordinary_file_or_misplaced_is_refused(tmp_path):
     for where in ("motions/wave/person_3", "wave/person_3/seq_12", "motions/wave/person_3/seq_12/more"):
         with pytest.raises(RecordingError, match="must be in <category>/<class>/<person>/<sequence>/ with a category"):
             simitate.read(write(tmp_path, GOOD, where))
-    with pytest.raises(RecordingError, match="must lie in"):
+    with pytest.raises(RecordingError, match="must be in"):
         simitate.read("/x.csv")
     with pytest.raises(RecordingError, match="names must be readable text") as caught:
         simitate.read(write(tmp_path, GOOD, "motions/wa\nve/person_3/seq_1"))
