@@ -121,7 +121,7 @@ def test_a_search_as_a_job_and_one_on_two_nodes(head: Head, tmp_path: Path) -> N
     second = node(tmp_path / "second", ["--address", head.address], {**head.environment, "SLDML_CACHE": str(cache)})
     with second as (process, log):
         wait_for(lambda: "Ray runtime started" in log.read_text(), process, log, timeout_s=120)
-        two = [*arguments, "--name", "two", "--no-final", "--address", head.address]
+        two = [*arguments, "--name", "two", "--no-final", "--concurrent", "2", "--address", head.address]
         ended = tune(*two, **head.environment)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     summary = json.loads(summary_file.read_text())

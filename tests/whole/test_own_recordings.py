@@ -109,7 +109,7 @@ def test_it_is_searched(data, storage):
     space = storage / "my_gestures.yaml"
     space.write_text(block("yaml"), encoding="utf-8")
     small = ["--trials", 2, "--max-epochs", 2, "--top-k", 1, "--final-seeds", 1, "--set", "encoder.name=small_cnn"]
-    small += ["--set", "encoder.small_cnn.width=8", "--set", "search.grace_period=1"]
+    small += ["--set", "encoder.small_cnn.width=8", "--set", "search.grace_period=1", "--concurrent", 1]
     summary = storage / "summary.json"
     ended = tune("--space", space, "--data", data, "--storage", storage, *small, "--summary", summary)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -18,7 +18,7 @@ from sldml.recognition.baselines import BASELINES
 from sldml.recognition.recognizer import Recognizer
 from sldml.search.final import predict
 
-ARGUMENTS = [*TINY, "--top-k", "2", "--final-seeds", "2", "--name", "small"]
+ARGUMENTS = [*TINY, "--concurrent", "2", "--top-k", "2", "--final-seeds", "2", "--name", "small"]
 SETTINGS = [TINY[i + 1] for i, argument in enumerate(TINY) if argument == "--set"]
 
 

@@ -33,7 +33,7 @@ def test_a_search_whose_server_is_killed_ends_with_every_metric_in_postgresql(st
     results, summary_file, log = tmp_path / "results", tmp_path / "summary.json", tmp_path / "log"
     journal = results / "away" / "journal.jsonl"
     arguments = [
-        *(*TINY, "--trials", NUM_TRIALS, "--max-epochs", NUM_EPOCHS, "--concurrent", 1, "--final-seeds", 2),
+        *(*TINY, "--trials", NUM_TRIALS, "--max-epochs", NUM_EPOCHS, "--final-seeds", 2),
         *("--set", "search.scheduler=none", "--name", "away", "--storage", results, "--tracking-uri", server.uri),
         *("--summary", summary_file, "--register", "demo-recogniser"),
     ]
