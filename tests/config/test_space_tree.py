@@ -18,11 +18,11 @@ MISTAKES = {
     ),
     "data searched": (
         "space:\n  data:  # HERE\n    seed: {int: [0, 3]}\n",
-        "data is the same for all trials of a search: fix it, and try another by --set",
+        "data must be the same for all trials: fix it, or change it with --set",
     ),
     "protocol searched": (
         "space:\n  protocol:  # HERE\n    num_auxiliary: {int: [20, 30]}\n",
-        "protocol is the same for all trials",
+        "protocol must be the same for all trials",
     ),
     "choose where nothing is": (
         "space:\n  train:\n    choose:  # HERE\n      a:\n",
@@ -30,16 +30,16 @@ MISTAKES = {
     ),
     "choose at the top": ("space:\n  choose: {a: {}}  # HERE\n", "space has no branches to choose from"),
     "choose without names": ("space:\n  loss:\n    choose: {}  # HERE\n", "loss: choose needs at least one name"),
-    "choose a list": ("space:\n  loss:\n    choose: [sup_con]  # HERE\n", "choose is a mapping"),
-    "branch is a number": ("space:\n  loss:\n    choose:\n      sup_con: 3  # HERE\n", "sup_con is a mapping"),
+    "choose a list": ("space:\n  loss:\n    choose: [sup_con]  # HERE\n", "choose must be a mapping"),
+    "branch is a number": ("space:\n  loss:\n    choose:\n      sup_con: 3  # HERE\n", "sup_con must be a mapping"),
     "choose and name": (
         "space:\n  loss:\n    choose: {sup_con: {}, arcface: {}}\n    name: {choice: [sup_con, arcface]}  # HERE\n",
         "loss.name",
     ),
-    "scalar searched": ("space:\n  optimizer:\n    lr: 0.1  # HERE\n", "what is not goes under `fixed`"),
+    "scalar searched": ("space:\n  optimizer:\n    lr: 0.1  # HERE\n", "put a fixed value under `fixed`"),
     "part is a scalar": (
         "space:\n  head:\n    weight: {float: [0, 1]}\n  optimizer: 3  # HERE\n",
-        "what is searched is",
+        "a searched value needs",
     ),
     "leaf without a kind": ("space:\n  optimizer:\n    lr: {log: true}  # HERE\n", "needs one of choice, float, int"),
     "two kinds": (
@@ -56,7 +56,7 @@ MISTAKES = {
     ),
     "log is a word": (
         "space:\n  optimizer:\n    lr:\n      float: [0.1, 1]\n      log: yes  # HERE\n",
-        "log is true or false, but it is 'yes'",
+        "log must be true or false, not 'yes'",
     ),
     "a range is no list": ("space:\n  optimizer:\n    lr: {float: 0.1}  # HERE\n", "float takes a list"),
     "a range of one": (
@@ -78,20 +78,20 @@ MISTAKES = {
     ),
     "quoted number": ("space:\n  head:\n    weight: {choice: ['0.5']}  # HERE\n", "but it is '0.5'"),
     "choice for a part": ("space:\n  loss: {choice: [sup_con, arcface]}  # HERE\n", "loss: input should be"),
-    "choice twice": ("space:\n  head:\n    weight: {choice: [0.1, 0.2, 0.1]}  # HERE\n", "and each once"),
+    "choice twice": ("space:\n  head:\n    weight: {choice: [0.1, 0.2, 0.1]}  # HERE\n", "without duplicates"),
     "choice of nothing": ("space:\n  head:\n    weight: {choice: []}  # HERE\n", "choice needs at least one value"),
     "choice of lists": ("space:\n  head:\n    weight: {choice: [[1]]}  # HERE\n", "[1] is no plain value"),
     "fixed and searched": (
         "fixed:\n  optimizer:\n    lr: 0.1  # HERE\nspace:\n  optimizer: {lr: {float: [0.1, 1]}}\n",
-        "optimizer.lr is fixed here and searched under `space`",
+        "optimizer.lr is fixed here, but searched under `space`",
     ),
     "name fixed and searched": (
         "fixed:\n  loss:\n    name: sup_con  # HERE\nspace:\n  loss: {choose: {sup_con: {}, arcface: {}}}\n",
-        "loss.name is fixed here and searched",
+        "loss.name is fixed here, but searched",
     ),
     "representation fixed and searched": (
         "representation:\n  name: swap_axes\n  steps: 32  # HERE\nspace:\n  representation: {steps: {int: [16, 64]}}\n",
-        "representation.steps is fixed here and searched",
+        "representation.steps is fixed here, but searched",
     ),
     "when of nothing": (
         "space:\n  miner:\n    when:\n      loss: [sup_con]  # HERE\n    choose: {none: {}}\n",
@@ -109,7 +109,7 @@ MISTAKES = {
     ),
     "when is a word": (
         "space:\n  loss: {choose: {sup_con: {}}}\n  miner:\n    when: sup_con  # HERE\n    choose: {none: {}}\n",
-        "when is a mapping",
+        "when must be a mapping",
     ),
     "when of no name": (
         "space:\n  loss: {choose: {sup_con: {}}}\n  miner:\n    when: {loss: []}  # HERE\n    choose: {none: {}}\n",
@@ -123,7 +123,7 @@ MISTAKES = {
     "parameter of a branch outside it": (
         "data: {dataset: ntu120}\nspace:  # HERE\n  loss:\n    name: {choice: [sup_con, arcface]}\n"
         "    arcface: {scale: {float: [8, 64]}}\n",
-        "`arcface` is set while `name` is 'sup_con'",
+        "`arcface` is set, but `name` is 'sup_con'",
     ),
     "no end to the range": (
         "data: {dataset: ntu120}\nspace:  # HERE\n  train: {gradient_clip: {float: [1, 1e400]}}\n",

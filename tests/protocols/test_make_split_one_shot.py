@@ -157,14 +157,14 @@ def test_every_rule_can_be_set_from_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("protocol", "message"),
     [
-        ("{name: one_shot, num_novel: 2, novel: [a, b]}", "`novel` names classes and `num_novel` counts them"),
-        ("{name: one_shot, num_auxiliary: 2, auxiliary: a}", "give one of the two"),
+        ("{name: one_shot, num_novel: 2, novel: [a, b]}", "`novel` and `num_novel` are both set"),
+        ("{name: one_shot, num_auxiliary: 2, auxiliary: a}", "give only one of them"),
         ("{name: one_shot, num_auxiliary: 1}", "greater than or equal to 2"),
         ("{name: one_shot, auxiliary: [[a]]}", "valid string"),
         ("{name: one_shot, validation: {name: folds, folds: {num_folds: 3, fold: 3}}}", "`fold < num_folds` must hold"),
         (
             "{name: one_shot, exemplar: {name: first, subject: {subject: p}}}",
-            "`subject` is set while `name` is",
+            "`subject` is set, but `name` is",
         ),
         ("{name: one_shot, validation: spread}", "validation"),
     ],

@@ -97,5 +97,5 @@ def test_a_node_with_its_own_cache_copies_the_set_once_and_whole(prepared, tmp_p
 
 
 def test_a_server_reads_files_of_the_set_alone(prepared):
-    with pytest.raises(ValueError, match="no file of a prepared set"):
+    with pytest.raises(ValueError, match="not a file of a prepared set"):
         SetServer(str(prepared)).read("../secret", 0)

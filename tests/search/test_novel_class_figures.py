@@ -118,7 +118,7 @@ def test_a_few_points_and_equal_ones_have_places(count: int) -> None:
 
 
 def test_of_many_queries_a_part_is_shown_evenly_from_all_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sldml.search.exhibits.MAX_POINTS", 100)
+    monkeypatch.setattr("sldml.search.novel_class_figures.MAX_POINTS", 100)
     count = 300
     labels = [0, 1, *([0] * (count // 2)), *([1] * (count // 2))]
     everything = subset_of(labels, [2] * len(labels))
@@ -159,7 +159,7 @@ def test_a_png_is_small_and_large_enough_to_see(size: tuple[int, int]) -> None:
     assert shown[-1, -1].tolist() == [0, 0, 0]
 
 
-def test_exhibits_are_json_and_small(made_set: PreparedSet, made_split: Split, made_frames: Frames) -> None:
+def test_figures_are_json_and_small(made_set: PreparedSet, made_split: Split, made_frames: Frames) -> None:
     matching = Matching("raw_1nn", made_set.layout, NormalizeConfig())
     exemplars, queries = (View(made_frames, side) for side in (made_split.sealed.exemplars, made_split.sealed.queries))
     distances = matching.between(exemplars, queries).numpy()

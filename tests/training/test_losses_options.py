@@ -56,7 +56,7 @@ def test_a_loss_learns_by_another_distance(name: str, distance: str) -> None:
 )
 def test_a_distance_that_a_loss_cannot_have_is_refused(name: str, distance: str) -> None:
     own = OWN_DISTANCE.get(name, "cosine")
-    with pytest.raises(ValidationError, match=f"'{distance}' does not go with '{name}', whose distance is {own}"):
+    with pytest.raises(ValidationError, match=f"'{name}' does not support distance '{distance}', only '{own}'"):
         loss_config(name, distance=distance)
 
 
@@ -179,7 +179,7 @@ def test_a_resumed_loss_goes_on_exactly(name: str) -> None:
 
 
 def test_a_memory_is_refused_where_a_loss_compares_with_proxies() -> None:
-    with pytest.raises(ValidationError, match="memory_size does not go with 'arcface'"):
+    with pytest.raises(ValidationError, match="'arcface' does not support memory_size"):
         loss_config("arcface", memory_size=64)
 
 
@@ -243,7 +243,7 @@ def test_hdc_keeps_the_hardest_share() -> None:
 @pytest.mark.parametrize("name", ["angular", "distance_weighted"])
 def test_miners_by_euclidean_distance_are_so_before_a_loss_by_cosines(name: str) -> None:
     assert MinerConfig.model_validate({"name": name}).compares_by(loss_config("multi_similarity")) == "l2"
-    with pytest.raises(ValidationError, match="which is defined by l2"):
+    with pytest.raises(ValidationError, match="does not support distance 'cosine', only 'l2'"):
         MinerConfig.model_validate({"name": name, "distance": "cosine"})
 
 

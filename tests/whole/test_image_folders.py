@@ -166,11 +166,11 @@ def test_a_folder_is_found_by_its_name_or_is_the_data_folder(published: Path) ->
 
 
 def test_a_folder_that_is_not_there_or_holds_no_pictures_is_bad_input(published: Path, tmp_path: Path) -> None:
-    for folder, said in [(published, "there is no ntu/x/ in it"), (None, "no data folder"), (tmp_path, "no file")]:
+    for folder, said in [(published, "contains no ntu/x/"), (None, "no data folder"), (tmp_path, "no file")]:
         (tmp_path / "ntu/x/train/A1").mkdir(parents=True, exist_ok=True)
         with pytest.raises(InputError, match=said) as caught:
             find_source(ImageFolderData(folder="ntu/x"), folder)
-        assert "data.folder says where they lie" in str(caught.value)
+        assert "set data.folder to their folder" in str(caught.value)
 
 
 # ----------------------------------------------------------------------------------------------- what goes together

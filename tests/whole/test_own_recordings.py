@@ -172,8 +172,8 @@ def test_the_folder_is_found_below_the_data_folder_or_is_it_or_is_absolute(tmp_p
     assert describe_data(ManifestData(folder="yours")) == "recordings of yours/manifest.csv"
     for config, data, said in (
         (ManifestData(folder="yours"), None, "set --data or DATASET_FOLDER"),
-        (ManifestData(folder="mine"), tmp_path, "there is no mine/ in it"),
-        (ManifestData(folder="yours", manifest="m.csv"), tmp_path, "m.csv: there is no such file"),
+        (ManifestData(folder="mine"), tmp_path, "contains no mine/"),
+        (ManifestData(folder="yours", manifest="m.csv"), tmp_path, "m.csv: no such file"),
         (ManifestData(folder=str(tmp_path / "none")), None, "none"),
     ):
         with pytest.raises(InputError, match=re.escape(said)) as caught:
