@@ -132,7 +132,7 @@ def test_processes_start_where_what_is_left_is_worth_it(
 @pytest.mark.verify
 @pytest.mark.usefixtures("at_once")
 def test_a_worker_that_is_ended_from_outside_is_one_line() -> None:
-    with pytest.raises(InputError, match=r"ended from outside .* repeat the command to go on") as caught:
+    with pytest.raises(InputError, match=r"was killed .* repeat the command to continue") as caught:
         list(read_all(READER, jobs_of(64, _40="40-fatal"), 2))
     assert "\n" not in str(caught.value)
 

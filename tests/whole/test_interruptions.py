@@ -136,7 +136,7 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     assert not journal.exists()
     refused = tune("--resume", "stopped", "--storage", storage)
     assert refused.returncode == 2
-    assert "give the command that started it again" in refused.stderr
+    assert "run the command that started it again" in refused.stderr
     assert "Traceback" not in refused.stderr
 
     kill(search.in_background(lambda: count(journal, "stage", name="baselines", state="started") == 1))

@@ -35,7 +35,7 @@ def test_a_configuration_is_trained_and_a_run_of_it_repeated(storage: Path) -> N
     (final,) = client.search_runs([first["mlflow"]["experiment_id"]], "tags.stage = 'final'")
     again = launch("train.py", "--from-run", final.info.run_id, "--seeds", 1, *places)
     assert again.returncode == 0, again.stderr
-    assert len(re.findall(rf"^run {final.info.run_id}: .* the same$", again.stdout, re.MULTILINE)) == 2, again.stdout
+    assert len(re.findall(rf"^run {final.info.run_id}: .* identical$", again.stdout, re.MULTILINE)) == 2, again.stdout
     assert "not the same" not in again.stdout
     assert "note: the recordings are not those" not in again.stdout
 
