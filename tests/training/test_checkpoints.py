@@ -82,7 +82,7 @@ def test_a_write_cut_short_leaves_the_last_checkpoint(folder: str, before_rename
 
 WRITER = """
 import sys, torch
-from sldml.checkpoints import CheckpointFile
+from sldml.training.checkpoints import CheckpointFile
 file = CheckpointFile(sys.argv[1])
 for i in range(10**6):
     file.save({"first": torch.full((50_000,), i), "second": torch.full((50_000,), i)}, must=True)

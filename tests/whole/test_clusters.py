@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -30,6 +31,12 @@ class Head:
     address: str
     dashboard: str
     environment: dict[str, str]
+
+    def num_nodes(self) -> int:
+        """Number of nodes that the cluster counts as active."""
+        command = [RAY, "status", "--address", self.address]
+        shown = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False).stdout
+        return len(re.findall(r"^ *1 node_", shown, re.MULTILINE))
 
     def submit(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         """Submit `launch/tune.py` as a job with this tree as its working folder, and wait for its end."""
@@ -120,7 +127,7 @@ def test_a_search_as_a_job_and_one_on_two_nodes(head: Head, tmp_path: Path) -> N
     cache = tmp_path / "second" / "cache"
     second = node(tmp_path / "second", ["--address", head.address], {**head.environment, "SLDML_CACHE": str(cache)})
     with second as (process, log):
-        wait_for(lambda: "Ray runtime started" in log.read_text(), process, log, timeout_s=120)
+        wait_for(lambda: head.num_nodes() == 2, process, log, timeout_s=120)
         two = [*arguments, "--name", "two", "--no-final", "--concurrent", "2", "--address", head.address]
         ended = tune(*two, **head.environment)
     assert ended.returncode == 0, ended.stdout + ended.stderr
