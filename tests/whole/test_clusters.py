@@ -128,14 +128,17 @@ def test_a_search_as_a_job_and_one_on_two_nodes(head: Head, tmp_path: Path) -> N
     second = node(tmp_path / "second", ["--address", head.address], {**head.environment, "SLDML_CACHE": str(cache)})
     with second as (process, log):
         wait_for(lambda: head.num_nodes() == 2, process, log, timeout_s=120)
-        two = [*arguments, "--name", "two", "--no-final", "--concurrent", "2", "--address", head.address]
+        # Long enough that the second node's worker has started before the first one has run all trials.
+        long = ["--trials", "6", "--max-epochs", "60", "--set", "search.scheduler=none"]
+        long += ["--set", "train.min_steps_per_epoch=20"]
+        two = [*arguments, *long, "--name", "two", "--no-final", "--concurrent", "2", "--address", head.address]
         ended = tune(*two, **head.environment)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     summary = json.loads(summary_file.read_text())
     assert summary["state"] == "completed"
     assert summary["timing"]["slots"] == 2
     assert summary["trials"]["failed"] == 0
-    assert len(read_history(storage / "two" / "journal.jsonl").trials) == 4
+    assert len(read_history(storage / "two" / "journal.jsonl").trials) == 6
     (copied,) = [folder for folder in cache.iterdir() if folder.is_dir()]
     (original,) = [folder for folder in (storage / "prepared").iterdir() if folder.is_dir()]
     assert copied.name == original.name, "the second node trained on something else"
