@@ -109,7 +109,7 @@ def assert_study_has(history: History, folder: Path) -> None:
     earlier = earlier_settings(folder)
     space = override(parse_space(earlier.space_text, earlier.space_name, "the journal's"), earlier.overrides)
     records = list(history.trials.values())
-    searcher = Proposals({ALL: space}, earlier={ALL: records}, num_trials=len(records))
+    searcher = Proposals({ALL: space}, earlier={ALL: records}, num_trials=len(records) + 1)
     told = [(trial.params, trial.value) for trial in searcher.studies[ALL].trials]
     assert told == [(r.params, r.value) for r in records if r.state != "running"]
     unfinished = [r.trial_id for r in records if r.state == "running"]
