@@ -68,6 +68,7 @@ class MlflowServer:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port),
              "--workers", "1", "--backend-store-uri", self._store, "--artifacts-destination", str(self._artifacts)],
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # its job workers import MLflow again
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         for _ in range(600):

@@ -105,7 +105,7 @@ def assert_complete(server: MlflowServer, summary: dict[str, Any]) -> None:
     for run in runs:
         assert run.info.status == "FINISHED"
         if run.data.tags["stage"] == "search":
-            steps = [m.step for m in client.get_metric_history(run.info.run_id, "epoch")]
+            steps = [m.step for m in client.get_metric_history(run.info.run_id, "val/accuracy")]
             assert steps == list(range(1, NUM_EPOCHS + 1))
         if run.data.tags["stage"] == "final":
             tables = {file.path for file in client.list_artifacts(run.info.run_id)}
