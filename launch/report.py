@@ -70,7 +70,7 @@ def _next(searches: list[FoundSearch], names: list[str], storage: str | None) ->
     first = searches[0]
     if len(searches) > 1:
         return f"for the report of one search: {shlex.join(['python', 'launch/report.py', names[0], *options])}"
-    if not (first.history.test or {}).get("finals"):
+    if first.history.test is None:
         again = ["python", "launch/tune.py", "--resume", first.folder.name, "--storage", str(first.folder.parent)]
         return f"to resume the search, if it has stopped: {shlex.join(again)}"
     return f"to compare it with others: {shlex.join(['python', 'launch/report.py', names[0], *options])} OTHER…"

@@ -164,7 +164,7 @@ def _repeated(earlier: EarlierRun, outcome: Mapping[str, Any], changes: list[str
         )
     if earlier.prepared not in (None, outcome["prepared"]["hash"]):
         lines.append("note: that run used other recordings (another prepared set)")
-    if earlier.commit not in (None, describe_environment()["commit"]):
+    if earlier.commit not in (None, describe_environment().commit):
         lines.append(f"note: that run used commit {earlier.commit}")
     if changes:
         lines.append(f"note: this configuration was changed: {', '.join(changes)}")

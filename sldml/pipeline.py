@@ -13,28 +13,39 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from sldml.config.encoder import EncoderConfig
 from sldml.embedding.encoders import require_imagenet_weights
 from sldml.interruption import interruption
-from sldml.journal import ALL, History, Journal
+from sldml.journal import (
+    ALL,
+    Artifact,
+    AttemptEnded,
+    BaselineFoldsScored,
+    BaselinesScored,
+    History,
+    Journal,
+    SearchBegun,
+    StageChanged,
+    Tested,
+)
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, as_prepared
 from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Split
 from sldml.recognition.baselines import BaselineScorer
-from sldml.report.comparison import comparison_of, comparison_rows, markdown, num_missing, only_winners
+from sldml.report.comparison import comparison_of, markdown, num_missing, only_winners
 from sldml.report.files import require_writable, write_json, write_text
 from sldml.report.report import write_report
 from sldml.report.summary import Timing, search_summary
 from sldml.search.choice import num_deciding_folds
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out
-from sldml.search.final import NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
+from sldml.search.final import FinalTraining, NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
 from sldml.search.folders import final_weights, trial_folder, trial_weights
-from sldml.search.identity import attempt_record, run_tags, search_record
+from sldml.search.identity import attempt_begun, search_begun
 from sldml.search.preflight import earlier_history, folder_lock, prepared_data, require_same_data
 from sldml.search.recorder import Recorder
 from sldml.search.request import Request
@@ -51,6 +62,7 @@ class Search:
     """One search at work."""
 
     request: Request
+    begun: SearchBegun
     recorder: Recorder
     tracker: Tracker
     prepared: PreparedSet
@@ -87,7 +99,8 @@ def run(request: Request, watcher: Watcher) -> dict[str, Any]:
         watcher.doing("starting Ray")
         with connected(request.address):
             search = _open(request, watcher, timing, history, prepared, split)
-            state, error = "failed", None
+            state: Literal["completed", "interrupted", "failed"] = "failed"
+            error = None
             try:
                 _work(search)
                 state = "completed"
@@ -111,14 +124,9 @@ def run(request: Request, watcher: Watcher) -> dict[str, Any]:
 def _work(search: Search) -> None:
     """The stages of a search, in order."""
     request, recorder, history = search.request, search.recorder, search.history
-    if history.search:
-        recorder.replay()
-    else:
-        recorder.record("search", **search_record(request, search.prepared, search.split, search.slots))
-    recorder.record("attempt", **attempt_record(request, search.slots))
-    search.tracker.log_params(None, {"space.name": request.space.name, "space.hash": request.space.hash})
-    search.tracker.log_text(None, request.space.text, "space.yaml")
-    search.tracker.log_dict(None, history.search, "search.json")
+    if history.begun is None:
+        recorder.record(search.begun)
+    recorder.record(attempt_begun(request, search.slots))
 
     _score_baselines(search)
     _run_trials(search)
@@ -143,17 +151,21 @@ def _score_baselines(search: Search) -> None:
     request, recorder, history = search.request, search.recorder, search.history
     development, evaluation = search.split.development, request.space.default_config().evaluation
     num_folds = num_deciding_folds(development) if request.final and request.comparison is None else 0
-    folds_wanted = num_folds > 0 and history.baseline_folds.get("num_folds") != num_folds
+    scored = history.baseline_folds
+    folds_wanted = num_folds > 0 and (scored is None or scored.num_folds != num_folds)
     if not history.baselines or folds_wanted:
         with _stage(search, "baselines"):
             if not history.baselines:
-                recorder.baselines(_scorer(search).validate(development, evaluation))
+                scores = _scorer(search).validate(development, evaluation)
+                recorder.record(BaselinesScored(scores=tuple(scores)))
             if folds_wanted:
                 folds = scored_folds(development, num_folds)
-                recorder.baseline_folds(num_folds, _scorer(search).validate_folds(folds, evaluation))
-    for name, result in history.baselines.items():
-        normalization = ", ".join(f"{key} {value}" for key, value in result["normalize"].items())
-        search.watcher.say(f"baseline {name}: validation {result['val']:.3f} ({normalization})")
+                over_folds = _scorer(search).validate_folds(folds, evaluation)
+                recorder.record(BaselineFoldsScored(num_folds=num_folds, scores=tuple(over_folds)))
+    for name, baseline in history.baselines.items():
+        best = baseline.best
+        normalization = ", ".join(f"{key} {value}" for key, value in best.candidate.normalize.items())
+        search.watcher.say(f"baseline {name}: validation {best.val:.3f} ({normalization})")
 
 
 def _run_trials(search: Search) -> None:
@@ -178,18 +190,18 @@ def _run_trials(search: Search) -> None:
             search.recorder,
             num_trials=request.space.search.trials,
             deadline=deadline,
-            first=history.search.get("first", []),
+            first=history.search.first,
         )
 
 
-def _train_finals(search: Search, plan: list[dict[str, Any]]) -> None:
+def _train_finals(search: Search, plan: list[FinalTraining]) -> None:
     """The best configurations with several seeds, on auxiliary and validation classes."""
     with _stage(search, "final"):
         slots = dataclasses.replace(search.slots, count=min(search.slots.count, len(plan)))
         run_finals(plan, _job(search), slots, search.recorder, search.watcher)
 
 
-def _score_folds(search: Search, plan: list[dict[str, Any]]) -> None:
+def _score_folds(search: Search, plan: list[FinalTraining]) -> None:
     """The same configurations on all class folds, where these decide what ships."""
     num_folds = num_deciding_folds(search.split.development)
     if search.request.comparison is None and num_folds:
@@ -198,7 +210,7 @@ def _score_folds(search: Search, plan: list[dict[str, Any]]) -> None:
             run_folds(folds, _job(search), search.slots, search.recorder, search.watcher)
 
 
-def _test(search: Search, plan: list[dict[str, Any]]) -> None:
+def _test(search: Search, plan: list[FinalTraining]) -> None:
     """The sealed test, once, and the model that ships; of a comparison its table instead of a model."""
     request, recorder, history, split = search.request, search.recorder, search.history, search.split
     folder = request.folder
@@ -207,8 +219,9 @@ def _test(search: Search, plan: list[dict[str, Any]]) -> None:
         return final_weights(folder, trial_id, seed, len(history.finals[trial_id, seed].epochs))
 
     with _stage(search, "test"):
-        recorder.baselines(_scorer(search).test(split.sealed, history.baselines))
-        planned = {(final["trial_id"], final["seed"]) for final in plan}
+        known = [score for baseline in history.baselines.values() for score in baseline.scores]
+        recorder.record(BaselinesScored(scores=tuple(_scorer(search).test(split.sealed, known))))
+        planned = {(final.trial_id, final.seed) for final in plan}
         tested = {key: final for key, final in history.finals.items() if key in planned}
         results = sealed_test(
             dataclasses.replace(history, finals=tested),
@@ -216,32 +229,30 @@ def _test(search: Search, plan: list[dict[str, Any]]) -> None:
             search.frames,
             load_final,
         )
-        if request.comparison is not None:
-            recorder.test({**results, "comparison": comparison_rows(history, results["finals"])})
-            return
-        shipped = ship(
-            folder / "model",
-            history,
-            results,
-            split=split,
-            frames=search.frames,
-            data=as_prepared(request.space.default_config().data, search.prepared),
-            load_final=load_final,
-            load_trial=lambda trial_id: trial_weights(folder, trial_id),
-            search_name=request.name,
-        )
-        recorder.test({**results, **shipped})
+        if request.comparison is None:
+            results = ship(
+                folder / "model",
+                history,
+                results,
+                split=split,
+                frames=search.frames,
+                data=as_prepared(request.space.default_config().data, search.prepared),
+                load_final=load_final,
+                load_trial=lambda trial_id: trial_weights(folder, trial_id),
+                search_name=request.name,
+            )
+        recorder.record(Tested(results=results))
 
 
 @contextmanager
 def _stage(search: Search, name: str) -> Iterator[None]:
-    search.recorder.record("stage", name=name, state="started")
+    search.recorder.record(StageChanged(name=name, state="started"))
     started = time.time()
     try:
         yield
     finally:
         search.timing.stages[name] = time.time() - started
-    search.recorder.record("stage", name=name, state="ended")
+    search.recorder.record(StageChanged(name=name, state="ended"))
 
 
 # ------------------------------------------------------------------------------------------------ opening, closing
@@ -257,19 +268,13 @@ def _open(
         num_trials=request.num_trials,
     )
     timing.slots = slots.count
-    tags = run_tags(request)
-    tracker = Tracker(
-        request.tracking_uri or default_uri(request.storage),
-        experiment=request.space.name,
-        search=request.name,
-        artifact_root=default_artifact_root(request.storage),
-        search_id=str(request.folder),
-        tags=tags,
-        spool=request.folder / "tracking.spool",
-    )
-    recorder = Recorder(Journal(request.journal), history, tracker, watcher, tags)
+    begun = history.begun or search_begun(request, prepared, split, slots)
+    uri, root = request.tracking_uri or default_uri(request.storage), default_artifact_root(request.storage)
+    journal = Journal(request.journal)
+    tracker = Tracker(request.folder, uri, begun, artifact_root=root)
+    recorder = Recorder(journal, history, watcher)
     frames = Frames.open(prepared.folder, torch.device("cpu"))
-    return Search(request, recorder, tracker, prepared, split, frames, slots, watcher, timing)
+    return Search(request, begun, recorder, tracker, prepared, split, frames, slots, watcher, timing)
 
 
 def _scorer(search: Search) -> BaselineScorer:
@@ -293,22 +298,15 @@ def _job(search: Search) -> Job:
     )
 
 
-def _close(search: Search, state: str, error: str | None) -> dict[str, Any]:
+def _close(search: Search, state: Literal["completed", "interrupted", "failed"], error: str | None) -> dict[str, Any]:
     """Whatever happened: a report of what there is, tracking closed, and the summary."""
     request, history, tracker, folder = search.request, search.history, search.tracker, search.request.folder
-    shipped = bool((history.test or {}).get("shipped"))
-    if history.search:
-        tracker.log_artifact(None, write_report(history, folder / "report.html"))
+    if history.begun is not None:
+        write_report(history, folder / "report.html")
         if comparison := comparison_of(history):
-            table = write_text(markdown(comparison, history.search), folder / "comparison.md")
-            tracker.log_artifact(None, table)
-        if shipped:
-            _track_model(search)
-    for trial in history.trials.values():
-        if trial.state == "running":
-            search.recorder.trial_ended(trial.trial_id, "running")
-    tracker.set_tags(None, {"state": state})
-    tracker.close("FINISHED" if state == "completed" else "FAILED" if state == "failed" else "KILLED")
+            write_text(markdown(comparison, history.search), folder / "comparison.md")
+        search.recorder.record(AttemptEnded(state=state, error=error, artifacts=tuple(_artifacts(search))))
+    tracker.close()
     places = {
         "mlflow": {
             "tracking_uri": hide_password(request.tracking_uri or default_uri(request.storage)),
@@ -316,7 +314,7 @@ def _close(search: Search, state: str, error: str | None) -> dict[str, Any]:
             "run_id": tracker.run_id,
         },
         "report": str(folder / "report.html"),
-        "model": str(folder / "model") if shipped else None,
+        "model": None if history.shipped is None else str(folder / "model"),
         "tracking": tracker.to_json(),
     }
     outcome = search_summary(history, state, search.timing, places, error)
@@ -325,13 +323,16 @@ def _close(search: Search, state: str, error: str | None) -> dict[str, Any]:
     return outcome
 
 
-def _track_model(search: Search) -> None:
-    """The saved model as an MLflow model (registered, where asked for), and the checkpoint of the best trial."""
-    request, folder, tracker = search.request, search.request.folder, search.tracker
-    for file in sorted((folder / "model").glob("*")):
-        tracker.log_artifact(None, file, "model")
-    tracker.log_model(None, folder / "model", name=request.space.name, register=request.register)
-    best = search.history.ranked()[0].trial_id
-    checkpoint = folder / trial_folder(best) / "best.pt"
-    if checkpoint.is_file():
-        tracker.log_artifact(f"trial:{best}", checkpoint, "checkpoint")
+def _artifacts(search: Search) -> Iterator[Artifact]:
+    """The files for the run of the search, and the checkpoint of the best trial for its run."""
+    folder = search.request.folder
+    for name in ("report.html", "comparison.md"):
+        if (folder / name).is_file():
+            yield Artifact(path=name)
+    if search.history.shipped is not None:
+        for file in sorted((folder / "model").glob("*")):
+            yield Artifact(path=f"model/{file.name}", folder="model")
+        best = search.history.ranked()[0].trial_id
+        checkpoint = f"{trial_folder(best)}/best.pt"
+        if (folder / checkpoint).is_file():
+            yield Artifact(path=checkpoint, folder="checkpoint", trial_id=best)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord
+from sldml.journal import OBJECTIVE, Epoch, History, TrainingRecord
 
 NUM_BEST = 3
 _PACE_OVER_EPOCHS = 300
@@ -42,16 +42,16 @@ class BoardRow:
     images_per_s: float | None = None
     state: str = "running"
 
-    def updated(self, metrics: Mapping[str, Any]) -> BoardRow:
+    def updated(self, report: Epoch) -> BoardRow:
         """The row after an epoch's report."""
-        best = metrics.get(OBJECTIVE, self.best)
+        metrics, best = report.metrics, report.metrics.get(OBJECTIVE, self.best)
         improved = best is not None and (self.best is None or best > self.best)
         return dataclasses.replace(
             self,
-            epoch=int(metrics["epoch"]),
+            epoch=report.epoch,
             value=metrics.get("val/accuracy", self.value),
             best=best,
-            best_epoch=int(metrics["epoch"]) if improved else self.best_epoch,
+            best_epoch=report.epoch if improved else self.best_epoch,
             images_per_s=metrics.get("images_per_s", self.images_per_s),
         )
 
@@ -148,19 +148,20 @@ class Board:
         with self.lock:
             self.running[row.name] = row
 
-    def epoch(self, name: str, metrics: Mapping[str, Any], time: float) -> None:
+    def epoch(self, name: str, report: Epoch) -> None:
         """A running training reported an epoch."""
+        time = report.time
         with self.lock:
             row = self.running.get(name)
             if row is None:
                 return
             if not self._reported:  # the first epoch started before its report
-                took = sum(float(metrics.get(f"time/{part}_s", 0.0)) for part in ("data", "step", "evaluation"))
+                took = sum(report.seconds(part) for part in ("data", "step", "evaluation"))
                 self._pace_from = max(row.started, time - took)
             self._reported.append(time)
-            self._epochs_done += int(metrics["epoch"]) > row.epoch  # some are repeated after an interruption
-            self.elsewhere |= not str(metrics.get("worker", _HOST)).startswith(_HOST)
-            self.running[name] = self._rank(row.updated(metrics))
+            self._epochs_done += report.epoch > row.epoch  # some are repeated after an interruption
+            self.elsewhere |= not (report.worker or _HOST).startswith(_HOST)
+            self.running[name] = self._rank(row.updated(report))
 
     def end(self, name: str, state: str, num_epochs: int | None = None) -> None:
         """A training ended. `num_epochs`: planned for it, in case it failed before it started."""
@@ -236,7 +237,7 @@ class Board:
 
 
 def recorded_row(
-    record: TrialRecord | FinalRecord,
+    record: TrainingRecord,
     started: float,
     name: str | None = None,
     num_epochs: int | None = None,
@@ -244,19 +245,17 @@ def recorded_row(
     before: int | None = None,
 ) -> BoardRow:
     """The row of a training in the journal, as it is now or as it was before epoch `before`."""
-    epochs = [e for e in record.epochs if before is None or e["epoch"] < before]
-    last: Mapping[str, Any] = epochs[-1] if epochs else {}
-    best = max((float(e[OBJECTIVE]) for e in epochs if OBJECTIVE in e), default=None)
+    epochs = [e for e in record.epochs if before is None or e.epoch < before]
+    last = epochs[-1] if epochs else Epoch(epoch=0)
+    best = max((e for e in epochs if OBJECTIVE in e.metrics), key=lambda e: e.best, default=None)
     row = new_row(name or record.trial_id, record.config, started, num_epochs)
     return dataclasses.replace(
         row,
-        epoch=int(last.get("epoch", 0)),
-        start_epoch=int(last.get("epoch", 0)),
-        value=last.get("val/accuracy"),
-        best=best,
-        best_epoch=next((int(e["epoch"]) for e in epochs if e.get(OBJECTIVE) == best), None)
-        if best is not None
-        else None,
+        epoch=last.epoch,
+        start_epoch=last.epoch,
+        value=last.metrics.get("val/accuracy"),
+        best=None if best is None else best.best,
+        best_epoch=None if best is None else best.epoch,
         state=record.state,
     )
 

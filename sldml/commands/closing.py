@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sldml.journal import ENDED
+from sldml.journal import ENDED, Latency
 from sldml.recognition.latency import latency_lines
 from sldml.report.comparison import text_lines
 
@@ -41,10 +41,11 @@ def _result_lines(summary: Mapping[str, Any]) -> list[str]:
     lines = []
     for final in summary["final"]:
         accuracy = final["test_accuracy"]
-        low, high = accuracy["ci95"]
+        seeds = len(accuracy["values"])
+        interval = "" if accuracy["ci95"] is None else " [{:.3f}, {:.3f}]".format(*accuracy["ci95"])
         lines.append(
-            f"final {final['trial_id']}: sealed test {accuracy['mean']:.3f} [{low:.3f}, {high:.3f}] over "
-            f"{len(accuracy['values'])} seeds, validation {final['val_accuracy']:.3f}"
+            f"final {final['trial_id']}: sealed test {accuracy['mean']:.3f}{interval} over {seeds} "
+            f"seed{'' if seeds == 1 else 's'}, validation {final['val_accuracy']:.3f}"
         )
     for name, baseline in summary["baselines"].items():
         if baseline["test"] is not None:
@@ -54,10 +55,10 @@ def _result_lines(summary: Mapping[str, Any]) -> list[str]:
     lines += [f"class folds {_fold_line(row)}" for row in (summary["folds"] or {}).get("rows", [])]
     shipped = summary["shipped"]
     if shipped:
-        name = shipped.get("trial_id") or f"{shipped['baseline']} (no training)"
+        name = shipped["trial_id"] or f"{shipped['candidate']['baseline']} (no training)"
         lines.append(f"saved model: {name}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
     if summary["latency"]:
-        lines += latency_lines(summary["latency"])
+        lines += latency_lines(Latency.model_validate(summary["latency"]))
     return lines
 
 

@@ -21,6 +21,7 @@ from sldml.config.representation import NormalizeConfig
 from sldml.config.space_file import override, parse_space, read_space
 from sldml.embedding.view import View
 from sldml.errors import InputError, listed
+from sldml.journal import Latency
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.prepared.writing import Progress
@@ -28,7 +29,7 @@ from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
 from sldml.recognition.latency import evenly, latency_lines, measure_latency
 from sldml.recognition.matching import Matching
-from sldml.recognition.one_shot import describe_predictions
+from sldml.recognition.one_shot import score_predictions
 from sldml.recognition.recognizer import Recognizer
 from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.recordings.sources import describe_data
@@ -95,7 +96,7 @@ def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path
     exemplars, queries = View(frames, split.sealed.exemplars), View(frames, split.sealed.queries)
     distances = model.matching.between(exemplars, queries).cpu().numpy()
     predicted = exemplars.labels[distances.argmin(axis=0)]
-    found = describe_predictions(queries.labels, predicted, exemplars.classes)
+    found = score_predictions(queries.labels, predicted, exemplars.classes)
     return {
         "origin": model.origin,
         "data": describe_data(task.data),
@@ -107,12 +108,14 @@ def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path
         "num_refused": len(prepared.meta["refused"]),
         "notes": [*prepared.meta["notes"], *split.notes],
         "warnings": seen_in_training(model, task, exemplars.classes),
-        **found,
-        "ci95": list(wilson(round(found["accuracy"] * len(queries)), len(queries))),
+        "accuracy": found.accuracy,
+        "per_class": found.per_class,
+        "confusion": found.confusion.model_dump(mode="json"),
+        "ci95": list(wilson(round(found.accuracy * len(queries)), len(queries))),
         "threshold": _with_threshold(model.threshold, distances, predicted == queries.labels),
         "baselines": {name: _baseline(name, model, exemplars, queries) for name in _BASELINES},
-        "latency": _latency(model, exemplars, queries),
-        "environment": describe_environment(),
+        "latency": _latency(model, exemplars, queries).model_dump(exclude_none=True),
+        "environment": describe_environment().model_dump(exclude_none=True),
     }
 
 
@@ -173,7 +176,7 @@ def _baseline(name: str, model: Recognizer, exemplars: View, queries: View) -> d
     return {"accuracy": right / total, "ci95": list(wilson(right, total)), "normalize": normalization}
 
 
-def _latency(model: Recognizer, exemplars: View, queries: View) -> dict[str, Any]:
+def _latency(model: Recognizer, exemplars: View, queries: View) -> Latency:
     kept = SavedExemplars.of_view(exemplars)
     enrolled = model.emptied()
     enrolled.enrol_signals(kept.signals, kept.labels)
@@ -204,7 +207,7 @@ def evaluation_lines(found: Mapping[str, Any]) -> list[str]:
         )
     for name, baseline in found["baselines"].items():
         lines.append(f"baseline {_BASELINES[name]}: {_with_interval(baseline)}")
-    return [*lines, *latency_lines(found["latency"])]
+    return [*lines, *latency_lines(Latency.model_validate(found["latency"]))]
 
 
 def _with_interval(found: Mapping[str, Any]) -> str:

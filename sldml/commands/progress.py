@@ -13,7 +13,24 @@ from rich.console import Console
 from sldml.commands.board import Board, new_row, recorded_row
 from sldml.commands.live import CountProgress, LiveView, clock, rough_duration
 from sldml.config.trial import TrialConfig
-from sldml.journal import FinalRecord, History, TrialRecord
+from sldml.journal import (
+    AttemptBegun,
+    BaselineFoldsScored,
+    Epoch,
+    Event,
+    FinalEnded,
+    FinalEpoch,
+    FinalStarted,
+    FoldsScored,
+    History,
+    StageChanged,
+    TrainingRecord,
+    TrialEnded,
+    TrialEpoch,
+    TrialStarted,
+)
+from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.recorder import epoch_fields
 
 _EVERY_S = 5.0
 """Without a terminal, long counts are printed at most this often."""
@@ -107,54 +124,48 @@ class ProgressPrinter:
             )
         )
 
-    def training(self, what: str, plan: Sequence[Mapping[str, Any]], *, num_slots: int = 1) -> None:
-        """Final models or class folds begin: `trial_id`, `num_epochs` and `seed` or `fold` of each."""
-        self._planned = {training_name(entry): int(entry["num_epochs"]) for entry in plan}
+    def training(self, what: str, plan: Sequence[FinalTraining | FoldTraining], *, num_slots: int = 1) -> None:
+        """Final models or class folds begin."""
+        self._planned = {entry.name: entry.num_epochs for entry in plan}
         epochs = sum(self._planned.values())
         self._begin(Board(what, len(plan), time.time(), planned_epochs=epochs, num_slots=num_slots))
 
-    def fold_happened(self, fold: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:
+    def fold_happened(self, fold: FoldTraining, result: Mapping[str, Any] | None) -> None:
         """A class fold started (`result` is None) or reported; the journal has no events of single folds."""
-        name, now = training_name(fold), time.time()
+        name = fold.name
         if result is None:
-            self._started(name, fold["config"], now)
+            self._started(name, fold.config, time.time())
         elif result.get("state") in ("running", "completed"):
-            self._epoch(name, result, now)
+            self._epoch(name, Epoch(time=time.time(), **epoch_fields(result)))
         if result is not None and result.get("state") != "running" and self._board is not None:
             self._board.end(name, str(result.get("state", "failed")))
 
-    def happened(self, event: dict[str, Any], history: History) -> None:
+    def happened(self, event: Event, history: History) -> None:
         """Show an event of the journal."""
-        match event["event"]:
-            case "attempt":
+        match event:
+            case AttemptBegun():
                 self.doing("reading the journal of the search")
-            case "trial_started":
-                self._started(event["trial_id"], event["config"], event["time"])
-            case "epoch":
-                record = history.trials[event["trial_id"]]
-                self._epoch(record.trial_id, event["metrics"], event["time"], record)
-            case "trial_ended":
+            case TrialStarted():
+                self._started(event.trial_id, event.config, event.time)
+            case FinalStarted():
+                self._started(_name(event), event.config, event.time)
+            case TrialEpoch() | FinalEpoch():
+                self._epoch(_name(event), event, history.training(event))
+            case TrialEnded() | FinalEnded():
                 if self._board is not None:
-                    self._board.end(event["trial_id"], event["state"])
-                self._print_trial(event, history)
-            case "final_started":
-                self._started(training_name(event), event["config"], event["time"])
-            case "final_epoch":
-                final = history.finals[event["trial_id"], event["seed"]]
-                self._epoch(training_name(event), event["metrics"], event["time"], final)
-            case "final_ended":
-                if self._board is not None:
-                    self._board.end(training_name(event), event["state"])
-                self._print_final(event, history)
-            case "baseline_folds":
+                    self._board.end(_name(event), event.state)
+                if isinstance(event, TrialEnded):
+                    self._print_trial(event, history)
+                else:
+                    self._print_final(event, history)
+            case BaselineFoldsScored():
                 for name, best in history.best_over_folds().items():
-                    self._print_folds(name, best["accuracies"], f"over {event['num_folds']} folds")
-            case "folds":
-                over = f"over {event['num_folds']} folds, {event['num_epochs']} epochs each"
-                self._print_folds(event["trial_id"], event["accuracies"] or event["error"], over)
-            case "stage":
-                name = event.get("name", "")
-                self._stage = _STAGES.get(name, name) if event["state"] == "started" else ""
+                    self._print_folds(name, best.accuracies, f"over {event.num_folds} folds")
+            case FoldsScored():
+                over = f"over {event.num_folds} folds, {event.num_epochs} epochs each"
+                self._print_folds(event.trial_id, event.accuracies or str(event.error), over)
+            case StageChanged():
+                self._stage = _STAGES.get(event.name, event.name) if event.state == "started" else ""
                 self.doing(self._stage or "continuing")
 
     def _begin(self, board: Board) -> None:
@@ -167,16 +178,14 @@ class ProgressPrinter:
         if self._board is not None:
             self._board.start(new_row(name, config, now, self._planned.get(name)))
 
-    def _epoch(
-        self, name: str, metrics: Mapping[str, Any], now: float, record: TrialRecord | FinalRecord | None = None
-    ) -> None:
+    def _epoch(self, name: str, report: Epoch, record: TrainingRecord | None = None) -> None:
         """`record`: the training in the journal; one that resumes after an interruption has no start event."""
-        board = self._board
+        board, now = self._board, report.time
         if board is None:
             return
         if name not in board.running and record is not None:
-            board.start(recorded_row(record, now, name, self._planned.get(name), before=int(metrics["epoch"])))
-        board.epoch(name, metrics, now)
+            board.start(recorded_row(record, now, name, self._planned.get(name), before=report.epoch))
+        board.epoch(name, report)
         self._epochs_since += 1
         if self._live is None and now - self._printed_at >= _STILL_RUNNING_S:
             self._print_running(board, now)
@@ -191,40 +200,38 @@ class ProgressPrinter:
         self._printed_at, self._epochs_since = now, 0
         self.say(f"{board.kind} still running: {', '.join(parts)}")
 
-    def _print_trial(self, event: dict[str, Any], history: History) -> None:
-        record = history.trials[event["trial_id"]]
+    def _print_trial(self, event: TrialEnded, history: History) -> None:
+        record = history.trials[event.trial_id]
         config = TrialConfig.model_validate(record.config)
         value = "" if record.value is None else f"{record.value:.3f} at epoch {record.best_epoch}"
         best = max((r.value or 0.0 for r in history.ranked()), default=0.0)
-        seconds = event["time"] - record.started
+        seconds = event.time - record.started
         choices = f"{config.loss.name}, miner {config.miner.name}, {config.encoder.name}, lr {config.optimizer.lr:.1e}"
-        error = f": {event['error']}" if event.get("error") else ""
+        error = f": {event.error}" if event.error else ""
         ended = sum(r.has_ended for r in history.trials.values())
         total = ended if self._board is None else self._board.total
         self._print_ended(
-            f"{ended:>4}/{total} {record.trial_id} {event['state']:<9} {value} "
+            f"{ended:>4}/{total} {record.trial_id} {event.state:<9} {value} "
             f"({len(record.epochs)} epochs, {seconds:.0f} s; best {best:.3f}) {choices}{error}",
-            event["time"],
+            event.time,
         )
 
-    def _print_final(self, event: dict[str, Any], history: History) -> None:
-        record = history.finals[event["trial_id"], event["seed"]]
-        seconds = event["time"] - record.started
-        error = f": {event['error']}" if event.get("error") else ""
-        what = f"final {training_name(event)}: {event['state']}, {len(record.epochs)} epochs, {seconds:.0f} s{error}"
-        self._print_ended(what, event["time"])
+    def _print_final(self, event: FinalEnded, history: History) -> None:
+        record = history.finals[event.trial_id, event.seed]
+        seconds = event.time - record.started
+        error = f": {event.error}" if event.error else ""
+        what = f"final {_name(event)}: {event.state}, {len(record.epochs)} epochs, {seconds:.0f} s{error}"
+        self._print_ended(what, event.time)
 
     def _print_ended(self, line: str, now: float) -> None:
         self._printed_at, self._epochs_since = now, 0
         self.say(line)
 
-    def _print_folds(self, name: str, found: list[float] | str, over: str) -> None:
+    def _print_folds(self, name: str, found: Sequence[float] | str, over: str) -> None:
         score = found if isinstance(found, str) else f"{mean(found):.3f} ± {stdev(found):.3f}"
         self.say(f"class folds {name}: {score} {over}")
 
 
-def training_name(entry: Mapping[str, Any]) -> str:
-    """The displayed name of a final model or a class fold."""
-    return (
-        f"{entry['trial_id']} fold {entry['fold']}" if "fold" in entry else f"{entry['trial_id']} seed {entry['seed']}"
-    )
+def _name(event: TrialEpoch | TrialEnded | FinalStarted | FinalEpoch | FinalEnded) -> str:
+    """The displayed name of a training."""
+    return event.trial_id if isinstance(event, TrialEpoch | TrialEnded) else f"{event.trial_id} seed {event.seed}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sldml.errors import InputError
+from sldml.journal import Latency
 from sldml.recognition.latency import evenly, latency_lines, measure_latency, percentile_ms, timed
 from sldml.recognition.recognizer import Recognition, Recognizer
 from sldml.recognition.saved_exemplars import SavedExemplars, read_exemplars
@@ -80,7 +81,7 @@ class Session:
             self.results.append(result)
             yield result
 
-    def latency(self) -> dict[str, Any]:
+    def latency(self) -> Latency:
         """`measure_latency` on some inputs, and the time to read their files."""
         good = [result.file for result in self.results if result.recognition is not None]
         signals = []
@@ -89,11 +90,9 @@ class Session:
             signals.append(self.raw.read_one(file).values)
 
         reading = timed([good[index] for index in evenly(len(good))], read)
-        return {
-            **measure_latency(self.model, self.exemplars.signals, signals),
-            "read_ms_per_recording": percentile_ms(reading, 50),
-            "read_ms_p95": percentile_ms(reading, 95),
-        }
+        measured = measure_latency(self.model, self.exemplars.signals, signals)
+        reading_ms = {"read_ms_per_recording": percentile_ms(reading, 50), "read_ms_p95": percentile_ms(reading, 95)}
+        return measured.model_copy(update=reading_ms)
 
     def counts(self) -> dict[str, int]:
         """Number of inputs: all, unreadable, recognised, unknown, labelled with an enrolled action, and correct."""
@@ -197,7 +196,7 @@ def input_line(result: InputResult) -> str:
     return line + (f"  (is {result.true_label})" if result.true_label not in (None, found.label) else "")
 
 
-def closing_lines(counts: dict[str, int], latency: dict[str, Any]) -> list[str]:
+def closing_lines(counts: dict[str, int], latency: Latency) -> list[str]:
     """Counts over all inputs, and the latency."""
     good = counts["inputs"] - counts["broken"]
     lines = [
@@ -213,7 +212,7 @@ def closing_lines(counts: dict[str, int], latency: dict[str, Any]) -> list[str]:
     return [*lines, *latency_lines(latency)]
 
 
-def as_json(session: Session, folder: Path, latency: dict[str, Any], started: float) -> dict[str, Any]:
+def as_json(session: Session, folder: Path, latency: Latency, started: float) -> dict[str, Any]:
     """The results as plain values for one JSON object."""
     model = session.model
     enrolled = zip(session.exemplars.names, session.exemplars.labels, strict=True)
@@ -228,6 +227,6 @@ def as_json(session: Session, folder: Path, latency: dict[str, Any], started: fl
             *(r.to_json() for r in session.results if r.recognition is None),
         ],
         "counts": session.counts(),
-        "latency": latency,
+        "latency": latency.model_dump(exclude_none=True),
         "seconds": round(time.time() - started, 3),
     }

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sldml.config.data import SyntheticData
 from sldml.config.space import SearchSpace
 from sldml.errors import InputError
-from sldml.journal import FILE, History, find_search, not_begun
+from sldml.journal import FILE, ComparisonRecord, History, Params, find_search, not_begun
 from sldml.recordings.sources import find_source
 from sldml.search.request import Request, folder_lock_path, was_begun
 
@@ -27,11 +26,11 @@ class EarlierSettings:
     num_trials: int
     """For each choice of a comparison."""
     data: Path | None
-    compare: dict[str, Any] | None
-    """The comparison, if there is one (`Comparison.to_record`)."""
+    compare: ComparisonRecord | None
+    """The comparison, if there is one."""
 
 
-def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[dict[str, Any]]:
+def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[Params]:
     """The parameters of the best trials of an earlier search, best first.
 
     Raises:
@@ -43,13 +42,13 @@ def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[dict[str, An
     return [trial.params for trial in ranked[:count]]
 
 
-def first_configurations(space: SearchSpace, earlier: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def first_configurations(space: SearchSpace, earlier: Sequence[Params]) -> list[Params]:
     """The first configurations of a search: the best of an earlier search, then the known-good ones of the space.
 
     Each is restricted to the parameters that this space searches. Duplicates and configurations outside the space
     (another value is fixed, or out of range) are left out.
     """
-    found: list[dict[str, Any]] = []
+    found: list[Params] = []
     for params in (*earlier, *space.known_good):
         kept = space.restrict(params)
         if kept is not None and kept not in found:
@@ -66,15 +65,14 @@ def earlier_settings(folder: Path) -> EarlierSettings:
     history = _history_of(folder)
     if not history.attempts:
         raise not_begun(folder)
-    last, space = history.attempts[-1], history.search["space"]
-    data = history.search["data"]
+    last, search = history.attempts[-1], history.search
     return EarlierSettings(
-        space["name"],
-        space["text"],
-        list(last["overrides"]),
-        last["settings"]["trials"],
-        None if data is None else Path(data),
-        history.search.get("compare"),
+        search.space.name,
+        search.space.text,
+        list(last.overrides),
+        last.settings.trials,
+        None if search.data is None else Path(search.data),
+        search.compare,
     )
 
 

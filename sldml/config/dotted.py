@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+ConfigTree = dict[str, Any]
+"""A nested configuration, as YAML has it: each part with its settings."""
+
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted path, leaf) of nested mappings; an empty mapping yields nothing."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sldml.journal import SplitRecord
 from sldml.recordings import Rows
 
 
@@ -135,18 +136,18 @@ class Split:
             f"{len(validation)} of {len(validation.classes)}, {len(self.sealed.queries)} sealed queries"
         )
 
-    def to_record(self) -> dict[str, Any]:
-        """The record of the split in a search's journal. Of novel recordings it has counts only."""
+    def to_record(self, notes: Sequence[str] = ()) -> SplitRecord:
+        """The record of the split in a search's journal, with more notes before its own."""
         train, validation = self.development.train, self.development.validation
-        return {
-            "description": self.description,
-            "notes": list(self.notes),
-            "hash": self.hash,
-            "train_classes": list(train.classes),
-            "validation_classes": list(validation.classes),
-            "num_train": len(train),
-            "num_validation": len(validation),
-            "num_novel_classes": len(self.sealed.exemplars.classes),
-            "num_novel": len(self.sealed.queries),
-            "measure": self.development.measure,
-        }
+        return SplitRecord(
+            description=self.description,
+            notes=(*notes, *self.notes),
+            hash=self.hash,
+            train_classes=train.classes,
+            validation_classes=validation.classes,
+            num_train=len(train),
+            num_validation=len(validation),
+            num_novel_classes=len(self.sealed.exemplars.classes),
+            num_novel=len(self.sealed.queries),
+            measure=self.development.measure,
+        )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sldml.journal import Latency
 from sldml.recognition.recognizer import Recognizer
 
 _MOST = 50
@@ -22,7 +23,7 @@ _Item = TypeVar("_Item")
 
 def measure_latency(
     model: Recognizer, exemplars: Sequence[NDArray[np.float32]], queries: Sequence[NDArray[np.float32]]
-) -> dict[str, Any]:
+) -> Latency:
     """Time enrolling and recognising. The exemplars enrolled in `model` do not change.
 
     What happens once per process (compiling the loop of DTW, the first use of a network, the index of a large gallery)
@@ -34,35 +35,33 @@ def measure_latency(
         queries: Recordings to recognise, [frames, rows, 3] each.
 
     Returns:
-        `enrol_ms_per_recording` and `recognise_ms_per_recording` (medians), `recognise_ms_p95`, how many `recordings`
-        were recognised among how many `exemplars`, `device`, `threads`.
+        Medians, and the 95th percentile of recognising.
     """
     model.emptied().enrol_signals(exemplars[:1], [""])
     model.recognize_signals(queries[:1])
     enrolling = timed(exemplars, lambda signal: model.emptied().enrol_signals([signal], [""]))
     recognising = timed(queries, lambda signal: model.recognize_signals([signal]))
-    return {
-        "enrol_ms_per_recording": percentile_ms(enrolling, 50),
-        "recognise_ms_per_recording": percentile_ms(recognising, 50),
-        "recognise_ms_p95": percentile_ms(recognising, 95),
-        "recordings": len(recognising),
-        "exemplars": 0 if model.gallery is None else len(model.gallery),
-        "device": str(model.device),
-        "threads": torch.get_num_threads(),
-    }
+    return Latency(
+        enrol_ms_per_recording=percentile_ms(enrolling, 50),
+        recognise_ms_per_recording=percentile_ms(recognising, 50),
+        recognise_ms_p95=percentile_ms(recognising, 95),
+        recordings=len(recognising),
+        exemplars=0 if model.gallery is None else len(model.gallery),
+        device=str(model.device),
+        threads=torch.get_num_threads(),
+    )
 
 
-def latency_lines(latency: Mapping[str, Any]) -> list[str]:
-    """Lines to print a result of `measure_latency`, with `read_ms_per_recording` and `read_ms_p95` if it has them."""
-    found, threads = latency, latency["threads"]
+def latency_lines(found: Latency) -> list[str]:
+    """Lines to print a result of `measure_latency`."""
     lines = [
-        f"latency, one recording at a time on {found['device']} with {threads} thread{'s' if threads > 1 else ''}, "
-        f"median of {found['recordings']} (95th percentile):",
-        f"  recognising {found['recognise_ms_per_recording']:.1f} ms ({found['recognise_ms_p95']:.1f}), "
-        f"{found['exemplars']} enrolled; enrolling {found['enrol_ms_per_recording']:.1f} ms",
+        f"latency, one recording at a time on {found.device} with {found.threads} "
+        f"thread{'s' if found.threads > 1 else ''}, median of {found.recordings} (95th percentile):",
+        f"  recognising {found.recognise_ms_per_recording:.1f} ms ({found.recognise_ms_p95:.1f}), "
+        f"{found.exemplars} enrolled; enrolling {found.enrol_ms_per_recording:.1f} ms",
     ]
-    if "read_ms_per_recording" in found:
-        lines.append(f"  reading the file {found['read_ms_per_recording']:.1f} ms ({found['read_ms_p95']:.1f})")
+    if found.read_ms_per_recording is not None:
+        lines.append(f"  reading the file {found.read_ms_per_recording:.1f} ms ({found.read_ms_p95:.1f})")
     return lines
 
 

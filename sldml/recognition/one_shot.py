@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from sldml.journal import ConfusionMatrix
 
 _ELEMENTS_AT_ONCE = 2**26
 """Largest number of distances in memory at a time (a quarter of a gigabyte)."""
@@ -150,20 +151,25 @@ def per_class_accuracy(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     return share
 
 
-def describe_predictions(
-    truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str]
-) -> dict[str, Any]:
-    """`accuracy`, `confusion` (`labels` and `matrix`) and `per_class` accuracy of predictions, as plain values.
+@dataclass(frozen=True)
+class Predictions:
+    """How good predictions are."""
 
-    A class without queries has no accuracy in `per_class`.
-    """
+    accuracy: float
+    confusion: ConfusionMatrix
+    per_class: dict[str, float]
+    """Accuracy on each class that has queries."""
+
+
+def score_predictions(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str]) -> Predictions:
+    """Accuracy and confusion matrix of predictions [Q]."""
     matrix = confusion(truth, predicted, len(classes))
     shares = zip(classes, per_class_accuracy(matrix), strict=True)
-    return {
-        "accuracy": float(matrix.trace() / matrix.sum()),
-        "confusion": {"labels": list(classes), "matrix": matrix.tolist()},
-        "per_class": {label: float(share) for label, share in shares if np.isfinite(share)},
-    }
+    return Predictions(
+        float(matrix.trace() / matrix.sum()),
+        ConfusionMatrix(labels=tuple(classes), matrix=matrix.tolist()),
+        {label: float(share) for label, share in shares if np.isfinite(share)},
+    )
 
 
 def mean_ci95(values: Sequence[float]) -> tuple[float, tuple[float, float]]:

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from sldml.journal import History, TrialRecord
+from sldml.journal import FinalResult, History, SearchBegun, TrialRecord
 from sldml.recognition.one_shot import mean_ci95, paired_ci95, per_class_accuracy
 from sldml.report.noise import trial_score
 
@@ -68,14 +68,15 @@ def only_winners(history: History) -> History:
 
 def comparison_of(history: History) -> dict[str, Any] | None:
     """The comparison of a search (`axis`, `choices`, `against`, `num_folds`) with its `rows` so far."""
-    compare = history.search.get("compare")
+    compare = None if history.begun is None else history.begun.compare
     if compare is None:
         return None
-    rows = (history.test or {}).get("comparison")
-    return {**compare, "tested": rows is not None, "rows": comparison_rows(history, []) if rows is None else rows}
+    finals = () if history.test is None else history.test.finals
+    rows = comparison_rows(history, finals)
+    return {**compare.model_dump(mode="json"), "tested": history.test is not None, "rows": rows}
 
 
-def comparison_rows(history: History, finals: Sequence[Mapping[str, Any]]) -> list[ComparisonRow]:
+def comparison_rows(history: History, finals: Sequence[FinalResult]) -> list[ComparisonRow]:
     """One row for each choice and each baseline.
 
     Args:
@@ -88,9 +89,10 @@ def comparison_rows(history: History, finals: Sequence[Mapping[str, Any]]) -> li
         `ci95`), `test_difference` (the same, `p`, `p_holm`), `verdict`, and `error` if values are missing. Values that
         do not apply are None, as are all differences of the reference.
     """
-    against = history.search["compare"]["against"]
+    assert history.search.compare is not None
+    against = history.search.compare.against
     winners = {history.choice_of(r.config): r for r in only_winners(history).trials.values()}
-    tested = {final["trial_id"]: final for final in finals}
+    tested = {final.trial_id: final for final in finals}
     rows = [
         _choice_row(history, choice, trials, winners.get(choice), tested)
         for choice, trials in history.by_choice().items()
@@ -144,7 +146,7 @@ def _choice_row(
     choice: str,
     trials: Sequence[TrialRecord],
     winner: TrialRecord | None,
-    tested: Mapping[str, Mapping[str, Any]],
+    tested: Mapping[str, FinalResult],
 ) -> ComparisonRow:
     ended = [record for record in trials if record.has_ended]
     lost = [record for record in ended if record.state in ("failed", "diverged")]
@@ -160,7 +162,7 @@ def _choice_row(
         row["val"] = _mean(score.folds)
     final = tested.get(winner.trial_id)
     if final is not None:
-        row["test"] = _mean(final["test_accuracy"]["values"]) | {"seeds": list(final["seeds"])}
+        row["test"] = _mean(final.test_accuracy.values) | {"seeds": list(final.seeds)}
     elif tested:
         own = [f for f in history.finals.values() if f.trial_id == winner.trial_id and f.state != "completed"]
         reason = own[-1].error or own[-1].state if own else "none started"
@@ -168,16 +170,16 @@ def _choice_row(
     return row
 
 
-def _test_differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> ComparisonRow:
+def _test_differences(own: FinalResult, other: FinalResult) -> ComparisonRow:
     """Differences over the seeds that both were trained with, and over the novel classes."""
-    seeds = [seed for seed in own["seeds"] if seed in other["seeds"]]
+    seeds = [seed for seed in own.seeds if seed in other.seeds]
     if not seeds:
         return {}
     accuracies, by_class = [], []
     for final in (own, other):
-        places = [final["seeds"].index(seed) for seed in seeds]
-        accuracies.append([final["test_accuracy"]["values"][place] for place in places])
-        by_class.append(_by_class([final["confusions"][place]["matrix"] for place in places]))
+        places = [final.seeds.index(seed) for seed in seeds]
+        accuracies.append([final.test_accuracy.values[place] for place in places])
+        by_class.append(_by_class([final.confusions[place].matrix for place in places]))
     known = np.isfinite(by_class[0]) & np.isfinite(by_class[1])
     p = paired_p(*accuracies)
     return {
@@ -205,10 +207,10 @@ def _verdict(over_seeds: Mapping[str, Any], over_classes: Mapping[str, Any]) -> 
 def _baseline_rows(history: History) -> list[ComparisonRow]:
     return [
         _row(name, "training_free")
-        | {"val": _mean(result["val_folds"]) if result.get("val_folds") else None}
-        | {"test": {"mean": result["test"], "ci95": None, "values": [], "seeds": []}}
-        for name, result in history.baselines.items()
-        if result["test"] is not None
+        | {"val": _mean(baseline.best.val_folds) if baseline.best.val_folds else None}
+        | {"test": {"mean": baseline.best.test, "ci95": None, "values": [], "seeds": []}}
+        for name, baseline in history.baselines.items()
+        if baseline.best.test is not None
     ]
 
 
@@ -267,13 +269,13 @@ def in_words(comparison: Mapping[str, Any]) -> str:
     )
 
 
-def markdown(comparison: Mapping[str, Any], search: Mapping[str, Any]) -> str:
+def markdown(comparison: Mapping[str, Any], search: SearchBegun) -> str:
     """`comparison.md`: the table, its legend and its origin (`search`: the journal's first event)."""
-    commit = search["environment"].get("commit")
+    commit = search.environment.commit
     origin = [
-        f"- search `{search['name']}` of the space `{search['space']['name']}`, {search['split']['description']}",
-        f"- `{search['command']}`",
-        *([f"- commit {commit}{' with changes' if search['environment'].get('dirty') else ''}"] if commit else []),
+        f"- search `{search.name}` of the space `{search.space.name}`, {search.split.description}",
+        f"- `{search.command}`",
+        *([f"- commit {commit}{' with changes' if search.environment.dirty else ''}"] if commit else []),
     ]
     table = [_line(HEADER), _line(["---"] * len(HEADER)), *(_line(cells(row)) for row in comparison["rows"])]
     sentence = in_words(comparison)

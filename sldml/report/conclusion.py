@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from sldml.journal import History
+from sldml.journal import FinalResult, History, Params
 from sldml.report.figures import BASELINE_NAMES, measure_name, percent
-from sldml.report.leaderboard import interval_of, leaderboard, number
+from sldml.report.leaderboard import leaderboard
 from sldml.report.noise import against_best, indistinguishable, noise_sentence
+from sldml.report.text import number
 
 MAX_WORDS = 6
 
@@ -25,7 +25,7 @@ class Conclusion:
     """Which configurations are not distinguishable by validation."""
 
 
-def describe_params(params: Mapping[str, Any]) -> str:
+def describe_params(params: Params) -> str:
     """Sampled parameters as text: choices, then the learning rate, then others as far as they fit."""
     words = [f"{value} {path.removesuffix('.name')}" for path, value in params.items() if path.endswith(".name")]
     if "optimizer.lr" in params:
@@ -50,7 +50,7 @@ def conclude(history: History) -> Conclusion:
         missing.append(f"Not measured: {', '.join(absent)}, so training may not be better.")
     if running := history.counts()["running"]:
         missing.append(f"{running} trial{'s' if running > 1 else ''} had not ended when this report was written.")
-    finals = (history.test or {}).get("finals") or []
+    finals = () if history.test is None else history.test.finals
     if not ranked and not finals:
         return Conclusion("No trial has reported a value yet.", warnings, missing)
     others = against_best(history)
@@ -79,24 +79,21 @@ def conclude(history: History) -> Conclusion:
     return Conclusion(sentence, warnings, missing, noise)
 
 
-def _describe_test(history: History, winner: dict[str, Any], warnings: list[str]) -> str:
+def _describe_test(history: History, winner: FinalResult, warnings: list[str]) -> str:
     """The sentence about the sealed test; warnings are added to `warnings`."""
-    test = history.test or {}
-    accuracy = winner["test_accuracy"]
-    mean, values = float(accuracy["mean"]), accuracy.get("values") or []
-    interval = interval_of(accuracy)
-    trial = history.trials.get(winner["trial_id"])
+    test, accuracy = history.test, winner.test_accuracy
+    assert test is not None
+    mean, values, interval = accuracy.mean, accuracy.values, accuracy.ci95
     sentence = (
-        f"The best configuration by validation, {winner['trial_id']} "
-        f"({describe_params(trial.params if trial else {})}), recognises {percent(mean)} of the test recordings of "
-        "unseen actions"
+        f"The best configuration by validation, {winner.trial_id} "
+        f"({describe_params(history.trials[winner.trial_id].params)}), recognises {percent(mean)} of the test "
+        "recordings of unseen actions"
     )
     if interval:
         sentence += f" (95 % interval {percent(interval[0])} to {percent(interval[1])}, {len(values)} seeds"
     else:
         sentence += f" ({len(values)} seed{'' if len(values) == 1 else 's'}"
-    if test.get("num_queries"):
-        sentence += f"; {test['num_queries']} queries, {test.get('num_classes', '?')} classes, one sealed test"
+    sentence += f"; {test.num_queries} queries, {test.num_classes} classes, one sealed test"
     base = best_baseline(history, "test")
     sentence += f"); the best baseline, {base[0]}, {percent(base[1])}." if base else ")."
     if base:
@@ -109,26 +106,19 @@ def _describe_test(history: History, winner: dict[str, Any], warnings: list[str]
             warnings.append("There is only one seed, so the difference may be chance.")
         elif interval[0] <= base[1]:
             warnings.append(f"The accuracy of {base[0]} is in the 95 % interval: the difference may be chance.")
-    shipped = test.get("shipped") or {}
-    if shipped.get("kind") == "training_free":
-        name = BASELINE_NAMES.get(shipped.get("baseline", ""), shipped.get("baseline"))
-        reason = str(shipped.get("reason", "no reason given")).rstrip(".")
-        warnings.append(f"Saved model: {name} (no training). {reason[:1].upper()}{reason[1:]}.")
-    elif shipped.get("trial_id") not in (None, winner["trial_id"]):
-        reason = str(shipped["reason"]).rstrip(".")
-        warnings.append(f"Saved model: {shipped['trial_id']}, not the first by validation: {reason}.")
     return sentence
 
 
-def baseline_values(history: History, split: str) -> dict[str, float]:
+def baseline_values(history: History, split: Literal["val", "test"]) -> dict[str, float]:
     """The accuracy of each baseline on `val` or `test`, by its display name."""
-    return {
-        name: float(history.baselines[key][split])
+    found = {
+        name: history.baselines[key].best.val if split == "val" else history.baselines[key].best.test
         for key, name in BASELINE_NAMES.items()
-        if (history.baselines.get(key) or {}).get(split) is not None
+        if key in history.baselines
     }
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def best_baseline(history: History, split: str) -> tuple[str, float] | None:
+def best_baseline(history: History, split: Literal["val", "test"]) -> tuple[str, float] | None:
     """The best baseline on `val` or `test`, and its accuracy."""
     return max(baseline_values(history, split).items(), key=lambda item: item[1], default=None)

@@ -10,11 +10,12 @@ from sldml.journal import History
 
 def declared_space(history: History) -> SearchSpace | None:
     """The space with the settings of the last call; None if the journal has no readable one."""
-    space = history.search.get("space") or {}
-    last = history.attempts[-1] if history.attempts else {}
-    settings = last.get("overrides") or history.search.get("overrides") or []
+    if history.begun is None:
+        return None
+    space = history.begun.space
+    last = history.attempts[-1] if history.attempts else history.begun
     try:
-        return override(parse_space(space.get("text") or "", str(space.get("name")), "space"), settings)
+        return override(parse_space(space.text, space.name, "space"), list(last.overrides))
     except InputError:
         return None
 

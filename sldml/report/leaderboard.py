@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sldml.journal import History, TrialRecord
@@ -11,6 +11,8 @@ from sldml.report.figures import BASELINE_NAMES
 from sldml.report.importance import Importance
 from sldml.report.noise import Difference, Score, against_best, baseline_score, difference, trial_score
 from sldml.report.search_time import end_of
+from sldml.report.shipped import candidate_settings
+from sldml.report.text import number
 
 MAX_PARAMS = 8
 """Number of sampled parameters that a table shows directly."""
@@ -27,8 +29,9 @@ class LeaderboardRow:
     val: float | None
     test: float | None = None
     ci95: tuple[float, float] | None = None
-    values: list[float] = field(default_factory=list)
+    values: tuple[float, ...] = ()
     saved: bool = False
+    """Whether the saved model is one of it."""
     score: Score | None = None
     """The validation value with its spread."""
     to_best: Difference | None = None
@@ -40,76 +43,64 @@ class LeaderboardRow:
         return self.to_best is not None and self.to_best.may_be_chance is True
 
 
-def number(value: Any) -> str:
-    """A sampled value as text: floats with three significant digits, others unchanged."""
-    if isinstance(value, bool) or not isinstance(value, float):
-        return str(value)
-    return f"{value:.3g}"
-
-
-def points(value: float) -> str:
-    """A difference of two fractions in percentage points, with its sign."""
-    return f"{100 * value:+.1f}"
-
-
-def interval_of(accuracy: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The 95 % interval of a final model's accuracy; None with a single seed."""
-    ci95 = accuracy.get("ci95")
-    return None if not ci95 or None in ci95 else (float(ci95[0]), float(ci95[1]))
-
-
 def leaderboard(history: History) -> list[LeaderboardRow]:
     """Final models and baselines, ranked by validation.
 
-    Without a sealed test, the best configurations by validation take the place of the final models.
+    Without a sealed test, the best configurations by validation take the place of the final models. A baseline is
+    represented by its best candidate on validation; a saved candidate that is another one has a row of its own.
     """
-    test = history.test or {}
-    shipped = test.get("shipped") or {}
+    shipped = history.shipped
     others = against_best(history)
     rows = []
-    for rank, final in enumerate(test.get("finals") or [], start=1):
-        trial = history.trials.get(final["trial_id"])
-        accuracy = final["test_accuracy"]
+    for rank, final in enumerate(() if history.test is None else history.test.finals, start=1):
+        trial, accuracy = history.trials[final.trial_id], final.test_accuracy
         rows.append(
             LeaderboardRow(
-                final["trial_id"],
+                final.trial_id,
                 rank,
                 params_of(trial),
-                final.get("val_accuracy"),
-                accuracy["mean"],
-                interval_of(accuracy),
-                accuracy.get("values") or [],
-                shipped.get("kind") == "trained" and shipped.get("trial_id") == final["trial_id"],
-                trial_score(trial) if trial else None,
-                others.get(final["trial_id"]),
+                final.val_accuracy,
+                accuracy.mean,
+                accuracy.ci95,
+                accuracy.values,
+                shipped is not None and shipped.trial_id == final.trial_id,
+                trial_score(trial),
+                others.get(final.trial_id),
             )
         )
     if not rows:
-        top_k = (history.search.get("settings") or {}).get("top_k") or 5
+        top_k = history.begun.settings.top_k if history.begun is not None else 5
         rows = [
             LeaderboardRow(t.trial_id, i, params_of(t), t.value, score=trial_score(t), to_best=others.get(t.trial_id))
             for i, t in enumerate(history.ranked()[:top_k], start=1)
         ]
     best = trial_score(history.ranked()[0]) if history.ranked() else None
-    for key, name in BASELINE_NAMES.items():
-        baseline = history.baselines.get(key) or {}
-        if baseline.get("val") is None and baseline.get("test") is None:
+    saved = None if shipped is None else shipped.candidate
+    for key in BASELINE_NAMES:
+        if (baseline := history.baselines.get(key)) is None:
             continue
-        saved = shipped.get("kind") == "training_free" and shipped.get("baseline") == key
-        normalize = [(path, number(value)) for path, value in (baseline.get("normalize") or {}).items()]
-        score = None if baseline.get("val") is None else baseline_score(baseline)
-        to_best = difference(score, best) if score and best else None
-        row = LeaderboardRow(
-            name, None, normalize, baseline.get("val"), baseline.get("test"), saved=saved, score=score, to_best=to_best
-        )
-        place = next((i for i, other in enumerate(rows) if (other.val or 0.0) < (row.val or 0.0)), len(rows))
-        rows.insert(place, row)
+        for known in baseline.scores:
+            if known is not baseline.best and known.candidate != saved:
+                continue
+            score = baseline_score(known)
+            row = LeaderboardRow(
+                BASELINE_NAMES[key],
+                None,
+                candidate_settings(known.candidate),
+                known.val,
+                known.test,
+                saved=known.candidate == saved,
+                score=score,
+                to_best=difference(score, best) if best else None,
+            )
+            place = next((i for i, other in enumerate(rows) if (other.val or 0.0) < known.val), len(rows))
+            rows.insert(place, row)
     return rows
 
 
-def params_of(trial: TrialRecord | None) -> list[tuple[str, str]]:
+def params_of(trial: TrialRecord) -> list[tuple[str, str]]:
     """The sampled parameters of a trial as text: path and value."""
-    return [(path, number(value)) for path, value in sorted(trial.params.items())] if trial else []
+    return [(path, number(value)) for path, value in sorted(trial.params.items())]
 
 
 def distinguishing_params(rows: Sequence[Sequence[tuple[str, str]]], importance: Importance) -> set[str]:
@@ -141,7 +132,7 @@ def trial_rows(history: History) -> list[dict[str, Any]]:
             "score": trial_score(t),
             "to_best": others.get(t.trial_id),
             "best_epoch": t.best_epoch,
-            "num_epochs": t.epochs[-1]["epoch"] if t.epochs else 0,
+            "num_epochs": t.epochs[-1].epoch if t.epochs else 0,
             "seconds": end_of(t) - t.started,
             "params": params_of(t),
             "error": t.error,

@@ -23,12 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.special
 
-from sldml.journal import History, TrialRecord
+from sldml.journal import BaselineScore, History, TrialRecord
 from sldml.recognition.one_shot import paired_ci95
 
 
@@ -68,30 +67,19 @@ class Difference:
 
 def trial_score(record: TrialRecord) -> Score | None:
     """The score of a trial at its best epoch; None before its first epoch."""
-    best = next((epoch for epoch in record.epochs if epoch["epoch"] == record.best_epoch), None)
-    if best is None or record.value is None:
+    best = record.best
+    if best is None:
         return None
     folds: list[float] = []
-    while (name := f"val/accuracy_fold_{len(folds) + 1}") in best:
-        folds.append(float(best[name]))
-    return Score(
-        record.value,
-        best.get("val/accuracy_std") or None,
-        tuple(folds),
-        tuple(best.get("val/right_per_class", ())),
-        tuple(best.get("val/queries_per_class", ())),
-    )
+    while (name := f"val/accuracy_fold_{len(folds) + 1}") in best.metrics:
+        folds.append(best.metrics[name])
+    std = best.metrics.get("val/accuracy_std") or None
+    return Score(best.best, std, tuple(folds), best.right_per_class, best.queries_per_class)
 
 
-def baseline_score(result: Mapping[str, Any]) -> Score:
-    """The score of a baseline, from the result of `BaselineScorer.validate`."""
-    return Score(
-        float(result["val"]),
-        result.get("val_std") or None,
-        tuple(result.get("val_folds", ())),
-        tuple(result.get("val_right_per_class", ())),
-        tuple(result.get("val_queries_per_class", ())),
-    )
+def baseline_score(score: BaselineScore) -> Score:
+    """The score of a candidate of a baseline."""
+    return Score(score.val, score.val_std or None, score.val_folds, score.right_per_class, score.queries_per_class)
 
 
 def difference(score: Score, other: Score) -> Difference:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from sldml.report.figures import Figure, percent
-from sldml.report.leaderboard import number, points
+from sldml.report.text import number, points
 
 
 def render_page(template: str, figures: Mapping[str, Figure], **values: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sldml.journal import ENDED, History
+from sldml.journal import ENDED, History, SearchBegun
 from sldml.report.comparison import HEADER, LEGEND, cells, comparison_of, in_words
 from sldml.report.conclusion import conclude
 from sldml.report.figures import BASELINE_NAMES, all_figures, measure_name
@@ -18,6 +18,7 @@ from sldml.report.importance import parameter_importance
 from sldml.report.leaderboard import distinguishing_params, leaderboard, trial_rows
 from sldml.report.page import render_page
 from sldml.report.search_time import wall_minutes
+from sldml.report.shipped import shipped_row
 
 MAX_HARDEST = 5
 
@@ -42,44 +43,37 @@ def render_report(history: History) -> str:
     return render_page(
         "report.html.jinja",
         figures,
-        title=history.search.get("name") or "search",
+        title=history.search.name,
         summary=conclude(history),
         facts=facts(history),
         leaderboard=board,
         board_params=distinguishing_params([row.params for row in board if row.rank is not None], importance),
-        has_test=bool(history.test),
+        has_test=history.test is not None,
         comparison=comparison,
         comparison_sentence=None if comparison is None else in_words(comparison),
         comparison_header=HEADER,
         comparison_cells=[] if comparison is None else [cells(row) for row in comparison["rows"]],
         comparison_legend=LEGEND,
-        folds=(history.test or {}).get("folds"),
-        over_folds=any("val/accuracy_fold_1" in e for t in history.ranked()[:1] for e in t.epochs),
-        saved=_saved(history),
+        folds=None if history.test is None else history.test.folds,
+        over_folds=any("val/accuracy_fold_1" in e.metrics for t in history.ranked()[:1] for e in t.epochs),
+        ships=shipped_row(history),
+        saved=None if history.shipped is None else history.shipped.name,
         baseline_names=BASELINE_NAMES,
         measure=measure_name(history),
         trials=trials,
         trial_params=distinguishing_params([row["params"] for row in trials], importance),
         importance=importance,
         hardest=_hardest(history),
-        notes=(history.search.get("split") or {}).get("notes") or [],
-        details=_details(history),
-        space_text=(history.search.get("space") or {}).get("text") or "",
-        confused=(history.test or {}).get("confused") or [],
+        notes=history.search.split.notes,
+        details=_details(history.search),
+        space_text=history.search.space.text,
+        confused=() if history.test is None else history.test.confused,
     )
 
 
-def _saved(history: History) -> str | None:
-    """The trial or baseline of the saved model."""
-    shipped = (history.test or {}).get("shipped") or {}
-    return shipped.get("trial_id") or shipped.get("baseline")
-
-
 def _hardest(history: History) -> list[tuple[str, float]]:
-    per_class = (history.test or {}).get("per_class") or {}
-    return sorted(((str(label), float(value)) for label, value in per_class.items()), key=lambda item: item[1])[
-        :MAX_HARDEST
-    ]
+    per_class = {} if history.test is None else history.test.per_class
+    return sorted(per_class.items(), key=lambda item: item[1])[:MAX_HARDEST]
 
 
 def facts(history: History) -> list[tuple[str, str]]:
@@ -90,10 +84,9 @@ def facts(history: History) -> list[tuple[str, str]]:
     if history.trials:
         found.append(("time", in_minutes(wall_minutes(history))))
         found.append(("epochs", str(sum(len(t.epochs) for t in history.trials.values()))))
-    if slots := (history.search.get("settings") or {}).get("slots"):
-        found.append(("concurrent", str(slots)))
-    if latency := (history.test or {}).get("latency"):
-        found.append((f"per recording, {latency['device']}", f"{latency['recognise_ms_per_recording']:.1f} ms"))
+    found.append(("concurrent", str(history.search.slots)))
+    if history.test is not None and (latency := history.test.latency) is not None:
+        found.append((f"per recording, {latency.device}", f"{latency.recognise_ms_per_recording:.1f} ms"))
     return found
 
 
@@ -102,36 +95,34 @@ def in_minutes(minutes: float) -> str:
     return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _details(history: History) -> list[tuple[str, str]]:
+def _details(search: SearchBegun) -> list[tuple[str, str]]:
     """What is needed to reproduce the search: name and value, without absent ones."""
-    search = history.search
-    space, prepared = search.get("space") or {}, search.get("prepared") or {}
-    split, environment = search.get("split") or {}, search.get("environment") or {}
-    commit = environment.get("commit")
+    prepared, split, environment = search.prepared, search.split, search.environment
     data = [
-        f"{prepared[key]:,} {noun}" if isinstance(prepared.get(key), int) else ""
-        for key, noun in (("num_recordings", "recordings"), ("num_frames", "frames"), ("num_refused", "unreadable"))
+        f"{prepared.num_recordings:,} recordings",
+        f"{prepared.num_frames:,} frames",
+        f"{prepared.num_refused:,} unreadable",
     ]
     classes = [
-        f"{len(split[key])} {noun}"
-        for key, noun in (("train_classes", "training classes"), ("validation_classes", "validation classes"))
-        if split.get(key)
+        f"{len(split.train_classes)} training classes",
+        f"{len(split.validation_classes)} validation classes",
+        f"{split.num_novel_classes} novel classes",
     ]
-    if split.get("num_novel_classes"):
-        classes.append(f"{split['num_novel_classes']} novel classes")
+    settings = search.settings.model_dump()
+    commit = environment.commit
     found = [
-        ("command", search.get("command")),
-        ("space", " · ".join(filter(None, [space.get("name"), space.get("hash")]))),
-        ("settings", ", ".join(f"{k} {v}" for k, v in (search.get("settings") or {}).items() if v is not None)),
-        ("data", " · ".join(filter(None, [prepared.get("source"), prepared.get("hash"), *data]))),
-        ("protocol", split.get("description")),
+        ("command", search.command),
+        ("space", f"{search.space.name} · {search.space.hash}"),
+        ("settings", ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)),
+        ("data", " · ".join([prepared.source, prepared.hash, *data])),
+        ("protocol", split.description),
         ("classes", ", ".join(classes)),
-        ("commit", f"{commit}{', with uncommitted changes' if environment.get('dirty') else ''}" if commit else None),
-        ("host", environment.get("host")),
-        ("platform", environment.get("platform")),
-        ("device", environment.get("device")),
-        ("threads per trial", environment.get("threads")),
-        ("Python", environment.get("python")),
-        ("packages", ", ".join(f"{k} {v}" for k, v in sorted((environment.get("packages") or {}).items()))),
+        ("commit", f"{commit}{', with uncommitted changes' if environment.dirty else ''}" if commit else None),
+        ("host", environment.host),
+        ("platform", environment.platform),
+        ("device", environment.device),
+        ("threads per trial", environment.threads),
+        ("Python", environment.python),
+        ("packages", ", ".join(f"{name} {version}" for name, version in sorted(environment.packages.items()))),
     ]
     return [(name, str(value)) for name, value in found if value not in (None, "")]

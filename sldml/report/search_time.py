@@ -6,10 +6,9 @@ All times are seconds since 1970, as in the journal; `search_clock` converts the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from sldml.journal import FinalRecord, History, TrialRecord
 
@@ -28,7 +27,7 @@ class Span:
     kind: str
     """State of the trial, or `final`."""
     worker: str | None
-    """`host:pid`; None in older journals."""
+    """`host:pid`; None before the first report."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def end_of(record: TrialRecord | FinalRecord) -> float:
     """The end of a training, or its last event."""
     if record.ended is not None:
         return record.ended
-    return max((e["time"] for e in record.epochs if "time" in e), default=record.started)
+    return max((e.time for e in record.epochs), default=record.started)
 
 
 def wall_minutes(history: History) -> float:
@@ -132,13 +131,12 @@ def stages_of(history: History) -> list[Stage]:
     found: list[Stage] = []
     known, attempts = sorted(_known_times(history)), _attempts(history)
     for place, event in enumerate(history.stages):
-        if event.get("state") != "started":
+        if event.state != "started":
             continue
-        name, begin = str(event["name"]), float(event["time"])
-        later = (e for e in history.stages[place + 1 :] if e["name"] == name)
-        following = next(later, None)
-        if following is not None and following["state"] == "ended":
-            end = float(following["time"])
+        name, begin = event.name, event.time
+        following = next((e for e in history.stages[place + 1 :] if e.name == name), None)
+        if following is not None and following.state == "ended":
+            end = following.time
         else:
             limit = min((a for a in attempts if a > begin), default=math.inf)
             end = max([t for t in known if begin <= t < limit], default=begin)
@@ -192,7 +190,7 @@ def stage_times(history: History) -> list[StageTime]:
         if name in TRAINING_STAGES and lanes:
             busy = sum(_within(span, stage) for lane in lanes for span in lane.spans for stage in own) / len(lanes)
             for part in EPOCH_PARTS:
-                spent = sum(_seconds(e, part) for record in records for e in record.epochs)
+                spent = sum(e.seconds(part) for record in records for e in record.epochs)
                 parts[part] = spent / len(lanes)
             parts["rest"] = max(0.0, busy - sum(parts.values()))
             parts["idle"] = max(0.0, seconds - sum(parts.values()))
@@ -202,28 +200,26 @@ def stage_times(history: History) -> list[StageTime]:
 
 def share_while_training(history: History, name: str) -> float | None:
     """The mean of `time/cpu_share` or `time/gpu_share` over all epochs, weighted by time; None if not recorded."""
-    records: list[TrialRecord | FinalRecord] = [*history.trials.values(), *history.finals.values()]
     shares = [
-        (float(e[name]), sum(_seconds(e, part) for part in EPOCH_PARTS))
-        for record in records
+        (e.metrics[name], sum(e.seconds(part) for part in EPOCH_PARTS))
+        for record in history.trainings()
         for e in record.epochs
-        if e.get(name) is not None
+        if name in e.metrics
     ]
     weight = sum(seconds for _, seconds in shares)
     return sum(share * seconds for share, seconds in shares) / weight if weight > 0 else None
 
 
 def _pieces(record: TrialRecord | FinalRecord, name: str, kind: str, attempts: Sequence[float]) -> Iterator[Span]:
-    epochs = [e for e in record.epochs if "time" in e]
     begin = before = record.started
-    worker = epochs[0].get("worker") if epochs else None
-    for epoch in epochs:
-        time, own = float(epoch["time"]), epoch.get("worker")
+    worker = record.epochs[0].worker if record.epochs else None
+    for epoch in record.epochs:
+        time, own = epoch.time, epoch.worker
         resumed = max((a for a in attempts if before < a <= time), default=None)
         if resumed is not None or own != worker:
             if before > begin:
                 yield Span(begin, before, name, kind, worker)
-            spent = sum(_seconds(epoch, part) for part in EPOCH_PARTS)
+            spent = sum(epoch.seconds(part) for part in EPOCH_PARTS)
             begin = max(before, time - spent, resumed or 0.0)
         before, worker = time, own
     end = end_of(record)
@@ -280,24 +276,18 @@ def _gaps(spans: Sequence[Span], stage: Stage) -> Iterator[tuple[float, float]]:
             yield end, begin
 
 
-def _seconds(epoch: Mapping[str, Any], part: str) -> float:
-    return float(epoch.get(f"time/{part}_s", 0.0))
-
-
 def _within(span: Span, stage: Stage) -> float:
     return max(0.0, min(span.end, stage.end) - max(span.begin, stage.begin))
 
 
 def _attempts(history: History) -> list[float]:
-    return sorted(float(attempt["time"]) for attempt in history.attempts if "time" in attempt)
+    return sorted(attempt.time for attempt in history.attempts)
 
 
 def _known_times(history: History) -> list[float]:
     """The times of all events of the search."""
-    records: list[TrialRecord | FinalRecord] = [*history.trials.values(), *history.finals.values()]
-    found = [time for r in records for time in (r.started, end_of(r), *(e["time"] for e in r.epochs if "time" in e))]
-    events: list[dict[str, Any]] = [*history.stages, *history.folds.values()]
-    return found + [float(event["time"]) for event in events if "time" in event]
+    found = [time for r in history.trainings() for time in (r.started, end_of(r), *(e.time for e in r.epochs))]
+    return found + [event.time for event in (*history.stages, *history.folds.values())]
 
 
 def _share(part: float, whole: float) -> str:

@@ -6,15 +6,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sldml.config.dotted import flatten
+from sldml.config.dotted import ConfigTree, flatten
 from sldml.errors import InputError
 from sldml.journal import ENDED, FoundSearch, History, find_search
 from sldml.report.conclusion import best_baseline, describe_params
-from sldml.report.figures import BASELINE_NAMES
-from sldml.report.leaderboard import interval_of
 from sldml.report.search_time import wall_minutes
+from sldml.report.shipped import ShippedRow, shipped_row
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class SearchRow:
     name: str
     dataset: str
     protocol: str
-    num_auxiliary: int | None
+    num_auxiliary: int
     trials: str
     winner: str | None
     """The best trial by validation."""
@@ -35,7 +33,7 @@ class SearchRow:
     num_seeds: int
     best_baseline: tuple[str, float] | None
     """Display name and accuracy on the sealed test."""
-    saved: str | None
+    ships: ShippedRow | None
     minutes: float
 
 
@@ -56,36 +54,29 @@ def find_searches(given: Sequence[str], storage: Path) -> list[FoundSearch]:
 def search_row(search: FoundSearch) -> SearchRow:
     """The row of a search."""
     history = search.history
-    ranked, test = history.ranked(), history.test or {}
-    finals = test.get("finals") or []
-    accuracy = finals[0]["test_accuracy"] if finals else {}
-    winner = history.trials.get(finals[0]["trial_id"]) if finals else (ranked[0] if ranked else None)
-    shipped = test.get("shipped") or {}
+    ranked = history.ranked()
+    final = None if history.test is None else history.test.finals[0]
+    accuracy = None if final is None else final.test_accuracy
+    winner = history.trials[final.trial_id] if final is not None else (ranked[0] if ranked else None)
+    ships = shipped_row(history)
     counts = history.counts()
     ended = ", ".join(f"{counts[s]} {s}" for s in (*ENDED, "running") if counts[s])
     return SearchRow(
         search.name,
         _dataset(history),
-        (history.search.get("split") or {}).get("description") or "",
-        num_auxiliary(history),
+        history.search.split.description,
+        history.search.split.num_auxiliary,
         f"{len(history.trials)} ({ended})" if ended else "0",
         winner.trial_id if winner else None,
         describe_params(winner.params) if winner else "",
         winner.value if winner else None,
-        accuracy.get("mean"),
-        interval_of(accuracy) if accuracy else None,
-        len(accuracy.get("values") or []),
+        None if accuracy is None else accuracy.mean,
+        None if accuracy is None else accuracy.ci95,
+        0 if accuracy is None else len(accuracy.values),
         best_baseline(history, "test"),
-        shipped.get("trial_id") or BASELINE_NAMES.get(shipped.get("baseline", ""), shipped.get("baseline")),
+        ships,
         wall_minutes(history),
     )
-
-
-def num_auxiliary(history: History) -> int | None:
-    """Number of auxiliary classes that final models are trained on, including those of validation."""
-    split = history.search.get("split") or {}
-    classes = {*(split.get("train_classes") or []), *(split.get("validation_classes") or [])}
-    return len(classes) or None
 
 
 def warnings_of(searches: Sequence[FoundSearch]) -> list[str]:
@@ -95,7 +86,7 @@ def warnings_of(searches: Sequence[FoundSearch]) -> list[str]:
         ("protocols", _protocol, "their tests are different tasks"),
         ("novel classes", _novel, "their tests differ in difficulty"),
         ("numbers of sealed queries", _queries, "their tests are different"),
-        ("measures of validation", lambda h: (h.search.get("split") or {}).get("measure"), "compare only the tests"),
+        ("measures of validation", lambda h: h.search.split.measure, "compare only the tests"),
         ("commits", _commit, "changes of the code may affect the results"),
     ]
     found = []
@@ -108,7 +99,7 @@ def warnings_of(searches: Sequence[FoundSearch]) -> list[str]:
         if len(groups) > 1:
             each = "; ".join(f"{', '.join(names)}: {value}" for value, names in groups.items())
             found.append(f"Different {what}: {why} ({each}).")
-    dirty = [s.name for s in searches if (s.history.search.get("environment") or {}).get("dirty")]
+    dirty = [s.name for s in searches if s.history.search.environment.dirty]
     if dirty:
         found.append(f"{', '.join(dirty)} ran with uncommitted changes: the commit does not identify the code.")
     return found
@@ -117,15 +108,12 @@ def warnings_of(searches: Sequence[FoundSearch]) -> list[str]:
 def notes_of(searches: Sequence[FoundSearch]) -> list[str]:
     """Notes for the reader, in addition to the warnings."""
     notes = []
-    untested = [search.name for search in searches if not (search.history.test or {}).get("finals")]
+    untested = [search.name for search in searches if search.history.test is None]
     if untested:
         notes.append(
             f"The sealed test has not run in {', '.join(untested)}: validation alone does not measure new classes."
         )
-    validated = {
-        (tuple((s.history.search.get("split") or {}).get("validation_classes") or ()), _num_folds(s.history))
-        for s in searches
-    }
+    validated = {(s.history.search.split.validation_classes, _num_folds(s.history)) for s in searches}
     if len(validated) > 1:
         notes.append(
             "Validation values are over different classes or folds in each search: they rank configurations within a "
@@ -139,19 +127,16 @@ def group_of(history: History) -> str:
     return f"{_dataset(history)}, {_protocol(history) or 'one protocol'}"
 
 
-def _config(history: History) -> dict[str, Any]:
+def _config(history: History) -> ConfigTree:
     return next((trial.config for trial in history.trials.values()), {})
 
 
 def _dataset(history: History) -> str:
-    return str(
-        (history.search.get("prepared") or {}).get("source") or _config(history).get("data", {}).get("dataset") or ""
-    )
+    return history.search.prepared.source
 
 
-def _prepared(history: History) -> str | None:
-    hashed = (history.search.get("prepared") or {}).get("hash")
-    return None if hashed is None else str(hashed)[:12]
+def _prepared(history: History) -> str:
+    return history.search.prepared.hash[:12]
 
 
 def _protocol(history: History) -> str | None:
@@ -166,22 +151,21 @@ def _protocol(history: History) -> str | None:
 
 def _novel(history: History) -> str | None:
     """The novel classes; None before the sealed test."""
-    labels = ((history.test or {}).get("confusion") or {}).get("labels")
-    if labels:
-        shown = f"{labels[0]} … {labels[-1]}" if len(labels) > 2 else ", ".join(map(str, labels))
-        # Two lists may have the same first and last names.
-        return f"{len(labels)} ({shown}; list {_digest([str(label) for label in labels])})"
-    return None
+    if history.test is None:
+        return None
+    labels = history.test.finals[0].confusions[0].labels
+    shown = f"{labels[0]} … {labels[-1]}" if len(labels) > 2 else ", ".join(labels)
+    # Two lists may have the same first and last names.
+    return f"{len(labels)} ({shown}; list {_digest(labels)})"
 
 
-def _queries(history: History) -> str | None:
-    number = (history.search.get("split") or {}).get("num_novel")
-    return None if number is None else str(number)
+def _queries(history: History) -> str:
+    return str(history.search.split.num_novel)
 
 
 def _commit(history: History) -> str | None:
-    commit = (history.search.get("environment") or {}).get("commit")
-    return None if commit is None else str(commit)[:12]
+    commit = history.search.environment.commit
+    return None if commit is None else commit[:12]
 
 
 def _num_folds(history: History) -> int | None:

@@ -11,7 +11,7 @@ from sldml.report.figures.several import SealedPoint, accuracy_by_auxiliary, bes
 from sldml.report.files import write_text
 from sldml.report.page import render_page
 from sldml.report.report import in_minutes
-from sldml.report.searches import group_of, notes_of, num_auxiliary, search_row, warnings_of
+from sldml.report.searches import group_of, notes_of, search_row, warnings_of
 
 
 def write_comparison(searches: Sequence[FoundSearch], path: Path) -> Path:
@@ -42,15 +42,12 @@ def render_comparison(searches: Sequence[FoundSearch]) -> str:
 
 def sealed_point(search: FoundSearch) -> SealedPoint | None:
     """The result of a search on its sealed test; None before the test."""
-    history, row, number = search.history, search_row(search), num_auxiliary(search.history)
-    if row.test is None or number is None:
+    history, row = search.history, search_row(search)
+    if row.test is None:
         return None
-    baselines = {
-        key: float(history.baselines[key]["test"])
-        for key in BASELINE_NAMES
-        if (history.baselines.get(key) or {}).get("test") is not None
-    }
-    return SealedPoint(search.name, row.dataset, group_of(history), number, row.test, row.ci95, baselines)
+    tested = {key: history.baselines[key].best.test for key in BASELINE_NAMES if key in history.baselines}
+    baselines = {key: value for key, value in tested.items() if value is not None}
+    return SealedPoint(search.name, row.dataset, group_of(history), row.num_auxiliary, row.test, row.ci95, baselines)
 
 
 def _sentence(points: Sequence[SealedPoint]) -> str:
@@ -65,13 +62,13 @@ def _sentence(points: Sequence[SealedPoint]) -> str:
 
 
 def _environment(search: FoundSearch) -> str:
-    environment = search.history.search.get("environment") or {}
-    commit = environment.get("commit")
+    begun = search.history.search
+    commit = begun.environment.commit
     parts = [
-        f"commit {commit}{', with uncommitted changes' if environment.get('dirty') else ''}" if commit else None,
-        environment.get("host"),
-        environment.get("device"),
-        search.history.search.get("command"),
+        f"commit {commit}{', with uncommitted changes' if begun.environment.dirty else ''}" if commit else "",
+        begun.environment.host,
+        begun.environment.device,
+        begun.command,
         str(search.folder),
     ]
-    return " · ".join(str(part) for part in parts if part)
+    return " · ".join(filter(None, parts))

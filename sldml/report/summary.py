@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sldml.journal import ENDED, History
+from sldml.journal import ENDED, FoldTable, History, Record
 from sldml.recognition.baselines import BASELINES
 from sldml.report.comparison import comparison_of
 from sldml.report.noise import against_best, indistinguishable, noise_sentence, trial_score
+
+Json = dict[str, Any]
+"""A JSON object."""
 
 
 @dataclass
@@ -24,15 +27,15 @@ class Timing:
     stages: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage, seconds."""
 
-    def to_json(self, history: History) -> dict[str, Any]:
+    def to_json(self, history: History) -> Json:
         """`wall_s`: duration of this call; `trial_s`: sum of its trials' durations; `bare_s`: their time in data, step
         and evaluation; `efficiency`: `bare_s` over the wall time of the search times the number of slots."""
         bare = trial = 0.0
         for record in history.trials.values():
-            epochs = [e for e in record.epochs if e["time"] >= self.started]
-            bare += sum(e.get(f"time/{part}_s", 0.0) for e in epochs for part in ("data", "step", "evaluation"))
+            epochs = [e for e in record.epochs if e.time >= self.started]
+            bare += sum(e.seconds(part) for e in epochs for part in ("data", "step", "evaluation"))
             if epochs:
-                trial += max(e["time"] for e in epochs) - max(record.started, self.started)
+                trial += max(e.time for e in epochs) - max(record.started, self.started)
         search_s = self.stages.get("search", 0.0)
         return {
             "wall_s": time.time() - self.started,
@@ -47,7 +50,7 @@ class Timing:
 
 def search_summary(
     history: History, state: str, timing: Timing, places: Mapping[str, Any], error: str | None = None
-) -> dict[str, Any]:
+) -> Json:
     """The summary of a search. Accuracies are fractions; missing values are null.
 
     `within_noise` lists the trials that are not distinguishable from the best one by validation (`sldml.report.noise`;
@@ -60,13 +63,12 @@ def search_summary(
         places: `mlflow`, `report` and `model`: paths and identifiers of the results.
         error: The reason of a failure.
     """
-    counts, ranked = history.counts(), history.ranked()
-    test = history.test or {}
+    counts, ranked, test, begun = history.counts(), history.ranked(), history.test, history.begun
     others = against_best(history)
     alike = indistinguishable(others) if others else []
     return {
-        "name": history.search.get("name"),
-        "space": (history.search.get("space") or {}).get("name"),
+        "name": None if begun is None else begun.name,
+        "space": None if begun is None else begun.space.name,
         "state": state,
         "error": error,
         "trials": {
@@ -85,17 +87,14 @@ def search_summary(
         "within_noise": alike,
         "noise": noise_sentence(ranked[0], len(others), alike) if ranked else None,
         "baselines": {name: _baseline(history, name) for name in BASELINES},
-        "final": [
-            {key: final[key] for key in ("trial_id", "config", "test_accuracy", "val_accuracy", "num_epochs", "seeds")}
-            for final in test.get("finals", [])
-        ],
+        "final": [] if test is None else [_json(final, exclude={"confusions"}) for final in test.finals],
         "comparison": comparison_of(history),
-        "folds": test.get("folds"),
-        "shipped": test.get("shipped"),
-        "latency": test.get("latency"),
+        "folds": None if test is None or test.folds is None else _folds(test.folds),
+        "shipped": _json(history.shipped),
+        "latency": None if test is None else _json(test.latency),
         "timing": timing.to_json(history),
-        "environment": history.search.get("environment"),
-        "prepared": history.search.get("prepared"),
+        "environment": None if begun is None else _json(begun.environment),
+        "prepared": None if begun is None else _json(begun.prepared),
         **places,
     }
 
@@ -108,13 +107,29 @@ def _spread(history: History) -> dict[str, float | None]:
     return {"val_accuracy_std": score.draw_std, "val_accuracy_fold_std": score.fold_std}
 
 
-def _baseline(history: History, name: str) -> dict[str, Any]:
-    result = history.baselines.get(name, {})
-    return {key: result.get(key) for key in ("val", "test", "normalize", "encoder", "candidates")}
+def _json(record: Record | None, exclude: set[str] | None = None) -> Json | None:
+    return None if record is None else record.model_dump(mode="json", exclude=exclude)
+
+
+def _folds(table: FoldTable) -> Json:
+    rows = [{**row.model_dump(mode="json"), "mean": row.mean, "std": row.std} for row in table.rows]
+    return {"num_folds": table.num_folds, "rows": rows}
+
+
+def _baseline(history: History, name: str) -> Json:
+    """The best candidate of a baseline on validation, and all candidates; values are null if it was not scored."""
+    known = history.baselines.get(name)
+    if known is None:
+        return dict.fromkeys(("val", "test", "normalize", "encoder", "representation", "candidates"))
+    scores = [{**score.candidate.model_dump(), "val": score.val, "test": score.test} for score in known.scores]
+    best = known.best
+    shown = best.candidate.model_dump(exclude={"baseline"})
+    return {"val": best.val, "test": best.test, **shown, "candidates": scores}
 
 
 def _requested(history: History) -> int | None:
-    settings = history.attempts[-1].get("settings") if history.attempts else None
-    requested = (settings or history.search.get("settings") or {}).get("trials")
-    num_choices = len((history.search.get("compare") or {}).get("choices", [None]))
-    return None if requested is None else int(requested) * num_choices
+    begun = history.begun
+    if begun is None:
+        return None
+    settings = history.attempts[-1].settings if history.attempts else begun.settings
+    return settings.trials * (1 if begun.compare is None else len(begun.compare.choices))

@@ -6,12 +6,10 @@ class folds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
-from typing import Any
 
-from sldml.journal import History
+from sldml.journal import Candidate, FinalResult, FoldRow, FoldTable, History, PairedDifference
 from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Development
 from sldml.recognition.one_shot import paired_ci95
@@ -35,14 +33,12 @@ class ShippingDecision:
 
     trial_id: str | None
     """The configuration; None if a baseline is saved."""
-    baseline: str
-    """The best baseline."""
-    candidate: Mapping[str, Any]
-    """Its `normalize`, `encoder` and `representation`."""
+    candidate: Candidate
+    """The best one without training."""
     reason: str
     """As text."""
-    folds: dict[str, Any] | None
-    """`num_folds` and `rows` of `fold_rows`, if class folds decided."""
+    folds: FoldTable | None
+    """The scores, if class folds decided."""
 
 
 def num_deciding_folds(development: Development) -> int:
@@ -61,7 +57,7 @@ def num_deciding_folds(development: Development) -> int:
     return 0
 
 
-def choose(development: Development, finals: Sequence[Mapping[str, Any]], history: History) -> ShippingDecision:
+def choose(development: Development, finals: Sequence[FinalResult], history: History) -> ShippingDecision:
     """Decide which model is saved.
 
     - If class folds decide, the configuration with the best mean over folds is compared with the baseline candidate
@@ -75,13 +71,12 @@ def choose(development: Development, finals: Sequence[Mapping[str, Any]], histor
 
     Args:
         development: The recordings that the search trained and validated on.
-        finals: The configurations that have final models, in the order of validation (`trial_id`, `val_accuracy`,
-            `num_epochs`).
+        finals: The configurations that have final models, in the order of validation.
         history: Baselines, and the scores on class folds.
     """
-    name, free = max(history.baselines.items(), key=lambda item: float(item[1]["val"]))
-    num_auxiliary = _num_auxiliary(development)
-    trained, value = finals[0]["val_accuracy"], free["val"]
+    free = max((baseline.best for baseline in history.baselines.values()), key=lambda score: score.val)
+    name, num_auxiliary = free.candidate.baseline, _num_auxiliary(development)
+    trained, value = finals[0].val_accuracy, free.val
     if num_folds := num_deciding_folds(development):
         return _choose_by_folds(finals, history, num_folds, num_auxiliary)
     if development.measure != "one_shot_accuracy":
@@ -94,77 +89,55 @@ def choose(development: Development, finals: Sequence[Mapping[str, Any]], histor
         )
     else:
         reason = f"best on validation ({trained:.3f}; best baseline {name}: {value:.3f})"
-        return ShippingDecision(finals[0]["trial_id"], name, free, reason, None)
-    return ShippingDecision(None, name, free, reason, None)
+        return ShippingDecision(finals[0].trial_id, free.candidate, reason, None)
+    return ShippingDecision(None, free.candidate, reason, None)
 
 
-def fold_rows(finals: Sequence[Mapping[str, Any]], history: History, num_folds: int) -> list[dict[str, Any]]:
+def fold_rows(finals: Sequence[FinalResult], history: History, num_folds: int) -> list[FoldRow]:
     """The scores on all class folds: baselines, each with its best candidate, then configurations.
 
-    Returns:
-        For each `name` (of the trial or the baseline), `kind` (trained, training_free), `accuracies` (one per fold),
-        their `mean` and `std` (sample standard deviation over the folds), `difference` of a trained one to the best
-        baseline (`mean` and paired `ci95`), and `error` if a fold failed, so that there are no scores. Baselines also
-        have `normalize`, `encoder` and `representation`. Within each kind the best mean comes first, ties in the order
-        of validation.
+    Within each kind the best mean comes first, ties in the order of validation.
     """
     free = [
-        {
-            **_row(name, "training_free", candidate["accuracies"]),
-            "normalize": candidate["normalize"],
-            "encoder": candidate["encoder"],
-            "representation": candidate.get("representation"),
-        }
-        for name, candidate in history.best_over_folds().items()
+        FoldRow(name=name, kind="training_free", accuracies=best.accuracies, candidate=best.candidate)
+        for name, best in history.best_over_folds().items()
     ]
-    free.sort(key=lambda row: row["mean"], reverse=True)
+    free.sort(key=_mean, reverse=True)
     trained = []
     for final in finals:
-        trial_id = final["trial_id"]
-        scored = history.has_folds(trial_id, final["num_epochs"], num_folds)
-        record = history.folds.get(trial_id, {})
-        row = _row(trial_id, "trained", record["accuracies"] if scored else None)
-        if not scored:
-            row["error"] = record.get("error") or "was not scored"
-        else:
-            difference, interval = paired_ci95(row["accuracies"], free[0]["accuracies"])
-            row["difference"] = {"mean": difference, "ci95": list(interval)}
-        trained.append(row)
-    trained.sort(key=lambda row: -1.0 if row["mean"] is None else row["mean"], reverse=True)
+        trial_id, found = final.trial_id, history.folds.get(final.trial_id)
+        if found is None or found.accuracies is None or not history.has_folds(trial_id, final.num_epochs, num_folds):
+            error = (found.error if found is not None else None) or "was not scored"
+            trained.append(FoldRow(name=trial_id, kind="trained", accuracies=None, error=error))
+            continue
+        difference, interval = paired_ci95(found.accuracies, free[0].accuracies or ())
+        paired = PairedDifference(mean=difference, ci95=interval)
+        trained.append(FoldRow(name=trial_id, kind="trained", accuracies=found.accuracies, difference=paired))
+    trained.sort(key=_mean, reverse=True)
     return [*free, *trained]
 
 
+def _mean(row: FoldRow) -> float:
+    return -1.0 if row.mean is None else row.mean
+
+
 def _choose_by_folds(
-    finals: Sequence[Mapping[str, Any]], history: History, num_folds: int, num_auxiliary: int
+    finals: Sequence[FinalResult], history: History, num_folds: int, num_auxiliary: int
 ) -> ShippingDecision:
     rows = fold_rows(finals, history, num_folds)
-    folds = {"num_folds": num_folds, "rows": rows}
-    free = rows[0]
+    folds, free = FoldTable(num_folds=num_folds, rows=tuple(rows)), rows[0]
+    assert free.candidate is not None
     over = f"over {num_folds} folds of the {num_auxiliary} auxiliary classes"
-    trained = next((row for row in rows if row["kind"] == "trained" and row["mean"] is not None), None)
-    if trained is None:
-        reason = f"no trained model completed {over}"
-        return ShippingDecision(None, free["name"], free, reason, folds)
-    low, high = trained["difference"]["ci95"]
-    scores = f"{trained['name']} {trained['mean']:.3f}, best baseline {free['name']} {free['mean']:.3f}"
-    interval = f"difference {trained['difference']['mean']:+.3f}, paired 95 % interval [{low:+.3f}, {high:+.3f}]"
+    trained = next((row for row in rows if row.difference is not None), None)
+    if trained is None or trained.difference is None:
+        return ShippingDecision(None, free.candidate, f"no trained model completed {over}", folds)
+    low, high = trained.difference.ci95
+    scores = f"{trained.name} {trained.mean:.3f}, best baseline {free.name} {free.mean:.3f}"
+    interval = f"difference {trained.difference.mean:+.3f}, paired 95 % interval [{low:+.3f}, {high:+.3f}]"
     if low > 0.0:
-        reason = f"best {over} ({scores}; {interval})"
-        return ShippingDecision(trained["name"], free["name"], free, reason, folds)
+        return ShippingDecision(trained.name, free.candidate, f"best {over} ({scores}; {interval})", folds)
     reason = f"no trained model was significantly better {over} (best {scores}; {interval})"
-    return ShippingDecision(None, free["name"], free, reason, folds)
-
-
-def _row(name: str, kind: str, accuracies: list[float] | None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "kind": kind,
-        "mean": None if accuracies is None else mean(accuracies),
-        "std": None if accuracies is None else stdev(accuracies),
-        "accuracies": accuracies,
-        "difference": None,
-        "error": None,
-    }
+    return ShippingDecision(None, free.candidate, reason, folds)
 
 
 def _num_auxiliary(development: Development) -> int:

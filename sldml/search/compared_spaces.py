@@ -14,6 +14,7 @@ from sldml.config.dotted import merge
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import Branches, Group, Node, SpaceError
 from sldml.errors import suggestion
+from sldml.journal import ComparisonRecord
 
 NUM_FOLDS = 3
 """Default number of class folds for validation."""
@@ -36,14 +37,9 @@ class Comparison:
     notes: tuple[str, ...] = ()
     """Messages on differences from the settings of the space."""
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> ComparisonRecord:
         """The record in the journal."""
-        return {
-            "axis": self.axis,
-            "choices": list(self.choices),
-            "against": self.against,
-            "num_folds": self.num_folds,
-        }
+        return ComparisonRecord(axis=self.axis, choices=self.choices, against=self.against, num_folds=self.num_folds)
 
     def spaces(self, space: SearchSpace) -> dict[str, SearchSpace]:
         """The space of each choice: that of the comparison, with only one branch of the axis.
@@ -100,7 +96,7 @@ def compare(
     return compared, comparison
 
 
-def compare_again(space: SearchSpace, record: Mapping[str, Any] | None) -> tuple[SearchSpace, Comparison | None]:
+def compare_again(space: SearchSpace, record: ComparisonRecord | None) -> tuple[SearchSpace, Comparison | None]:
     """`compare` for a resumed search, from the record in its journal (None for a plain search).
 
     Raises:
@@ -109,11 +105,11 @@ def compare_again(space: SearchSpace, record: Mapping[str, Any] | None) -> tuple
     if record is None:
         return space, None
     compared, comparison = compare(
-        space, record["axis"], choices=record["choices"], against=record["against"], num_folds=record["num_folds"]
+        space, record.axis, choices=record.choices, against=record.against, num_folds=record.num_folds
     )
-    if comparison.num_folds != record["num_folds"]:
+    if comparison.num_folds != record.num_folds:
         raise SpaceError(
-            f"evaluation.num_folds={comparison.num_folds}: the comparison uses {record['num_folds']} folds, which must "
+            f"evaluation.num_folds={comparison.num_folds}: the comparison uses {record.num_folds} folds, which must "
             "be the same for all trials"
         )
     return compared, comparison

@@ -8,27 +8,29 @@ import platform
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from sldml.journal import EnvironmentRecord
 
 _PACKAGES = ("ray", "torch", "torchvision", "pytorch-metric-learning", "optuna", "mlflow", "numpy", "faiss-cpu")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def describe_environment() -> dict[str, Any]:
-    """Python, packages, machine and commit. The commit can be set by `SLDML_COMMIT`."""
+def describe_environment(threads: int | None = None) -> EnvironmentRecord:
+    """Python, packages, machine and commit, and the threads of a trial. The commit can be set by `SLDML_COMMIT`."""
     commit, dirty = _commit()
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "host": socket.gethostname(),
-        "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "commit": commit,
-        "dirty": dirty,
-        "packages": {name: _version(name) for name in _PACKAGES},
-    }
+    return EnvironmentRecord(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        host=socket.gethostname(),
+        cores=os.cpu_count(),
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        commit=commit,
+        dirty=dirty,
+        packages={name: _version(name) for name in _PACKAGES},
+        threads=threads,
+    )
 
 
 def _version(name: str) -> str | None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sldml.config.dotted import ConfigTree
 from sldml.config.training import EvaluationConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import input_shape
 from sldml.embedding.encoders import build_encoder, without_download
 from sldml.embedding.view import View
-from sldml.journal import History
+from sldml.journal import Accuracy, ConfusionMatrix, FinalResult, History, TestResults
 from sldml.prepared.batches import Frames
 from sldml.protocols.split import Sealed, Split
 from sldml.recognition.matching import Matching, signal_scale
@@ -25,11 +27,40 @@ class NothingToTrainError(RuntimeError):
     """No trial of the search has a usable result."""
 
 
-def plan_finals(history: History, top_k: int, num_seeds: int) -> list[dict[str, Any]]:
-    """The final models: the best configurations by validation, each with several seeds and its best epoch as length.
+@dataclass(frozen=True)
+class FinalTraining:
+    """A final model to train."""
 
-    Returns:
-        In the order of validation: `trial_id`, `seed`, `config` (nested, with that seed) and `num_epochs`.
+    trial_id: str
+    config: ConfigTree
+    """With its seed."""
+    num_epochs: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its displayed name."""
+        return f"{self.trial_id} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class FoldTraining:
+    """A configuration to train on the auxiliary classes of all class folds but one, from 1."""
+
+    trial_id: str
+    config: ConfigTree
+    num_epochs: int
+    num_folds: int
+    fold: int
+
+    @property
+    def name(self) -> str:
+        """Its displayed name."""
+        return f"{self.trial_id} fold {self.fold}"
+
+
+def plan_finals(history: History, top_k: int, num_seeds: int) -> list[FinalTraining]:
+    """The final models: the best configurations by validation, each with several seeds and its best epoch as length.
 
     Raises:
         NothingToTrainError: every trial failed or diverged.
@@ -38,43 +69,31 @@ def plan_finals(history: History, top_k: int, num_seeds: int) -> list[dict[str, 
     if not ranked:
         raise NothingToTrainError("no trial has a result: all of them failed or diverged")
     return [
-        {
-            "trial_id": record.trial_id,
-            "seed": seed,
-            "config": {**record.config, "seed": seed},
-            "num_epochs": record.best_epoch,
-        }
+        FinalTraining(record.trial_id, {**record.config, "seed": seed}, record.best_epoch or 0, seed)
         for record in ranked
         for seed in range(1, num_seeds + 1)
     ]
 
 
-def plan_folds(plan: Sequence[Mapping[str, Any]], num_folds: int, evaluation: EvaluationConfig) -> list[dict[str, Any]]:
+def plan_folds(plan: Sequence[FinalTraining], num_folds: int, evaluation: EvaluationConfig) -> list[FoldTraining]:
     """The configurations of `plan_finals`, to be scored on all class folds.
 
     Each uses its first final seed, which is that of the saved model and was not used for selection, the epochs of its
     final models, and the exemplar draws of the baselines (`evaluation`).
-
-    Returns:
-        In the order of `plan`: `trial_id`, `config` (nested), `num_epochs` and `num_folds`.
     """
-    first = {final["trial_id"]: final for final in reversed(plan)}
+    first = {final.trial_id: final for final in reversed(plan)}
     shared = {"evaluation": {**evaluation.model_dump(), "num_folds": 1}}
     return [
-        {
-            "trial_id": trial_id,
-            "config": {**first[trial_id]["config"], **shared},
-            "num_epochs": first[trial_id]["num_epochs"],
-            "num_folds": num_folds,
-        }
-        for trial_id in dict.fromkeys(final["trial_id"] for final in plan)
+        FoldTraining(trial_id, {**first[trial_id].config, **shared}, first[trial_id].num_epochs, num_folds, fold)
+        for trial_id in dict.fromkeys(final.trial_id for final in plan)
+        for fold in range(1, num_folds + 1)
     ]
 
 
-def was_tested(test: Mapping[str, Any], plan: Sequence[Mapping[str, Any]]) -> bool:
+def was_tested(test: TestResults, plan: Sequence[FinalTraining]) -> bool:
     """Whether the sealed test was run with exactly the models of `plan`."""
-    tested = [(final["trial_id"], seed, final["num_epochs"]) for final in test["finals"] for seed in final["seeds"]]
-    return tested == [(final["trial_id"], final["seed"], final["num_epochs"]) for final in plan]
+    tested = [(final.trial_id, seed, final.num_epochs) for final in test.finals for seed in final.seeds]
+    return tested == [(final.trial_id, final.seed, final.num_epochs) for final in plan]
 
 
 def trained_matching(
@@ -106,7 +125,7 @@ def sealed_test(
     split: Split,
     frames: Frames,
     load_weights: Callable[[str, int], Mapping[str, Any]],
-) -> dict[str, Any]:
+) -> TestResults:
     """Score every final model on the novel classes. The list keeps the order of validation.
 
     Args:
@@ -116,7 +135,7 @@ def sealed_test(
         load_weights: From trial and seed to the trained encoder's state.
 
     Returns:
-        The content of the journal's event `test`, less what is shipped.
+        The results without a saved model.
 
     Raises:
         NothingToTrainError: no final training completed.
@@ -138,23 +157,23 @@ def sealed_test(
         values = [float(matrix.trace() / matrix.sum()) for matrix in matrices]
         mean, interval = mean_ci95(values)
         finals.append(
-            {
-                "trial_id": record.trial_id,
-                "config": record.config,
-                "val_accuracy": record.value,
-                "num_epochs": record.best_epoch,
-                "seeds": [final.seed for final in done],
-                "test_accuracy": {"mean": mean, "ci95": list(interval), "values": values},
-                "confusions": [
-                    {"labels": list(sealed.exemplars.classes), "matrix": matrix.tolist()} for matrix in matrices
-                ],
-            }
+            FinalResult(
+                trial_id=record.trial_id,
+                config=record.config,
+                val_accuracy=record.value or 0.0,
+                num_epochs=record.best_epoch or 0,
+                seeds=tuple(final.seed for final in done),
+                test_accuracy=Accuracy(mean=mean, ci95=interval if len(values) > 1 else None, values=tuple(values)),
+                confusions=tuple(
+                    ConfusionMatrix(labels=sealed.exemplars.classes, matrix=matrix.tolist()) for matrix in matrices
+                ),
+            )
         )
     if not finals:
         raise NothingToTrainError("no final training completed")
-    return {
-        "num_queries": len(sealed.queries),
-        "num_classes": num_classes,
-        "num_exemplars": len(sealed.exemplars),
-        "finals": finals,
-    }
+    return TestResults(
+        num_queries=len(sealed.queries),
+        num_classes=num_classes,
+        num_exemplars=len(sealed.exemplars),
+        finals=tuple(finals),
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from sldml.config.representation import RepresentationConfig
 from sldml.embedding.images import represent
 from sldml.embedding.normalize import normalize
 from sldml.embedding.view import View
+from sldml.journal import ConfusedPair, EmbeddingMap, LabelledImage, MapPoint
 from sldml.protocols.split import union
 from sldml.recognition.matching import Matching
 
@@ -31,34 +31,16 @@ _MOST_BYTES = 8_000
 _SIDES_PX = (256, 192, 128, 96, 64, 48)
 
 
-def novel_class_figures(
-    matching: Matching,
-    exemplars: View,
-    queries: View,
-    distances: NDArray[np.float32],
-    predicted: NDArray[np.int64],
-) -> dict[str, Any]:
-    """`embedding_map` and `confused` of the journal's event `test`.
+def embedding_map(matching: Matching, exemplars: View, queries: View, predicted: NDArray[np.int64]) -> EmbeddingMap:
+    """The sealed test in a plane, with recordings close together that are similar for the model.
+
+    The points are the exemplars, then queries (a balanced sample if there are too many).
 
     Args:
         matching: That of the saved model.
         exemplars: Of the sealed test, one per class.
         queries: Of the sealed test.
-        distances: [E, Q] of each exemplar to each query.
         predicted: [Q] the recognised class of each query, an index into the exemplars' classes.
-    """
-    return {
-        "embedding_map": embedding_map(matching, exemplars, queries, predicted),
-        "confused": confused_pairs(matching, exemplars, queries, distances, predicted),
-    }
-
-
-def embedding_map(matching: Matching, exemplars: View, queries: View, predicted: NDArray[np.int64]) -> dict[str, Any]:
-    """The sealed test in a plane, with recordings close together that are similar for the model.
-
-    Returns:
-        `method` as text, and `points`: the exemplars, then queries (a balanced sample if there are too many), each
-        with `name`, `label`, `x`, `y`, `exemplar` and, for queries, `named`: the recognised class.
     """
     named = dict(zip(queries.names, predicted, strict=True))
     shown = queries.sample(max(0, MAX_POINTS - len(exemplars)))
@@ -69,19 +51,19 @@ def embedding_map(matching: Matching, exemplars: View, queries: View, predicted:
     for i, name in enumerate(both.names):
         is_exemplar = i < len(exemplars)
         points.append(
-            {
-                "name": name,
-                "label": both.classes[both.labels[i]],
-                "x": round(float(places[i, 0]), 2),
-                "y": round(float(places[i, 1]), 2),
-                "exemplar": is_exemplar,
-                "named": None if is_exemplar else classes[named[name]],
-            }
+            MapPoint(
+                name=name,
+                label=both.classes[both.labels[i]],
+                x=round(float(places[i, 0]), 2),
+                y=round(float(places[i, 1]), 2),
+                exemplar=is_exemplar,
+                named=None if is_exemplar else classes[named[name]],
+            )
         )
     method = "t-SNE (van der Maaten and Hinton, 2008) of the model's own distances"
     if len(shown) < len(queries):
         method += f"; {len(shown)} of {len(queries)} queries, evenly from all classes"
-    return {"method": method, "points": points}
+    return EmbeddingMap(method=method, points=tuple(points))
 
 
 def project(distances: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -118,14 +100,18 @@ def confused_pairs(
     queries: View,
     distances: NDArray[np.float32],
     predicted: NDArray[np.int64],
-) -> list[dict[str, Any]]:
-    """The most frequently confused pairs of classes, each with three images.
+) -> tuple[ConfusedPair, ...]:
+    """The most frequently confused pairs of classes, worst first, each with three images.
 
     The images are of the wrong query nearest to the wrong exemplar, of the exemplar of its true class, and of the wrong
     exemplar.
 
-    Returns:
-        Worst first: `true`, `named`, `count` of `total` queries of the true class, and `images` (`what`, `png`).
+    Args:
+        matching: That of the saved model.
+        exemplars: Of the sealed test, one per class.
+        queries: Of the sealed test.
+        distances: [E, Q] of each exemplar to each query.
+        predicted: [Q] the recognised class of each query, an index into the exemplars' classes.
     """
     classes, truth = exemplars.classes, queries.labels
     pairs = []
@@ -141,15 +127,15 @@ def confused_pairs(
             (exemplars.take(np.array([nearest])), f"exemplar of {classes[named]}"),
         )
         pairs.append(
-            {
-                "true": classes[true],
-                "named": classes[named],
-                "count": count,
-                "total": int((truth == true).sum()),
-                "images": [{"what": what, "png": png(model_input(matching, one))} for one, what in shown],
-            }
+            ConfusedPair(
+                true=classes[true],
+                named=classes[named],
+                count=count,
+                total=int((truth == true).sum()),
+                images=tuple(LabelledImage(what=what, png=png(model_input(matching, one))) for one, what in shown),
+            )
         )
-    return pairs
+    return tuple(pairs)
 
 
 def worst_pairs(

@@ -56,15 +56,17 @@ def require_same_data(history: History, prepared: PreparedSet, split: Split) -> 
     Raises:
         InputError: they differ.
     """
-    known = history.search.get("prepared", {}).get("hash", prepared.hash)
-    if known != prepared.hash:
+    known = history.begun
+    if known is None:
+        return
+    if known.prepared.hash != prepared.hash:
         raise InputError(
-            f"the recordings differ from those of search {history.search['name']} (prepared set {known}, now "
+            f"the recordings differ from those of search {known.name} (prepared set {known.prepared.hash}, now "
             f"{prepared.hash}): start a new search with another --name"
         )
-    if history.search.get("split", {}).get("hash", split.hash) != split.hash:
+    if known.split.hash != split.hash:
         raise InputError(
-            f"the split of the recordings differs from that of search {history.search['name']} (was a list of "
+            f"the split of the recordings differs from that of search {known.name} (was a list of "
             "exemplars changed?): start a new search with another --name"
         )
 

@@ -15,11 +15,18 @@ from ray.tune.schedulers import TrialScheduler
 
 from sldml.config.space import SearchSpace
 from sldml.interruption import interruption
+from sldml.journal import FinalEnded, FinalEpoch, FinalStarted, FoldsScored, TrialEnded, TrialEpoch, TrialStarted
 from sldml.search.cluster import Slots
-from sldml.search.recorder import Recorder
+from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.recorder import Recorder, epoch_fields
 from sldml.search.searcher import Proposals
 from sldml.search.trainable import Job, train_final, train_fold, train_trial
 from sldml.search.watcher import Watcher
+
+Config = Mapping[str, Any]
+"""What a worker received, by Ray Tune."""
+Result = Mapping[str, Any]
+"""A worker's report, with Ray Tune's additions."""
 
 _MACHINE_FAILURES = 2
 """How often a trial is tried again after its machine or process died."""
@@ -66,20 +73,20 @@ def run_trials(
 
 
 def run_finals(
-    finals: Sequence[Mapping[str, Any]],
+    finals: Sequence[FinalTraining],
     job: Job,
     slots: Slots,
     recorder: Recorder,
     watcher: Watcher | None = None,
 ) -> None:
-    """Train the final models; each of `finals` has `trial_id`, `seed`, `config` and `num_epochs`."""
+    """Train the final models that are not trained yet."""
     known = recorder.history.finals
     waiting = []
     for final in finals:
-        record = known.get((final["trial_id"], final["seed"]))
+        record = known.get((final.trial_id, final.seed))
         # A trial that continued after an interruption may now be best at another epoch: its final models are new ones.
-        if record is None or record.state != "completed" or len(record.epochs) != final["num_epochs"]:
-            waiting.append(dict(final))
+        if record is None or record.state != "completed" or len(record.epochs) != final.num_epochs:
+            waiting.append(final)
     if not waiting:
         return
     if watcher is not None:
@@ -88,7 +95,7 @@ def run_finals(
 
 
 def run_folds(
-    plan: Sequence[Mapping[str, Any]],
+    plan: Sequence[FoldTraining],
     job: Job,
     slots: Slots,
     recorder: Recorder,
@@ -96,15 +103,10 @@ def run_folds(
 ) -> None:
     """Score configurations on all class folds, each fold a training of its own.
 
-    Each of `plan` has `trial_id`, `config`, `num_epochs` and `num_folds`. Those with a score in the recorder's history
-    are not run again.
+    Those with a score in the recorder's history are not run again.
     """
-    waiting = [
-        {**entry, "fold": fold}
-        for entry in plan
-        if not recorder.history.has_folds(entry["trial_id"], entry["num_epochs"], entry["num_folds"])
-        for fold in range(1, entry["num_folds"] + 1)
-    ]
+    has_folds = recorder.history.has_folds
+    waiting = [fold for fold in plan if not has_folds(fold.trial_id, fold.num_epochs, fold.num_folds)]
     if not waiting:
         return
     if watcher is not None:
@@ -112,7 +114,9 @@ def run_folds(
     _fit_all(train_fold, "fold", waiting, job, slots, _FoldEvents(recorder, watcher))
 
 
-def _fit_all(trainable: Any, key: str, waiting: list[dict[str, Any]], job: Job, slots: Slots, events: _Events) -> None:
+def _fit_all(
+    trainable: Any, key: str, waiting: Sequence[FinalTraining | FoldTraining], job: Job, slots: Slots, events: _Events
+) -> None:
     """Run `trainable` once with each of `waiting` under `key` of its configuration."""
     _fit(
         trainable,
@@ -121,7 +125,7 @@ def _fit_all(trainable: Any, key: str, waiting: list[dict[str, Any]], job: Job, 
         events=events,
         stopper=_Deadline(),
         tune_config={"num_samples": 1},
-        param_space={key: tune.grid_search(waiting)},
+        param_space={key: tune.grid_search(list(waiting))},
     )
 
 
@@ -132,15 +136,15 @@ def _fit(
     *,
     events: _Events,
     stopper: tune.Stopper,
-    tune_config: dict[str, Any],
-    param_space: dict[str, Any],
+    tune_config: Mapping[str, Any],
+    param_space: Mapping[str, Any],
 ) -> None:
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="ray.tune")
     with tempfile.TemporaryDirectory(prefix="sldml-tune-") as folder:
         tune.Tuner(
             tune.with_resources(tune.with_parameters(trainable, job=job), slots.resources),
-            param_space=param_space,
+            param_space=dict(param_space),
             tune_config=tune.TuneConfig(
                 max_concurrent_trials=slots.count,
                 reuse_actors=True,
@@ -173,7 +177,7 @@ class _Deadline(tune.Stopper):  # type: ignore[misc]
         self._deadline, self._proposals = deadline, proposals
         self.reached = False
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+    def __call__(self, trial_id: str, result: Result) -> bool:
         return False
 
     def stop_all(self) -> bool:
@@ -188,11 +192,11 @@ class _Deadline(tune.Stopper):  # type: ignore[misc]
 class _Events(Protocol):
     """What happens to the trainings of one kind; `config` is the one that the worker received."""
 
-    def started(self, config: dict[str, Any]) -> None: ...
+    def started(self, config: Config) -> None: ...
 
-    def reported(self, config: dict[str, Any], result: dict[str, Any]) -> None: ...
+    def reported(self, config: Config, result: Result) -> None: ...
 
-    def ended(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+    def ended(self, config: Config, result: Result) -> None:
         """`result` is the last report; its `state` is `failed` where the process or machine died."""
 
 
@@ -202,16 +206,14 @@ class _Callback(tune.Callback):  # type: ignore[misc]
     def __init__(self, events: _Events) -> None:
         self._events = events
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Config:
         """Nothing: Tune's snapshot is never restored, and a journal cannot be pickled."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._events.started(trial.config)
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
+    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: Result, **info: Any) -> None:
         self._events.reported(trial.config, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -228,18 +230,22 @@ class _TrialEvents:
     def __init__(self, recorder: Recorder, stopper: _Deadline) -> None:
         self._recorder, self._stopper = recorder, stopper
 
-    def started(self, config: dict[str, Any]) -> None:
-        self._recorder.trial_started(config["trial_id"], config["params"], config["config"])
+    def started(self, config: Config) -> None:
+        trial_id = config["trial_id"]
+        if trial_id not in self._recorder.history.trials:  # else it resumes after an interruption
+            self._recorder.record(TrialStarted(trial_id=trial_id, params=config["params"], config=config["config"]))
 
-    def reported(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+    def reported(self, config: Config, result: Result) -> None:
         if result.get("state") != "failed":
-            self._recorder.epoch(config["trial_id"], result)
+            self._recorder.record(TrialEpoch(trial_id=config["trial_id"], **epoch_fields(result)))
 
-    def ended(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+    def ended(self, config: Config, result: Result) -> None:
         state = result.get("state", "failed")
-        if state == "running" and not self._stopper.reached:
+        if state == "running":
+            if self._stopper.reached:  # interrupted, it can be resumed
+                return
             state = "pruned"
-        self._recorder.trial_ended(config["trial_id"], state, result.get("error"))
+        self._recorder.record(TrialEnded(trial_id=config["trial_id"], state=state, error=result.get("error")))
 
 
 class _FinalEvents:
@@ -248,18 +254,24 @@ class _FinalEvents:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def started(self, config: dict[str, Any]) -> None:
-        final = config["final"]
-        self._recorder.final_started(final["trial_id"], final["seed"], final["config"])
+    def started(self, config: Config) -> None:
+        final: FinalTraining = config["final"]
+        known = self._recorder.history.finals.get((final.trial_id, final.seed))
+        if known is None or known.has_ended:  # one that starts again after its end is a new one
+            self._recorder.record(FinalStarted(trial_id=final.trial_id, seed=final.seed, config=final.config))
 
-    def reported(self, config: dict[str, Any], result: dict[str, Any]) -> None:
-        final = config["final"]
+    def reported(self, config: Config, result: Result) -> None:
+        final: FinalTraining = config["final"]
         if result.get("state") in ("running", "completed"):
-            self._recorder.final_epoch(final["trial_id"], final["seed"], result)
+            epoch = FinalEpoch(trial_id=final.trial_id, seed=final.seed, **epoch_fields(result))
+            self._recorder.record(epoch)
 
-    def ended(self, config: dict[str, Any], result: dict[str, Any]) -> None:
-        final = config["final"]
-        self._recorder.final_ended(final["trial_id"], final["seed"], result.get("state", "failed"), result.get("error"))
+    def ended(self, config: Config, result: Result) -> None:
+        final: FinalTraining = config["final"]
+        state = result.get("state", "failed")
+        if state != "running":
+            error = result.get("error")
+            self._recorder.record(FinalEnded(trial_id=final.trial_id, seed=final.seed, state=state, error=error))
 
 
 class _FoldEvents:
@@ -270,35 +282,36 @@ class _FoldEvents:
         self._ended: dict[str, dict[int, float | str]] = {}
         """By trial and fold, its accuracy or its error."""
 
-    def started(self, config: dict[str, Any]) -> None:
+    def started(self, config: Config) -> None:
         if self._watcher is not None:
             self._watcher.fold_happened(config["fold"], None)
 
-    def reported(self, config: dict[str, Any], result: dict[str, Any]) -> None:
+    def reported(self, config: Config, result: Result) -> None:
         if self._watcher is not None:
             self._watcher.fold_happened(config["fold"], result)
 
-    def ended(self, config: dict[str, Any], result: dict[str, Any]) -> None:
-        fold = config["fold"]
-        number, num_folds = fold["fold"], fold["num_folds"]
-        ended = self._ended.setdefault(fold["trial_id"], {})
+    def ended(self, config: Config, result: Result) -> None:
+        fold: FoldTraining = config["fold"]
+        number, ended = fold.fold, self._ended.setdefault(fold.trial_id, {})
         if result.get("state") == "completed":
             ended[number] = float(result["val/accuracy"])
         else:
             if "epoch" not in result and self._watcher is not None:  # no report said so before
                 self._watcher.fold_happened(fold, {"state": "failed"})
             ended[number] = f"fold {number}: {result.get('error') or 'it did not end'}"
-        if len(ended) < num_folds:
+        if len(ended) < fold.num_folds:
             return
         in_order = [ended[place] for place in sorted(ended)]
         errors = [found for found in in_order if isinstance(found, str)]
-        accuracies = [found for found in in_order if not isinstance(found, str)]
-        self._recorder.folds(
-            fold["trial_id"],
-            num_epochs=fold["num_epochs"],
-            num_folds=num_folds,
-            accuracies=None if errors else accuracies,
-            error="; ".join(errors) or None,
+        accuracies = tuple(found for found in in_order if not isinstance(found, str))
+        self._recorder.record(
+            FoldsScored(
+                trial_id=fold.trial_id,
+                num_epochs=fold.num_epochs,
+                num_folds=fold.num_folds,
+                accuracies=None if errors else accuracies,
+                error="; ".join(errors) or None,
+            )
         )
 
 

@@ -33,7 +33,7 @@ def make_scheduler(settings: SearchSettings, max_epochs: int, earlier: list[Tria
             for epoch in record.epochs:
                 # ASHA uses only the name of a trial.
                 trial = SimpleNamespace(trial_id=record.trial_id)
-                scheduler._brackets[0].on_result(trial, epoch["epoch"], epoch[OBJECTIVE])
+                scheduler._brackets[0].on_result(trial, epoch.epoch, epoch.best)
     return scheduler
 
 
@@ -56,7 +56,7 @@ def _median(settings: SearchSettings, earlier: list[TrialRecord]) -> TrialSchedu
         if record.state in ("completed", "pruned") and record.epochs:
             # The rule uses a trial only as a key.
             trial = _Ended(record.trial_id)
-            scheduler._results[trial] = [{"epoch": e["epoch"], OBJECTIVE: e[OBJECTIVE]} for e in record.epochs]
+            scheduler._results[trial] = [{"epoch": e.epoch, OBJECTIVE: e.best} for e in record.epochs]
     return scheduler
 
 

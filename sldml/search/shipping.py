@@ -11,19 +11,19 @@ from sldml.config.encoder import EncoderConfig
 from sldml.config.training import EvaluationConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.view import View
-from sldml.journal import History
+from sldml.journal import History, Shipped, TestResults
 from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
 from sldml.protocols.split import Split
-from sldml.recognition.baselines import baseline_matching, read_candidate
+from sldml.recognition.baselines import baseline_matching
 from sldml.recognition.latency import evenly, measure_latency
 from sldml.recognition.matching import Matching
-from sldml.recognition.one_shot import describe_predictions, exemplar_draws
+from sldml.recognition.one_shot import exemplar_draws, score_predictions
 from sldml.recognition.recognizer import Recognizer, calibrate
 from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.search.choice import choose
 from sldml.search.final import matching_scale, trained_matching
-from sldml.search.novel_class_figures import novel_class_figures
+from sldml.search.novel_class_figures import confused_pairs, embedding_map
 
 Weights = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ Weights = Mapping[str, Any]
 def ship(
     folder: Path,
     history: History,
-    results: Mapping[str, Any],
+    results: TestResults,
     *,
     split: Split,
     frames: Frames,
@@ -39,7 +39,7 @@ def ship(
     load_final: Callable[[str, int], Weights],
     load_trial: Callable[[str], Weights],
     search_name: str,
-) -> dict[str, Any]:
+) -> TestResults:
     """Save the model of the search, and score it on the sealed test.
 
     `sldml.search.choice.choose` selects it: a configuration's first seed, or the best baseline if no trained model is
@@ -57,19 +57,17 @@ def ship(
         search_name: Where the model comes from.
 
     Returns:
-        `shipped` (kind, reason, accuracy, threshold …), `confusion` and `per_class` of the saved model, `folds`, the
-        scores on class folds where these decided (else None), `latency` on this machine's CPU, and what
-        `sldml.search.novel_class_figures` makes for the report.
+        `results` with what concerns the saved model.
     """
-    choice = choose(split.development, results["finals"], history)
-    winner = next((f for f in results["finals"] if f["trial_id"] == choice.trial_id), results["finals"][0])
-    config = TrialConfig.model_validate(winner["config"])
+    choice = choose(split.development, results.finals, history)
+    winner = next((f for f in results.finals if f.trial_id == choice.trial_id), results.finals[0])
+    config = TrialConfig.model_validate(winner.config)
     origin = {
         "search": search_name,
-        "prepared": history.search.get("prepared", {}).get("hash"),
+        "prepared": history.search.prepared.hash,
         "protocol": config.protocol.model_dump(mode="json", exclude_none=True),
         "train_classes": [] if choice.trial_id is None else list(split.development.merged().classes),
-        "baselines": {name: result["normalize"] for name, result in history.baselines.items()},
+        "baselines": {name: known.best.candidate.normalize for name, known in history.baselines.items()},
     }
     exemplars, queries = View(frames, split.sealed.exemplars), View(frames, split.sealed.queries)
     merged = View(frames, split.development.merged())
@@ -78,25 +76,26 @@ def ship(
     validation = View(frames, development.validation)
     # A user's recordings have the rows of the test; the threshold comes from validation, which has those of training.
     if choice.trial_id is not None:
-        seed = winner["seeds"][0]
+        seed = winner.seeds[0]
         scale = matching_scale(config, merged)
-        matching = trained_matching(config, load_final(winner["trial_id"], seed), exemplars.layout, scale)
+        matching = trained_matching(config, load_final(winner.trial_id, seed), exemplars.layout, scale)
         scale = matching_scale(config, View(frames, development.train))
-        calibrated = trained_matching(config, load_trial(winner["trial_id"]), validation.layout, scale)
-        shipped = {"kind": "trained", "trial_id": winner["trial_id"], "seed": seed, "reason": choice.reason}
+        calibrated = trained_matching(config, load_trial(winner.trial_id), validation.layout, scale)
+        kind: dict[str, Any] = {"kind": "trained", "trial_id": winner.trial_id, "seed": seed}
         encoder: EncoderConfig | None = config.encoder
         unseen = validation
     else:
-        free = read_candidate(choice.candidate)
-        encoder = free[1]
-        matching, calibrated = (baseline_matching(choice.baseline, free, x.layout) for x in (exemplars, validation))
-        shipped = {"kind": "training_free", "baseline": choice.baseline, "reason": choice.reason}
+        found = choice.candidate.encoder
+        encoder = None if found is None else EncoderConfig.model_validate(found)
+        matching, calibrated = (baseline_matching(choice.candidate, x.layout) for x in (exemplars, validation))
+        kind = {"kind": "training_free", "candidate": choice.candidate.model_dump()}
         # An untrained model has seen no class, and more classes give a better estimate for unknown actions.
         unseen = merged
-        shipped |= {key: choice.candidate.get(key) for key in ("normalize", "encoder", "representation")}
 
     threshold = _threshold(calibrated, unseen, config.evaluation)
-    model = Recognizer(matching, encoder=encoder, threshold=threshold, data=data, origin={**origin, **shipped})
+    model = Recognizer(
+        matching, encoder=encoder, threshold=threshold, data=data, origin={**origin, **kind, "reason": choice.reason}
+    )
     saved_exemplars = SavedExemplars.of_view(exemplars)
     model.save(folder, saved_exemplars)
     # The test uses the loaded model, as a user will.
@@ -104,16 +103,19 @@ def ship(
     matching = model.matching
     distances = matching.between(exemplars, queries).cpu().numpy()
     predicted = exemplars.labels[distances.argmin(axis=0)]
-    found = describe_predictions(queries.labels, predicted, exemplars.classes)
+    scored = score_predictions(queries.labels, predicted, exemplars.classes)
     some = [queries.recorded(i) for i in evenly(len(queries))]
-    return {
-        "shipped": {**shipped, "accuracy": found["accuracy"], "threshold": threshold},
-        "confusion": found["confusion"],
-        "per_class": found["per_class"],
-        "folds": choice.folds,
-        "latency": measure_latency(model, saved_exemplars.signals, some),
-        **novel_class_figures(matching, exemplars, queries, distances, predicted),
-    }
+    return results.model_copy(
+        update={
+            "shipped": Shipped(**kind, reason=choice.reason, accuracy=scored.accuracy, threshold=threshold),
+            "confusion": scored.confusion,
+            "per_class": scored.per_class,
+            "folds": choice.folds,
+            "latency": measure_latency(model, saved_exemplars.signals, some),
+            "embedding_map": embedding_map(matching, exemplars, queries, predicted),
+            "confused": confused_pairs(matching, exemplars, queries, distances, predicted),
+        }
+    )
 
 
 def _threshold(matching: Matching, unseen: View, evaluation: EvaluationConfig) -> float:

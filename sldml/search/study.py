@@ -17,7 +17,7 @@ from optuna.trial import TrialState as StudyState
 
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import Scalar, SpaceError
-from sldml.journal import OBJECTIVE, TrialRecord
+from sldml.journal import TrialRecord
 from sldml.training.trial import WORST
 
 
@@ -145,7 +145,7 @@ def study_trial(space: SearchSpace, record: TrialRecord) -> optuna.trial.FrozenT
         SpaceError: its parameters are not of this space.
     """
     completed = record.state == "completed"
-    curve = {int(e["epoch"]): float(e[OBJECTIVE]) for e in record.epochs}
+    curve = {e.epoch: e.best for e in record.epochs}
     if record.state == "diverged":
         curve = {max(curve, default=0): WORST}
     if completed and record.value is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ with collector_paused():
     from pyarrow import fs
     from ray import tune
 
+    from sldml.config.dotted import ConfigTree
     from sldml.config.trial import TrialConfig
     from sldml.embedding.view import View
     from sldml.journal import OBJECTIVE
@@ -23,6 +24,7 @@ with collector_paused():
     from sldml.protocols.folds import scored_folds
     from sldml.protocols.split import Development
     from sldml.search.cluster import bring_set
+    from sldml.search.final import FinalTraining, FoldTraining
     from sldml.search.folders import final_folder, fold_folder, trial_folder
     from sldml.training.checkpoints import CheckpointFile, open_folder
     from sldml.training.fixed_epochs import run_final, run_fold
@@ -43,7 +45,7 @@ class Job:
     threads: int
 
 
-def train_trial(config: dict[str, Any], job: Job) -> None:
+def train_trial(config: Mapping[str, Any], job: Job) -> None:
     """One trial of the search."""
 
     def run(trial: TrialConfig, frames: Frames, checkpoint: CheckpointFile) -> None:
@@ -56,45 +58,45 @@ def train_trial(config: dict[str, Any], job: Job) -> None:
             epochs_reported=config["epochs_reported"],
         )
 
-    _run(config, job, trial_folder(config["trial_id"]), run)
+    _run(config["config"], job, trial_folder(config["trial_id"]), run)
 
 
-def train_final(config: dict[str, Any], job: Job) -> None:
+def train_final(config: Mapping[str, Any], job: Job) -> None:
     """One final training: a configuration of the search with another seed, on all auxiliary classes."""
-    final = config["final"]
+    final: FinalTraining = config["final"]
 
     def run(trial: TrialConfig, frames: Frames, checkpoint: CheckpointFile) -> None:
         run_final(
             trial,
-            final["num_epochs"],
+            final.num_epochs,
             View(frames, job.development.merged()),
             report=tune.report,
             checkpoint=checkpoint,
         )
 
-    _run(final, job, final_folder(final["trial_id"], final["seed"], final["num_epochs"]), run)
+    _run(final.config, job, final_folder(final.trial_id, final.seed, final.num_epochs), run)
 
 
-def train_fold(config: dict[str, Any], job: Job) -> None:
+def train_fold(config: Mapping[str, Any], job: Job) -> None:
     """One class fold: a configuration of the search trained on the auxiliary classes of the other folds."""
-    fold = config["fold"]
+    fold: FoldTraining = config["fold"]
 
     def run(trial: TrialConfig, frames: Frames, checkpoint: CheckpointFile) -> None:
-        development = scored_folds(job.development, fold["num_folds"])[fold["fold"] - 1]
+        development = scored_folds(job.development, fold.num_folds)[fold.fold - 1]
         run_fold(
             trial,
-            fold["num_epochs"],
+            fold.num_epochs,
             development,
             frames,
             report=tune.report,
             checkpoint=checkpoint,
         )
 
-    _run(fold, job, fold_folder(fold["trial_id"], fold["num_folds"], fold["num_epochs"], fold["fold"]), run)
+    _run(fold.config, job, fold_folder(fold.trial_id, fold.num_folds, fold.num_epochs, fold.fold), run)
 
 
 def _run(
-    config: dict[str, Any],
+    config: ConfigTree,
     job: Job,
     folder: str,
     run: Callable[[TrialConfig, Frames, CheckpointFile], None],
@@ -105,7 +107,7 @@ def _run(
     warnings.filterwarnings("ignore", category=UserWarning, module="torch.optim.lr_scheduler")
     require_shared(job.storage)
     try:
-        trial = TrialConfig.model_validate(config["config"])
+        trial = TrialConfig.model_validate(config)
         frames = _frames(str(bring_set(job.prepared, job.server)))
         run(trial, frames, CheckpointFile(f"{job.storage}/{folder}"))
     except (OSError, MemoryError, torch.AcceleratorError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sldml.journal import History
+from sldml.journal import Event, History
+from sldml.search.final import FinalTraining, FoldTraining
 
 
 class Watcher(Protocol):
@@ -32,11 +33,11 @@ class Watcher(Protocol):
     ) -> None:
         """The trials begin, or continue after those in `history`."""
 
-    def training(self, what: str, plan: Sequence[Mapping[str, Any]], *, num_slots: int) -> None:
-        """Final models or class folds begin: `trial_id`, `num_epochs` and `seed` or `fold` of each."""
+    def training(self, what: str, plan: Sequence[FinalTraining | FoldTraining], *, num_slots: int) -> None:
+        """Final models or class folds begin."""
 
-    def fold_happened(self, fold: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:
+    def fold_happened(self, fold: FoldTraining, result: Mapping[str, Any] | None) -> None:
         """A class fold started (`result` is None) or reported."""
 
-    def happened(self, event: dict[str, Any], history: History) -> None:
-        """An event was written to the journal and applied to `history`."""
+    def happened(self, event: Event, history: History) -> None:
+        """An event was written to the journal and added to `history`."""

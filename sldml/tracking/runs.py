@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
-from sldml.tracking.spool import Item
 from sldml.tracking.store import TrackingError, hide_password
 
 T = TypeVar("T")
@@ -94,23 +93,10 @@ class Runs:
         self.set_tags(key, tags)
         self.client.set_terminated(self.id(key), status, ended_ms)
 
-    def perform(self, item: Item) -> None:
-        """Execute an item of the spool (except metrics, which are batched)."""
-        methods: dict[str, Callable[..., None]] = {
-            "start": self.start,
-            "params": self.log_params,
-            "tags": self.set_tags,
-            "dict": self.log_dict,
-            "text": self.log_text,
-            "artifact": self.log_artifact,
-            "accuracies": self.log_accuracies,
-            "confusion": self.log_confusion,
-            "map": self.log_map,
-            "dataset": self.log_dataset,
-            "model": self.log_model,
-            "end": self.end,
-        }
-        methods[item["do"]](**{name: value for name, value in item.items() if name != "do"})
+    def reopen(self, key: str | None) -> None:
+        """Mark a run that was closed as running again."""
+        self.client.update_run(self.id(key), status="RUNNING")
+        self.set_tags(key, {"state": "running"})
 
     def log_metrics(self, key: str | None, metrics: Sequence[Metric]) -> None:
         """Write metrics, without steps that the run had when it was reopened."""
@@ -236,7 +222,6 @@ class Runs:
         for run in self._search("tags.key = 'search'"):
             if run.data.tags.get("search_id") == search_id:
                 self._learn(run)
-                self.client.update_run(run.info.run_id, status="RUNNING")
                 return str(run.info.run_id)
         tags = _cut_tags({"key": "search", "search": search, "search_id": search_id})
         return str(self.client.create_run(self.experiment_id, tags=tags, run_name=search).info.run_id)

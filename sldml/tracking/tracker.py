@@ -1,348 +1,172 @@
-"""The tracker: calls return within microseconds; one thread writes items to disk, another sends them in batches.
+"""The tracker: one thread that reads the journal of a search from a cursor and writes it to MLflow.
 
-A search neither waits for its tracking nor fails because of it. While the store does not answer, items are kept in the
-search's folder (`spool`) and retried; unsent items are reported in one line and sent when the search is resumed.
+A search neither waits for its tracking nor fails because of it. The cursor is kept beside the journal, one for each
+store, and every write can be repeated. So a server that is away, a killed driver, a resumed search and an old search
+that is sent to a new store are all the same: catching up.
 """
 
 from __future__ import annotations
 
-import functools
+import hashlib
+import json
 import logging
-import math
 import sys
-import tempfile
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from numbers import Real
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec
 from urllib.parse import urlsplit
 
-from mlflow.entities import Metric
+import filelock
 
-from sldml.tracking.runs import Runs, clean_name, is_transient
-from sldml.tracking.spool import Item, Spool
+from sldml.journal import FILE, Event, FoundSearch, JournalError, JournalReader, SearchBegun
+from sldml.tracking.runs import Runs, is_transient
 from sldml.tracking.store import TrackingError, hide_password, one_line, quiet_mlflow
-
-Status = Literal["FINISHED", "FAILED", "KILLED"]
+from sldml.tracking.writer import Call, RunWriter
 
 _SWITCH_S = 0.0002
 _MOST_AT_ONCE = 500
-"""Number of items that are read from disk at a time."""
+"""Number of events that are read at a time."""
 _log = logging.getLogger(__name__)
-P = ParamSpec("P")
-
-
-def _handing_over(method: Callable[Concatenate[Tracker, P], None]) -> Callable[Concatenate[Tracker, P], None]:
-    """Measure the duration of a call, which is all that a search waits for its tracking."""
-
-    @functools.wraps(method)
-    def measured(self: Tracker, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        began, began_cpu = time.perf_counter(), time.thread_time()
-        method(self, *args, **kwargs)
-        self.longest_s = max(self.longest_s, time.perf_counter() - began)
-        self.longest_cpu_s = max(self.longest_cpu_s, time.thread_time() - began_cpu)
-
-    return measured
 
 
 class Tracker:
-    """Writes the runs of one search, in the background and in order.
-
-    A run is identified by its `key` (`trial:t0003`, `final:t0003:1`, `baseline:dtw_1nn`); None is the parent. All
-    methods but `flush` and `close` return within microseconds and raise no errors of the store. A resumed search
-    finds its parent and children by their tags, and does not write existing values again: of each metric, only steps
-    after the last stored one are written.
-    """
+    """Keeps the runs of a search in a store up to date with its journal."""
 
     RETRY_S = (0.5, 15.0)
     """First and longest pause before a failed write is retried; pauses double."""
     ATTEMPTS = 6
-    """An item is dropped after this many failures in a row, if the store answered other requests each time."""
+    """A write is dropped after this many failures in a row, if the store answered other requests each time."""
     GATHER_S = 0.25
-    """What was handed over goes to the disk so often, and then in one batch to the store: epochs of several trials
-    share a call."""
+    """The journal is read this often, so that epochs of several trials share a call."""
 
-    def __init__(
-        self,
-        uri: str,
-        *,
-        experiment: str,
-        search: str,
-        artifact_root: Path | None = None,
-        search_id: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        spool: Path | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, uri: str, search: SearchBegun, *, artifact_root: Path | None = None) -> None:
         """Find or create the experiment and the parent run; `check(uri)` should have passed before.
 
-        `artifact_root`: folder of the artifacts of a new experiment; not used with a server, which has its own.
-        `search_id` tells searches of one name apart where several people share a server; the name by default.
-        `tags`: more tags for the parent run.
-        `spool`: the file in which everything waits for the store, and where what an earlier driver could not send
-        still lies; a temporary one by default.
+        Args:
+            folder: The folder of the search, with its journal.
+            uri: Of the store.
+            search: The first event of the journal, which may not be written yet.
+            artifact_root: Folder of the artifacts of a new experiment; not used with a server, which has its own.
 
         Raises:
-            TrackingError: the store does not answer, or the experiment was deleted in it.
+            TrackingError: the store does not answer, the experiment was deleted in it, or another process tracks this
+                search to it.
         """
         quiet_mlflow()
-        self.uri = uri
-        self.shown_uri = hide_password(uri)
+        self.uri, self.shown_uri = uri, hide_password(uri)
         root = None if urlsplit(uri).scheme in ("http", "https") else artifact_root
+        store = hashlib.blake2b(self.shown_uri.encode(), digest_size=4).hexdigest()
+        self._cursor_file = folder / f"tracking-{store}.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.FileLock(self._cursor_file.with_suffix(".lock"))
         try:
-            self._runs = Runs(uri, experiment, root, search, search_id or search)
-            self._runs.set_tags(None, tags or {})
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise TrackingError(f"another process tracks search {search.name} to {self.shown_uri}") from error
+        try:
+            self._runs = Runs(uri, search.space.name, root, search.name, search.id)
         except TrackingError:
+            self._lock.release()
             raise
         except Exception as error:  # as in `check`
+            self._lock.release()
             raise TrackingError(f"tracking store {self.shown_uri} failed: {one_line(error, uri)}") from error
-        self._client = self._runs.client
-        self.experiment_id = self._runs.experiment_id
-        self.run_id = self._runs.parent_id
-        path = spool or Path(tempfile.mkdtemp(prefix="sldml-tracking-")) / "tracking.spool"
-        self._spool = Spool(path, f"{self.shown_uri} {self.run_id}")
-        if self._spool.left_over:
-            _log.info("tracking: %d items of an earlier call are sent to %s", self._spool.left_over, self.shown_uri)
-        self._handed: deque[Item] = deque()
-        self.num_handed_over = 0
-        self.longest_s = 0.0
-        """The longest time that handing something over has taken, seconds; and of the processor, without the time in
-        which other processes had it."""
-        self.longest_cpu_s = 0.0
-        self._dropped = 0
+        self.experiment_id, self.run_id = self._runs.experiment_id, self._runs.parent_id
+        self._reader = JournalReader(folder / FILE)
+        self._writer = RunWriter(self._runs, folder)
+        self._search_id = search.id
+        self._reader.read(until=self._read_cursor())
+        self.num_written = 0
+        self._refused = 0
         self._warned: set[str] = set()
         self._failing: str | None = None
-        self._answered = time.monotonic()
-        self._closed = False
-        self._ended = threading.Event()
-        self._urgent = threading.Event()
-        self._draining = threading.Lock()
-        self._added = threading.Condition()
-        # A thread that wants the interpreter waits so long for another one to let go of it: the writer's 5 ms, which is
-        # the default, are more than anyone who hands something over should ever wait.
+        self._ending, self._given_up = threading.Event(), threading.Event()
+        # A thread that wants the interpreter waits so long for another one to let go of it: the default of 5 ms is more
+        # than a search should ever wait for this one.
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
-        self._threads = [
-            threading.Thread(target=self._spool_all, name="mlflow-spool", daemon=True),
-            threading.Thread(target=self._write_all, name="mlflow-writer", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._follow, name="mlflow-tracker", daemon=True)
+        self._thread.start()
 
-    # ------------------------------------------------------------------------------------------ handing over
+    def close(self, timeout_s: float = 60.0) -> int:
+        """Catch up with the journal, at most for `timeout_s`.
 
-    @_handing_over
-    def start_run(
-        self, key: str, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str], started: float | None = None
-    ) -> None:
-        """Open the child run `key`, or go on with it where this search already has it.
-
-        `started` is in seconds since 1970. Values longer than MLflow takes are cut, and say so at their end.
+        Returns the number of events that are not in the store, after reporting them in one line. Calling it again does
+        nothing.
         """
-        self._put("start", key, name=name, params=dict(params), tags=dict(tags), started_ms=_milliseconds(started))
-
-    @_handing_over
-    def log_metrics(
-        self, key: str | None, metrics: Mapping[str, float], *, step: int = 0, time: float | None = None
-    ) -> None:
-        """Add one value to each metric. `time` in seconds since 1970; values that are not finite are left out."""
-        finite: dict[str, float] = {}
-        for name, value in metrics.items():
-            if isinstance(value, Real) and math.isfinite(value):
-                finite[clean_name(name)] = float(value)
-            else:
-                self._warn(f"metric {name} is not a finite number in run {key} (step {step}): left out", f"nan {name}")
-        if finite:
-            self._put("metrics", key, metrics=finite, step=step, time_ms=_milliseconds(time))
-
-    @_handing_over
-    def log_params(self, key: str | None, params: Mapping[str, Any]) -> None:
-        """Add parameters. One that the run already has with another value keeps the old one, with a warning."""
-        self._put("params", key, params=dict(params))
-
-    @_handing_over
-    def set_tags(self, key: str | None, tags: Mapping[str, str]) -> None:
-        """Set tags; an old value is replaced."""
-        self._put("tags", key, tags=dict(tags))
-
-    @_handing_over
-    def log_dict(self, key: str | None, value: Mapping[str, Any], file: str) -> None:
-        """Store `value` as the artifact `file` (`name.json` or `name.yaml`)."""
-        self._put("dict", key, value=dict(value), file=file)
-
-    @_handing_over
-    def log_text(self, key: str | None, text: str, file: str) -> None:
-        """Store `text` as the artifact `file`, such as a page with a figure."""
-        self._put("text", key, text=text, file=file)
-
-    @_handing_over
-    def log_artifact(self, key: str | None, path: Path, folder: str | None = None) -> None:
-        """Store the file `path` as an artifact in `folder`. It is read later, so it must exist until `flush`."""
-        self._put("artifact", key, path=str(path), folder=folder)
-
-    @_handing_over
-    def log_accuracies(
-        self, key: str | None, labels: Sequence[str], right: Sequence[float], queries: Sequence[float], file: str
-    ) -> None:
-        """Store the number of correct queries of each class, as the table `file`."""
-        self._put("accuracies", key, labels=list(labels), right=list(right), queries=list(queries), file=file)
-
-    @_handing_over
-    def log_confusion(self, key: str | None, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
-        """Store a confusion matrix (rows are true classes) as a figure and tables, and the accuracy of each class."""
-        self._put("confusion", key, labels=list(labels), matrix=[list(row) for row in matrix])
-
-    @_handing_over
-    def log_map(self, key: str | None, points: Sequence[Mapping[str, Any]], title: str) -> None:
-        """Store a map of embeddings (each `name`, `label`, `x`, `y`, `exemplar`, `named`) as a figure and a table."""
-        self._put("map", key, points=[dict(point) for point in points], title=title)
-
-    @_handing_over
-    def log_dataset(self, key: str | None, dataset: Mapping[str, str], context: str) -> None:
-        """Log the recordings of a run: `name`, `digest`, `source_type`, `source`, `schema`, `profile`."""
-        self._put("dataset", key, dataset=dict(dataset), context=context)
-
-    @_handing_over
-    def log_model(self, key: str | None, folder: Path, name: str, register: str | None = None) -> None:
-        """Log the recogniser in `folder` as an MLflow model `name`, registered as `register` if given."""
-        self._put("model", key, folder=str(folder), name=name, register=register)
-
-    @_handing_over
-    def end_run(
-        self, key: str, *, status: Status, tags: Mapping[str, str] | None = None, time: float | None = None
-    ) -> None:
-        """Close the child run `key` after setting `tags`; `time` in seconds since 1970."""
-        self._put("end", key, status=status, tags=dict(tags or {}), ended_ms=_milliseconds(time))
-
-    def flush(self, timeout_s: float = 60.0) -> bool:
-        """Wait until everything handed over is written (or dropped).
-
-        Returns False if the store did not answer for `timeout_s`.
-        """
-        self._urgent.set()
-        began = time.monotonic()
-        with self._added:
-            while self.num_unsent:
-                if time.monotonic() - max(began, self._answered) > timeout_s:
-                    return False
-                self._added.wait(min(0.1, timeout_s))
-        return True
-
-    def close(self, status: Status = "FINISHED", timeout_s: float = 60.0) -> int:
-        """Close the parent run, write what is left, and return how many items were not written.
-
-        They are reported in one line. Calling it again does nothing.
-        """
-        if not self._closed:
-            self._put("end", None, status=status, tags={}, ended_ms=_milliseconds(None))
-            self._closed = True
-            self.flush(timeout_s)
-            self._ended.set()
-            self._urgent.set()
-            with self._added:
-                self._added.notify_all()
-            for thread in self._threads:
-                thread.join(2.0)  # the writer may sit in a call of MLflow's, which nothing can end
-            self._drain()
-            if self.num_unsent:
+        self._ending.set()
+        self._thread.join(timeout_s)
+        self._given_up.set()
+        self._thread.join(2.0)  # it may sit in a call of MLflow's, which nothing can end
+        waiting = self.num_waiting
+        if self._lock.is_locked:
+            self._lock.release()
+            if waiting:
                 _log.warning(
-                    "tracking: %d items wait in %s for %s (%s): resume the search to send them; the journal has them",
-                    self.num_unsent, self._spool.path, self.shown_uri, self._failing or "it was too slow",
+                    "tracking: %d events are not in %s yet (%s): resume the search, or send them by `sldml track`",
+                    waiting, self.shown_uri, self._failing or "it was too slow",
                 )  # fmt: skip
-            if self._dropped:
-                _log.warning(
-                    "tracking: %s refused %d items, see above; the journal has them", self.shown_uri, self._dropped
-                )
-            if not self._threads[1].is_alive():
-                self._spool.close()
-        return self.num_unsent + self._dropped
+            if self._refused:
+                _log.warning("tracking: %s refused %d writes, see above", self.shown_uri, self._refused)
+        return waiting
+
+    def mark_interrupted(self) -> None:
+        """Close the runs of a search that was killed, after `close`."""
+        history = self._reader.history
+        for call in self._writer.stop("interrupted", history.updated, history):
+            self._attempt(call)
 
     @property
-    def num_unsent(self) -> int:
-        """Number of items that are not in the store yet."""
-        return len(self._handed) + self._spool.pending
+    def num_waiting(self) -> int:
+        """Number of events in the journal that are not in the store yet."""
+        try:
+            with self._reader.path.open("rb") as file:
+                file.seek(self._read_cursor())
+                return file.read().count(b"\n")
+        except FileNotFoundError:
+            return 0
 
-    def to_json(self) -> dict[str, Any]:
-        """For a summary: number of items handed over, longest duration of a call, and number of missing items."""
-        return {
-            "handed_over": self.num_handed_over,
-            "longest_handover_ms": round(1000 * self.longest_s, 4),
-            "longest_handover_cpu_ms": round(1000 * self.longest_cpu_s, 4),
-            "waiting": self.num_unsent,
-            "refused": self._dropped,
-        }
+    def to_json(self) -> dict[str, int]:
+        """For a summary: number of events that were written, are waiting, and of writes that the store refused."""
+        return {"written": self.num_written, "waiting": self.num_waiting, "refused": self._refused}
 
-    def _put(self, do: str, key: str | None, **fields: Any) -> None:
-        if self._closed:
-            self._warn("a call after the end was ignored", "closed")
-            return
-        self._handed.append({"do": do, "key": key, **fields})  # no lock, no file: another thread may hold either
-        self.num_handed_over += 1
+    # ------------------------------------------------------------------------------------------------ the thread
 
-    def _warn(self, message: str, kind: str | None = None) -> None:
-        """Warn once for each `kind`."""
-        if (kind or message) not in self._warned:
-            self._warned.add(kind or message)
-            _log.warning("tracking: %s", message)
+    def _follow(self) -> None:
+        while not self._given_up.is_set():
+            ending = self._ending.is_set()
+            try:
+                events = self._reader.read(_MOST_AT_ONCE)
+            except JournalError as error:
+                self._warn(str(error))
+                return
+            if events:
+                if not self._write(events):
+                    return
+            elif ending:
+                return
+            else:
+                self._ending.wait(self.GATHER_S)
 
-    # ----------------------------------------------------------------------------------------------- writing
+    def _write(self, events: list[Event]) -> bool:
+        """Write events and move the cursor; False after `close` gave up."""
+        for call in self._writer.calls(events, self._reader.history):
+            if not self._attempt(call) and self._given_up.is_set():
+                return False
+        self.num_written += len(events)
+        scratch = self._cursor_file.with_suffix(".new")
+        cursor = {"store": self.shown_uri, "search": self._search_id, "position": self._reader.position}
+        scratch.write_text(json.dumps(cursor), encoding="utf-8")
+        scratch.replace(self._cursor_file)
+        return True
 
-    def _spool_all(self) -> None:
-        while not self._ended.is_set():
-            self._urgent.wait(self.GATHER_S)
-            if not self._drain():
-                self._urgent.clear()
+    def _read_cursor(self) -> int:
+        """The position in the journal up to which the store has everything."""
+        try:
+            cursor = json.loads(self._cursor_file.read_text(encoding="utf-8"))
+            return int(cursor["position"]) if cursor["search"] == self._search_id else 0
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # then everything is written again
+            return 0
 
-    def _drain(self) -> bool:
-        """Write items that were handed over to disk; False if there were none."""
-        with self._draining:
-            items = [self._handed[i] for i in range(len(self._handed))]
-            if items:
-                self._spool.add(items)
-            for _ in items:  # only now: between the two, nothing may look as if it were all sent
-                self._handed.popleft()
-        if items:
-            with self._added:
-                self._added.notify_all()
-        return bool(items)
-
-    def _write_all(self) -> None:
-        while not self._ended.is_set():
-            with self._added:
-                self._added.wait_for(lambda: self._spool.pending or self._ended.is_set())
-            items = self._spool.take(_MOST_AT_ONCE)
-            for call, num_items in self._batched(items):
-                if not self._attempt(call):
-                    if self._ended.is_set():
-                        return
-                    self._dropped += num_items
-            self._spool.sent(len(items))
-            with self._added:
-                self._added.notify_all()
-
-    def _batched(self, items: Iterable[Item]) -> Iterator[tuple[Callable[[], None], int]]:
-        """Calls and the number of items of each; metrics of a run are batched, in order with its other calls."""
-        waiting: dict[str | None, list[Item]] = {}
-        for item in items:
-            if item["do"] == "metrics":
-                waiting.setdefault(item["key"], []).append(item)
-                continue
-            yield from self._metric_calls(item["key"], waiting.pop(item["key"], []))
-            yield functools.partial(self._runs.perform, item), 1
-        for key, left in waiting.items():
-            yield from self._metric_calls(key, left)
-
-    def _metric_calls(self, key: str | None, items: list[Item]) -> Iterator[tuple[Callable[[], None], int]]:
-        if items:
-            metrics = [
-                Metric(name, value, item["time_ms"], item["step"])
-                for item in items
-                for name, value in item["metrics"].items()
-            ]
-            yield (lambda: self._runs.log_metrics(key, metrics)), len(items)
-
-    def _attempt(self, call: Callable[[], None]) -> bool:
+    def _attempt(self, call: Call) -> bool:
         """Call until it succeeds; False if it cannot succeed, or after `close` gave up."""
         pause_s, longest_s = self.RETRY_S
         attempts = 0
@@ -352,27 +176,39 @@ class Tracker:
             except Exception as error:  # a search must not end because of whatever MLflow raises
                 reason = one_line(error, self.uri)
                 self._runs.forget_children()
-                # While the store does not answer at all, that is no fault of the item's.
+                # While the store does not answer at all, that is no fault of the write's.
                 attempts = attempts + 1 if is_transient(error) and self._runs.answers() else 0
                 if not is_transient(error) or attempts >= self.ATTEMPTS:
-                    self._warn(f"{self.shown_uri} refused an item, which is left out: {reason}", reason)
+                    self._refused += 1
+                    self._warn(f"{self.shown_uri} refused a write, which is left out: {reason}", reason)
                     return False
                 if self._failing is None:
-                    self._warn(
-                        f"{self.shown_uri} does not answer: the search goes on, its results wait in {self._spool.path} "
-                        f"and are retried ({reason})"
-                    )
+                    self._warn(f"{self.shown_uri} does not answer: the search goes on, and is sent later ({reason})")
                 self._failing = reason
-                if self._ended.wait(pause_s):
+                if self._given_up.wait(pause_s):
                     return False
                 pause_s = min(2 * pause_s, longest_s)
             else:
-                self._answered = time.monotonic()
                 if self._failing is not None:
-                    _log.warning("tracking: %s answers again, %d items are sent now", self.shown_uri, self.num_unsent)
+                    waiting = self.num_waiting
+                    _log.warning("tracking: %s answers again, %d events are sent now", self.shown_uri, waiting)
                 self._failing = None
                 return True
 
+    def _warn(self, message: str, kind: str | None = None) -> None:
+        """Warn once for each `kind`."""
+        if (kind or message) not in self._warned:
+            self._warned.add(kind or message)
+            _log.warning("tracking: %s", message)
 
-def _milliseconds(seconds: float | None) -> int:
-    return int(1000 * (time.time() if seconds is None else seconds))
+
+def track(search: FoundSearch, uri: str, *, artifact_root: Path, timeout_s: float) -> Tracker:
+    """Send a search that is not running to a store, and wait for it. Events that the store has are not sent again.
+
+    Raises:
+        TrackingError: as `Tracker`.
+    """
+    tracker = Tracker(search.folder, uri, search.history.search, artifact_root=artifact_root)
+    if tracker.close(timeout_s) == 0 and search.history.ended is None:
+        tracker.mark_interrupted()
+    return tracker

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sldml.tracking.spool import Spool
 
 ITEMS = [{"do": "metrics", "key": f"trial:{i}", "metrics": {"val/accuracy": i / 7}} for i in range(5)]

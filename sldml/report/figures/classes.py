@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import plotly.graph_objects as go
 
-from sldml.journal import History
+from sldml.journal import History, MapPoint
 from sldml.report.figures.look import MAX_CLASSES_WITH_COUNTS, Figure, lay_out, percent, plain, shorten
 
 # The eight colours of Okabe and Ito, then darker and lighter variants.
@@ -19,10 +16,9 @@ CLASS_COLORS = (
 
 def confusion(history: History) -> Figure | None:
     """Confusion matrix of the saved model on the sealed test: rows are true classes, colours are shares of a row."""
-    found = (history.test or {}).get("confusion") or {}
-    labels, matrix = [str(label) for label in found.get("labels", [])], found.get("matrix", [])
-    if not labels or not matrix:
+    if history.test is None or history.test.confusion is None:
         return None
+    labels, matrix = history.test.confusion.labels, history.test.confusion.matrix
     shares = [[round(count / max(1, sum(row)), 4) for count in row] for row in matrix]
     side = max(12, min(34, 520 // len(labels)))  # fits on a laptop's screen
     ticks = {
@@ -57,43 +53,43 @@ def confusion(history: History) -> Figure | None:
 
 def embedding_map(history: History) -> Figure | None:
     """The novel recordings in a plane: exemplars as stars, queries coloured by class, wrong ones as crosses."""
-    found = (history.test or {}).get("embedding_map") or {}
-    points = found.get("points") or []
-    if not points:
+    if history.test is None or history.test.embedding_map is None:
         return None
-    labels = list(dict.fromkeys(str(point["label"]) for point in points))
+    found = history.test.embedding_map
+    points = found.points
+    labels = list(dict.fromkeys(point.label for point in points))
     color_of = {label: CLASS_COLORS[index % len(CLASS_COLORS)] for index, label in enumerate(labels)}
-    exemplars = [point for point in points if point["exemplar"]]
-    queries = [point for point in points if not point["exemplar"]]
-    right = [point for point in queries if point["named"] == point["label"]]
-    wrong = [point for point in queries if point["named"] != point["label"]]
+    exemplars = [point for point in points if point.exemplar]
+    queries = [point for point in points if not point.exemplar]
+    right = [point for point in queries if point.named == point.label]
+    wrong = [point for point in queries if point.named != point.label]
     figure = go.Figure()
     for name, own, symbol in (
         ("query, correct", right, {"symbol": "circle", "size": 6, "opacity": 0.7}),
         ("query, wrong", wrong, {"symbol": "x-thin", "size": 8}),
     ):
         if own:
-            colors = [color_of[str(point["label"])] for point in own]
+            colors = [color_of[point.label] for point in own]
             line = {"width": 2, "color": colors} if own is wrong else {"width": 0}
             figure.add_scatter(
-                x=[point["x"] for point in own], y=[point["y"] for point in own], mode="markers", name=name,
+                x=[point.x for point in own], y=[point.y for point in own], mode="markers", name=name,
                 text=[_point_label(point) for point in own], hovertemplate="%{text}<extra></extra>",
                 marker={**symbol, "color": colors, "line": line}, showlegend=False,
             )  # fmt: skip
             grey = {**symbol, "color": "#555555", "size": 9, "line": {**line, "color": "#555555"}}
             figure.add_scatter(x=[None], y=[None], mode="markers", name=name, marker=grey)
     figure.add_scatter(
-        x=[point["x"] for point in exemplars], y=[point["y"] for point in exemplars], mode="markers",
+        x=[point.x for point in exemplars], y=[point.y for point in exemplars], mode="markers",
         name="exemplar of a class", showlegend=False, customdata=[_point_label(point) for point in exemplars],
         hovertemplate="%{customdata}<extra></extra>", cliponaxis=False,
         marker={
-            "symbol": "star", "size": 15, "color": [color_of[str(point["label"])] for point in exemplars],
+            "symbol": "star", "size": 15, "color": [color_of[point.label] for point in exemplars],
             "line": {"width": 1.2, "color": "#111111"},
         },
     )  # fmt: skip
     for point in exemplars:
         figure.add_annotation(
-            x=point["x"], y=point["y"], text=plain(shorten(str(point["label"]))), showarrow=False, yshift=15,
+            x=point.x, y=point.y, text=plain(shorten(point.label)), showarrow=False, yshift=15,
             borderpad=0, font={"size": 12}, bgcolor="rgba(255, 255, 255, 0.75)",
         )  # fmt: skip
     star = {"symbol": "star", "size": 13, "color": "#bbbbbb", "line": {"width": 1.2, "color": "#111111"}}
@@ -108,14 +104,14 @@ def embedding_map(history: History) -> Figure | None:
         f"of the queries shown ({percent(len(wrong) / max(1, len(queries)))}) are wrong."
     )
     caption = (
-        f"{found.get('method', 'A map')}. Colours are true classes (repeated if there are many); a cross is a "
+        f"{found.method}. Colours are true classes (repeated if there are many); a cross is a "
         "wrongly recognised query. Near points are similar for the model; distances between far groups mean little."
     )
     return Figure("embedding_map", figure, alt, caption)
 
 
-def _point_label(point: Mapping[str, Any]) -> str:
-    if point["exemplar"]:
-        return plain(f"{point['name']}: exemplar of {point['label']}")
-    result = "correct" if point["named"] == point["label"] else f"recognised as {point['named']}"
-    return plain(f"{point['name']}: {point['label']}, {result}")
+def _point_label(point: MapPoint) -> str:
+    if point.exemplar:
+        return plain(f"{point.name}: exemplar of {point.label}")
+    result = "correct" if point.named == point.label else f"recognised as {point.named}"
+    return plain(f"{point.name}: {point.label}, {result}")

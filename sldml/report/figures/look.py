@@ -64,17 +64,16 @@ def percent(value: float | None) -> str:
 
 def measure_name(history: History) -> str:
     """The name of the validation measure."""
-    measure = (history.search.get("split") or {}).get("measure")
-    return "validation MAP@R" if measure == "map_at_r" else "validation accuracy"
+    map_at_r = history.begun is not None and history.begun.split.measure == "map_at_r"
+    return "validation MAP@R" if map_at_r else "validation accuracy"
 
 
 def add_baselines(figure: go.Figure, history: History, x: list[float]) -> None:
     """Add the validation value of each baseline as a line from the first to the last of `x`."""
     for name, dash in BASELINE_DASHES.items():
-        value = (history.baselines.get(name) or {}).get("val")
-        if value is not None:
+        if name in history.baselines:
             figure.add_scatter(
-                x=x, y=[round(value, 4)] * 2, mode="lines", name=BASELINE_NAMES[name],
+                x=x, y=[round(history.baselines[name].best.val, 4)] * 2, mode="lines", name=BASELINE_NAMES[name],
                 line={"color": "#5B4A00", "width": 1.3, "dash": dash},
                 hovertemplate=f"{BASELINE_NAMES[name]} %{{y:.1%}}<extra></extra>",
             )  # fmt: skip

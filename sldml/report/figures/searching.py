@@ -6,7 +6,7 @@ import math
 
 import plotly.graph_objects as go
 
-from sldml.journal import OBJECTIVE, History, TrialRecord
+from sldml.journal import History, TrialRecord
 from sldml.report.figures.look import (
     BEST_COLOR,
     STATE_COLORS,
@@ -113,7 +113,7 @@ def learning_curves(history: History) -> Figure | None:
 
 def _curve(trial: TrialRecord) -> tuple[list[int], list[float]]:
     """Epochs and validation values, without the value 0 that failed trials report."""
-    points = [(int(e["epoch"]), float(e.get("val/accuracy", e[OBJECTIVE]))) for e in trial.epochs]
+    points = [(e.epoch, e.metrics.get("val/accuracy", e.best)) for e in trial.epochs]
     points = [(epoch, value) for epoch, value in points if value > 0]
     return [epoch for epoch, _ in points], [round(value, 4) for _, value in points]
 
@@ -121,9 +121,9 @@ def _curve(trial: TrialRecord) -> tuple[list[int], list[float]]:
 def _add_spread(figure: go.Figure, trial: TrialRecord) -> str:
     """Add a band of one standard deviation around a trial's curve; returns its name, empty if there is none."""
     name, over = "val/accuracy_fold_std", "over class folds"
-    if not any(e.get(name) for e in trial.epochs):
+    if not any(e.metrics.get(name) for e in trial.epochs):
         name, over = "val/accuracy_std", "over exemplar draws"
-    points = [(int(e["epoch"]), float(e["val/accuracy"]), float(e[name])) for e in trial.epochs if e.get(name)]
+    points = [(e.epoch, e.metrics["val/accuracy"], e.metrics[name]) for e in trial.epochs if e.metrics.get(name)]
     if not points:
         return ""
     upper = [(epoch, min(1.0, value + spread)) for epoch, value, spread in points]

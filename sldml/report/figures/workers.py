@@ -65,7 +65,7 @@ def timeline(history: History) -> Figure | None:
     caption = f"{words[0].upper()}{words[1:]} One bar per training; idle time is pale."
     if all(span.worker is None for span in spans):
         caption += " Lanes fill as they become free; workers were not recorded."
-    slots = (history.search.get("settings") or {}).get("slots")
+    slots = history.begun.slots if history.begun is not None else 0
     if slots and slots > len(names):
         caption += f" {slots - len(names)} of {slots} slots were never used."
     return Figure("timeline", figure, alt, caption)

@@ -1,0 +1,218 @@
+"""The events of a search: all that can be written to its journal.
+
+An event is a frozen record that is told apart by its field `event`. A journal of a later version, or an event that this
+version does not know, is refused when it is read.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from sldml.config.dotted import ConfigTree
+from sldml.journal.records import (
+    Artifact,
+    BaselineScore,
+    CandidateFolds,
+    ComparisonRecord,
+    EnvironmentRecord,
+    Epoch,
+    Params,
+    PreparedRecord,
+    Record,
+    SettingsRecord,
+    SpaceRecord,
+    SplitRecord,
+    TestResults,
+    TrialState,
+)
+
+VERSION = 1
+"""Of the format, in the first event of a journal."""
+
+
+class _Timed(Record):
+    time: float = Field(default_factory=time.time)
+
+
+class SearchBegun(_Timed):
+    """The first event: what is searched, and on which data."""
+
+    event: Literal["search"] = "search"
+    version: int = VERSION
+    id: str = Field(default_factory=lambda: uuid.uuid4().hex)
+    """Tells searches of one name apart."""
+    name: str
+    space: SpaceRecord
+    dataset: str
+    protocol: str
+    settings: SettingsRecord
+    slots: int
+    """Number of concurrent trials."""
+    max_epochs: int
+    overrides: tuple[str, ...] = ()
+    """Settings applied to the space, as of `--set`."""
+    first: tuple[Params, ...] = ()
+    """Configurations to try first."""
+    compare: ComparisonRecord | None = None
+    data: str | None = None
+    """Folder of the raw recordings."""
+    command: str = ""
+    prepared: PreparedRecord
+    split: SplitRecord
+    environment: EnvironmentRecord
+
+
+class AttemptBegun(_Timed):
+    """A call that works on the search begins."""
+
+    event: Literal["attempt"] = "attempt"
+    command: str = ""
+    overrides: tuple[str, ...] = ()
+    settings: SettingsRecord
+    slots: int
+    environment: EnvironmentRecord
+    register_as: str | None = None
+    """Name of the saved model in MLflow's registry."""
+
+
+class AttemptEnded(_Timed):
+    """A call ends in order; the report is written."""
+
+    event: Literal["attempt_ended"] = "attempt_ended"
+    state: Literal["completed", "interrupted", "failed"]
+    error: str | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    """The files that it left: report, model …"""
+
+
+class StageChanged(_Timed):
+    """A stage of the search starts or ends."""
+
+    event: Literal["stage"] = "stage"
+    name: str
+    state: Literal["started", "ended"]
+
+
+class BaselinesScored(_Timed):
+    """All candidates of the baselines were scored, on validation or (again) on the sealed test."""
+
+    event: Literal["baselines"] = "baselines"
+    scores: tuple[BaselineScore, ...]
+
+
+class BaselineFoldsScored(_Timed):
+    """All candidates of the baselines were scored on the class folds that decide what ships."""
+
+    event: Literal["baseline_folds"] = "baseline_folds"
+    num_folds: int
+    scores: tuple[CandidateFolds, ...]
+
+
+class TrialStarted(_Timed):
+    """A trial starts."""
+
+    event: Literal["trial_started"] = "trial_started"
+    trial_id: str
+    params: Params
+    config: ConfigTree
+
+
+class TrialEpoch(Epoch):
+    """A trial reports an epoch."""
+
+    event: Literal["epoch"] = "epoch"
+    time: float = Field(default_factory=time.time)
+    trial_id: str
+
+
+class TrialEnded(_Timed):
+    """A trial ended."""
+
+    event: Literal["trial_ended"] = "trial_ended"
+    trial_id: str
+    state: TrialState
+    error: str | None = None
+
+
+class FinalStarted(_Timed):
+    """A final training starts; one that starts again after its end is a new one."""
+
+    event: Literal["final_started"] = "final_started"
+    trial_id: str
+    seed: int
+    config: ConfigTree
+
+
+class FinalEpoch(Epoch):
+    """A final training reports an epoch."""
+
+    event: Literal["final_epoch"] = "final_epoch"
+    time: float = Field(default_factory=time.time)
+    trial_id: str
+    seed: int
+
+
+class FinalEnded(_Timed):
+    """A final training ended."""
+
+    event: Literal["final_ended"] = "final_ended"
+    trial_id: str
+    seed: int
+    state: TrialState
+    error: str | None = None
+
+
+class FoldsScored(_Timed):
+    """A configuration was scored on all class folds, or failed on one."""
+
+    event: Literal["folds"] = "folds"
+    trial_id: str
+    num_epochs: int
+    num_folds: int
+    accuracies: tuple[float, ...] | None
+    """One per fold."""
+    error: str | None = None
+
+
+class Tested(_Timed):
+    """The sealed test was run, and the model saved."""
+
+    event: Literal["test"] = "test"
+    results: TestResults
+
+
+Event = (
+    SearchBegun
+    | AttemptBegun
+    | AttemptEnded
+    | StageChanged
+    | BaselinesScored
+    | BaselineFoldsScored
+    | TrialStarted
+    | TrialEpoch
+    | TrialEnded
+    | FinalStarted
+    | FinalEpoch
+    | FinalEnded
+    | FoldsScored
+    | Tested
+)
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+
+def to_line(event: Event) -> bytes:
+    """An event as a line of JSON."""
+    return event.model_dump_json().encode() + b"\n"
+
+
+def from_line(line: bytes) -> Event:
+    """The event in a line.
+
+    Raises:
+        ValueError: it is not an event that this version knows.
+    """
+    return _ADAPTER.validate_json(line)

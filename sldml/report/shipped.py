@@ -1,0 +1,59 @@
+"""What a search ships: one row that all views of a search share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sldml.config.dotted import flatten
+from sldml.journal import Candidate, History
+from sldml.report.figures.look import BASELINE_NAMES
+from sldml.report.text import number
+
+
+@dataclass(frozen=True)
+class ShippedRow:
+    """The saved model of a search."""
+
+    name: str
+    """A trial with its seed, or a baseline."""
+    settings: list[tuple[str, str]]
+    """Sampled parameters of the trial, or settings of the baseline's candidate: path and value."""
+    is_trained: bool
+    accuracy: float
+    """On the sealed test."""
+    val: float | None
+    """The validation accuracy of its trial or candidate."""
+    reason: str
+
+    def in_words(self) -> str:
+        """The row in a sentence."""
+        return f"Saved model: {self.name}, {100 * self.accuracy:.1f} % on the sealed test; {self.reason.rstrip('.')}."
+
+
+def shipped_row(history: History) -> ShippedRow | None:
+    """What a search ships; None if it saved no model."""
+    shipped = history.shipped
+    if shipped is None:
+        return None
+    if shipped.candidate is None:
+        trial = history.trials[shipped.name]
+        settings = [(path, number(value)) for path, value in sorted(trial.params.items())]
+        name = f"{trial.trial_id} (seed {shipped.seed})"
+        return ShippedRow(name, settings, True, shipped.accuracy, trial.value, shipped.reason)
+    known = history.baselines.get(shipped.candidate.baseline)
+    scores = () if known is None else known.scores
+    val = next((score.val for score in scores if score.candidate == shipped.candidate), None)
+    name = f"{baseline_name(shipped.name)} (no training)"
+    return ShippedRow(name, candidate_settings(shipped.candidate), False, shipped.accuracy, val, shipped.reason)
+
+
+def candidate_settings(candidate: Candidate) -> list[tuple[str, str]]:
+    """What tells a candidate from others, as text: its normalisation, and names of encoder and representation."""
+    found = [(path, number(value)) for path, value in flatten({"normalize": candidate.normalize})]
+    named = {"encoder.name": candidate.encoder, "representation.name": candidate.representation}
+    return found + [(path, str(part["name"])) for path, part in named.items() if part is not None]
+
+
+def baseline_name(key: str) -> str:
+    """The displayed name of a baseline."""
+    return BASELINE_NAMES.get(key, key)

@@ -1,0 +1,270 @@
+"""From events of a journal to MLflow: one parent run per search, and a run per trial, baseline and final model."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Literal
+
+from mlflow.entities import Metric
+
+from sldml.config.dotted import ConfigTree, flatten
+from sldml.journal import (
+    AttemptBegun,
+    AttemptEnded,
+    BaselineFoldsScored,
+    BaselineScore,
+    BaselinesScored,
+    Epoch,
+    Event,
+    FinalEnded,
+    FinalEpoch,
+    FinalStarted,
+    FoldsScored,
+    History,
+    SearchBegun,
+    Tested,
+    TestResults,
+    TrialEnded,
+    TrialEpoch,
+    TrialStarted,
+    TrialState,
+)
+from sldml.tracking.runs import Runs, clean_name
+
+Call = Callable[[], None]
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+_RUN_STATUS: dict[str, Status] = {
+    "completed": "FINISHED",
+    "pruned": "FINISHED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "running": "KILLED",
+    "interrupted": "KILLED",
+}
+
+
+class RunWriter:
+    """Turns events into calls of `Runs`. All calls can be repeated."""
+
+    def __init__(self, runs: Runs, folder: Path) -> None:
+        """`folder`: that of the search, with its report and model."""
+        self._runs, self._folder = runs, folder
+        self._closed: set[str] = set()
+        """Runs of trainings that were interrupted, until they resume."""
+
+    def calls(self, events: Sequence[Event], history: History) -> Iterator[Call]:
+        """The calls for events, in order; metrics of a run are batched.
+
+        Args:
+            events: The next events of the journal.
+            history: The journal up to their end.
+        """
+        metrics: dict[str, list[Metric]] = {}
+        for event in events:
+            if isinstance(event, TrialEpoch | FinalEpoch):
+                key = _key(event)
+                if key in self._closed:
+                    self._closed.discard(key)
+                    yield functools.partial(self._runs.reopen, key)
+                metrics.setdefault(key, []).extend(_metrics(event))
+                continue
+            if isinstance(event, TrialEnded | FinalEnded) and (waiting := metrics.pop(_key(event), None)):
+                yield functools.partial(self._runs.log_metrics, _key(event), waiting)
+            yield from self._event_calls(event, history)
+        for key, waiting in metrics.items():
+            yield functools.partial(self._runs.log_metrics, key, waiting)
+
+    def _event_calls(self, event: Event, history: History) -> Iterator[Call]:
+        runs = self._runs
+        match event:
+            case SearchBegun():
+                yield functools.partial(runs.set_tags, None, _tags(event))
+                params = {"space.name": event.space.name, "space.hash": event.space.hash}
+                yield functools.partial(runs.log_params, None, params)
+                yield functools.partial(runs.log_text, None, event.space.text, "space.yaml")
+                yield functools.partial(runs.log_dict, None, event.model_dump(mode="json"), "search.json")
+            case AttemptBegun():
+                self._closed.update(_unfinished(history))
+                yield functools.partial(runs.reopen, None)
+            case TrialStarted():
+                yield from self._start(history, _key(event), event.trial_id, event, "search")
+            case FinalStarted():
+                name = f"final {event.trial_id} seed {event.seed}"
+                yield from self._start(history, _key(event), name, event, "final")
+            case TrialEnded():
+                if (best := history.trials[event.trial_id].best) is not None and best.right_per_class:
+                    yield self._validation(_key(event), best, history)
+                yield self._end(_key(event), event.state, event.error, event.time)
+            case FinalEnded(state=state) if state != "completed":  # else its run stays open until the sealed test
+                yield self._end(_key(event), state, event.error, event.time)
+            case BaselinesScored():
+                for baseline in history.baselines.values():
+                    for place, score in enumerate(s for s in event.scores if s.candidate.baseline == baseline.name):
+                        stands = score.candidate == baseline.best.candidate
+                        key = f"baseline:{baseline.name}" if stands else f"baseline:{baseline.name}:{place}"
+                        yield from self._candidate(key, score, stands, history, event.time)
+            case FoldsScored(accuracies=accuracies) if accuracies is not None:
+                yield self._folds(f"trial:{event.trial_id}", accuracies, event.num_epochs, event.time)
+            case BaselineFoldsScored():
+                for name, over_folds in history.best_over_folds().items():
+                    yield self._folds(f"baseline:{name}", over_folds.accuracies, 0, event.time)
+            case Tested():
+                yield from self._test(event.results, event.time)
+            case AttemptEnded():
+                yield from self._attempt_ended(event, history)
+
+    def _start(
+        self, history: History, key: str, name: str, event: TrialStarted | FinalStarted, stage: str
+    ) -> Iterator[Call]:
+        config = event.config
+        choices = {
+            part: str(config[part]["name"]) for part in ("loss", "miner", "encoder") if "name" in config.get(part, {})
+        }
+        if (compared := history.choice_of(config)) is not None:
+            choices["choice"] = compared
+        own = {"stage": stage, "state": "running", "trial_id": event.trial_id}
+        tags = {**_tags(history.search), **choices, **own}
+        yield functools.partial(self._runs.start, key, name, dict(flatten(config)), tags, _ms(event.time))
+        yield functools.partial(self._runs.log_dict, key, config, "config.json")
+        yield functools.partial(self._runs.log_dataset, key, dataset_of(history.search), "training")
+
+    def _candidate(self, key: str, score: BaselineScore, stands: bool, history: History, time: float) -> Iterator[Call]:
+        candidate = score.candidate
+        parts = candidate.model_dump(exclude_none=True)
+        tags = {
+            "stage": "baseline",
+            "state": "completed",
+            "baseline": candidate.baseline,
+            "stands": str(stands).lower(),
+        }
+        if candidate.encoder is not None:
+            tags["encoder"] = candidate.encoder["name"]
+        tags = {**_tags(history.search), **tags}
+        name = key.removeprefix("baseline:")
+        yield functools.partial(self._runs.start, key, name, dict(flatten(parts)), tags, _ms(time))
+        yield functools.partial(self._runs.log_dataset, key, dataset_of(history.search), "evaluation")
+        values = {"val/accuracy_best": score.val, "val/accuracy_std": score.val_std, "test/accuracy": score.test}
+        metrics = [Metric(name, value, _ms(time), 0) for name, value in values.items() if value is not None]
+        yield functools.partial(self._runs.log_metrics, key, metrics)
+        yield self._end(key, "completed", None, time)
+
+    def _validation(self, key: str, best: Epoch, history: History) -> Call:
+        """The accuracy of each validation class at a trial's best epoch."""
+        classes = history.search.split.validation_classes
+        right, queries = best.right_per_class, best.queries_per_class
+        return functools.partial(self._runs.log_accuracies, key, classes, right, queries, "validation_per_class.json")
+
+    def _folds(self, key: str, accuracies: Sequence[float], step: int, time: float) -> Call:
+        values = {"folds/accuracy": mean(accuracies), "folds/accuracy_std": stdev(accuracies)}
+        metrics = [Metric(name, value, _ms(time), step) for name, value in values.items()]
+        return functools.partial(self._runs.log_metrics, key, metrics)
+
+    def _test(self, results: TestResults, time: float) -> Iterator[Call]:
+        def accuracy(value: float) -> list[Metric]:
+            return [Metric("test/accuracy", value, _ms(time), 0)]
+
+        runs = self._runs
+        for place, final in enumerate(results.finals, start=1):
+            scored = zip(final.seeds, final.test_accuracy.values, final.confusions, strict=True)
+            for seed, value, confusion in scored:
+                key = f"final:{final.trial_id}:{seed}"
+                yield functools.partial(runs.log_metrics, key, accuracy(value))
+                yield functools.partial(runs.set_tags, key, {"place": str(place)})
+                yield functools.partial(runs.log_confusion, key, confusion.labels, confusion.matrix)
+                yield self._end(key, "completed", None, time)
+        shipped = results.shipped
+        # What ships is the result of the search; a comparison ships nothing, its first final model stands for it.
+        best = results.finals[0].test_accuracy.mean if shipped is None else shipped.accuracy
+        yield functools.partial(runs.log_metrics, None, accuracy(best))
+        if shipped is not None:
+            tags = {"ships": shipped.name, "ships.kind": shipped.kind}
+            yield functools.partial(runs.set_tags, None, tags)
+            content = {"per_class": results.per_class, **shipped.model_dump(mode="json", exclude_none=True)}
+            yield functools.partial(runs.log_dict, None, content, "shipped.json")
+        if results.confusion is not None:
+            yield functools.partial(runs.log_confusion, None, results.confusion.labels, results.confusion.matrix)
+        if (found := results.embedding_map) is not None:
+            points = [point.model_dump() for point in found.points]
+            yield functools.partial(runs.log_map, None, points, f"Recordings of new classes ({found.method})")
+
+    def _attempt_ended(self, event: AttemptEnded, history: History) -> Iterator[Call]:
+        for artifact in event.artifacts:
+            key = None if artifact.trial_id is None else f"trial:{artifact.trial_id}"
+            yield functools.partial(self._runs.log_artifact, key, str(self._folder / artifact.path), artifact.folder)
+        if history.shipped is not None:
+            register = next((a.register_as for a in reversed(history.attempts) if a.register_as), None)
+            model, name = str(self._folder / "model"), history.search.space.name
+            yield functools.partial(self._runs.log_model, None, model, name, register)
+        yield from self.stop(event.state, event.time, history)
+
+    def stop(self, state: str, time: float, history: History) -> Iterator[Call]:
+        """Close the parent and the runs of all trainings that have not ended."""
+        for key in _unfinished(history):
+            self._closed.add(key)
+            yield self._end(key, "running", None, time)
+        yield functools.partial(self._runs.end, None, _RUN_STATUS[state], {"state": state}, _ms(time))
+
+    def _end(self, key: str, state: TrialState, error: str | None, time: float) -> Call:
+        tags: dict[str, str] = {"state": "interrupted" if state == "running" else state}
+        if error:
+            tags["error"] = error
+        return functools.partial(self._runs.end, key, _RUN_STATUS[state], tags, _ms(time))
+
+
+def _key(event: TrialStarted | TrialEpoch | TrialEnded | FinalStarted | FinalEpoch | FinalEnded) -> str:
+    """What identifies the run of a training."""
+    if isinstance(event, TrialStarted | TrialEpoch | TrialEnded):
+        return f"trial:{event.trial_id}"
+    return f"final:{event.trial_id}:{event.seed}"
+
+
+def _unfinished(history: History) -> list[str]:
+    trials = [f"trial:{trial.trial_id}" for trial in history.trials.values() if not trial.has_ended]
+    return trials + [f"final:{f.trial_id}:{f.seed}" for f in history.finals.values() if not f.has_ended]
+
+
+def _metrics(epoch: Epoch) -> list[Metric]:
+    return [Metric(clean_name(name), value, _ms(epoch.time), epoch.epoch) for name, value in epoch.metrics.items()]
+
+
+def _ms(seconds: float) -> int:
+    return int(1000 * seconds)
+
+
+def _tags(search: SearchBegun) -> dict[str, str]:
+    """Tags of all runs: dataset, protocol, commit, and the axis of a comparison."""
+    found = {"dataset": search.dataset, "protocol": search.protocol}
+    if search.compare is not None:
+        found["compare"] = search.compare.axis
+    if search.environment.commit is not None:
+        found["commit"] = search.environment.commit
+    return found
+
+
+def dataset_of(search: SearchBegun) -> dict[str, str]:
+    """The recordings of a search as an MLflow dataset."""
+    prepared, split = search.prepared, search.split
+    source_type, source = (
+        ("local", {"uri": search.data}) if search.data else ("code", {"tags": {"source": prepared.source}})
+    )
+    shape = {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, prepared.num_rows, 3]}}
+    profile: ConfigTree = {
+        "recordings": prepared.num_recordings,
+        "frames": prepared.num_frames,
+        "training classes": split.train_classes,
+        "validation classes": split.validation_classes,
+        "novel classes": split.num_novel_classes,
+    }
+    return {
+        "name": prepared.source[:500],
+        "digest": prepared.hash[:36],
+        "source_type": source_type,
+        "source": json.dumps(source),
+        "schema": json.dumps({"mlflow_tensorspec": {"features": json.dumps([shape]), "targets": None}}),
+        "profile": json.dumps(profile),
+    }
