@@ -46,6 +46,7 @@ from sldml.search.cluster import Slots, check_address, connected, serve_set, sha
 from sldml.search.final import FinalTraining, NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
 from sldml.search.folders import final_weights, trial_folder, trial_weights
 from sldml.search.identity import attempt_begun, search_begun
+from sldml.search.optuna_journal import OptunaJournal
 from sldml.search.preflight import earlier_history, folder_lock, prepared_data, require_same_data
 from sldml.search.recorder import Recorder
 from sldml.search.request import Request
@@ -65,6 +66,7 @@ class Search:
     begun: SearchBegun
     recorder: Recorder
     tracker: Tracker
+    optuna_journal: OptunaJournal
     prepared: PreparedSet
     split: Split
     frames: Frames
@@ -274,7 +276,8 @@ def _open(
     tracker = Tracker(request.folder, uri, begun, artifact_root=root)
     recorder = Recorder(journal, history, watcher)
     frames = Frames.open(prepared.folder, torch.device("cpu"))
-    return Search(request, begun, recorder, tracker, prepared, split, frames, slots, watcher, timing)
+    dashboard = OptunaJournal(request.folder, request.space, request.name)
+    return Search(request, begun, recorder, tracker, dashboard, prepared, split, frames, slots, watcher, timing)
 
 
 def _scorer(search: Search) -> BaselineScorer:
@@ -306,6 +309,7 @@ def _close(search: Search, state: Literal["completed", "interrupted", "failed"],
         if comparison := comparison_of(history):
             write_text(markdown(comparison, history.search), folder / "comparison.md")
         search.recorder.record(AttemptEnded(state=state, error=error, artifacts=tuple(_artifacts(search))))
+    search.optuna_journal.close()
     tracker.close()
     places = {
         "mlflow": {

@@ -31,6 +31,7 @@ from sldml.journal.file import (
     not_begun,
     read_history,
 )
+from sldml.journal.follower import Follower
 from sldml.journal.history import ALL, Baseline, FinalRecord, History, TrainingRecord, TrialRecord
 from sldml.journal.records import (
     ENDED,
@@ -69,8 +70,8 @@ __all__ = [
     "ALL", "ENDED", "FILE", "OBJECTIVE", "Accuracy", "Artifact", "AttemptBegun", "AttemptEnded", "Baseline",
     "BaselineFoldsScored", "BaselineScore", "BaselinesScored", "Candidate", "CandidateFolds", "ComparisonRecord",
     "ConfusedPair", "ConfusionMatrix", "EmbeddingMap", "EnvironmentRecord", "Epoch", "Event", "FinalEnded",
-    "FinalEpoch", "FinalRecord", "FinalResult", "FinalStarted", "FoldRow", "FoldTable", "FoldsScored", "FoundSearch",
-    "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage", "Latency", "MapPoint",
+    "FinalEpoch", "FinalRecord", "FinalResult", "FinalStarted", "FoldRow", "FoldTable", "FoldsScored", "Follower",
+    "FoundSearch", "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage", "Latency", "MapPoint",
     "PairedDifference", "Params", "PreparedRecord", "Record", "SearchBegun", "SettingsRecord", "Shipped",
     "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested", "TrainingRecord", "TrialEnded",
     "TrialEpoch", "TrialRecord", "TrialStarted", "TrialState", "find_search", "not_begun", "read_history",

@@ -11,20 +11,17 @@ import hashlib
 import json
 import logging
 import sys
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import filelock
 
-from sldml.journal import FILE, Event, FoundSearch, JournalError, JournalReader, SearchBegun
+from sldml.journal import FILE, Event, Follower, FoundSearch, History, JournalReader, SearchBegun
 from sldml.tracking.runs import Runs, is_transient
 from sldml.tracking.store import TrackingError, hide_password, one_line, quiet_mlflow
 from sldml.tracking.writer import Call, RunWriter
 
 _SWITCH_S = 0.0002
-_MOST_AT_ONCE = 500
-"""Number of events that are read at a time."""
 _log = logging.getLogger(__name__)
 
 
@@ -35,8 +32,6 @@ class Tracker:
     """First and longest pause before a failed write is retried; pauses double."""
     ATTEMPTS = 6
     """A write is dropped after this many failures in a row, if the store answered other requests each time."""
-    GATHER_S = 0.25
-    """The journal is read this often, so that epochs of several trials share a call."""
 
     def __init__(self, folder: Path, uri: str, search: SearchBegun, *, artifact_root: Path | None = None) -> None:
         """Find or create the experiment and the parent run; `check(uri)` should have passed before.
@@ -79,12 +74,11 @@ class Tracker:
         self._refused = 0
         self._warned: set[str] = set()
         self._failing: str | None = None
-        self._ending, self._given_up = threading.Event(), threading.Event()
         # A thread that wants the interpreter waits so long for another one to let go of it: the default of 5 ms is more
         # than a search should ever wait for this one.
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
-        self._thread = threading.Thread(target=self._follow, name="mlflow-tracker", daemon=True)
-        self._thread.start()
+        self._follower = Follower(self._reader, self._write, "mlflow-tracker")
+        self._follower.start()
 
     def close(self, timeout_s: float = 60.0) -> int:
         """Catch up with the journal, at most for `timeout_s`.
@@ -92,10 +86,7 @@ class Tracker:
         Returns the number of events that are not in the store, after reporting them in one line. Calling it again does
         nothing.
         """
-        self._ending.set()
-        self._thread.join(timeout_s)
-        self._given_up.set()
-        self._thread.join(2.0)  # it may sit in a call of MLflow's, which nothing can end
+        self._follower.close(timeout_s)
         waiting = self.num_waiting
         if self._lock.is_locked:
             self._lock.release()
@@ -130,26 +121,10 @@ class Tracker:
 
     # ------------------------------------------------------------------------------------------------ the thread
 
-    def _follow(self) -> None:
-        while not self._given_up.is_set():
-            ending = self._ending.is_set()
-            try:
-                events = self._reader.read(_MOST_AT_ONCE)
-            except JournalError as error:
-                self._warn(str(error))
-                return
-            if events:
-                if not self._write(events):
-                    return
-            elif ending:
-                return
-            else:
-                self._ending.wait(self.GATHER_S)
-
-    def _write(self, events: list[Event]) -> bool:
+    def _write(self, events: list[Event], history: History) -> bool:
         """Write events and move the cursor; False after `close` gave up."""
-        for call in self._writer.calls(events, self._reader.history):
-            if not self._attempt(call) and self._given_up.is_set():
+        for call in self._writer.calls(events, history):
+            if not self._attempt(call) and self._follower.given_up.is_set():
                 return False
         self.num_written += len(events)
         scratch = self._cursor_file.with_suffix(".new")
@@ -185,7 +160,7 @@ class Tracker:
                 if self._failing is None:
                     self._warn(f"{self.shown_uri} does not answer: the search goes on, and is sent later ({reason})")
                 self._failing = reason
-                if self._given_up.wait(pause_s):
+                if self._follower.given_up.wait(pause_s):
                     return False
                 pause_s = min(2 * pause_s, longest_s)
             else:

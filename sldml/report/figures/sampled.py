@@ -33,7 +33,8 @@ class Axis:
             return cls(name, tuple(sorted({value_text(value) for value in values})))
         if all(isinstance(value, int) for value in values) and len(set(values)) <= _FEW_NUMBERS:
             return cls(name, tuple(str(value) for value in sorted(set(values))))
-        return cls(name, (), min(values), max(values), log and min(values) > 0)
+        low, high = float(min(values)), float(max(values))
+        return cls(name, (), low, high, log and low > 0)
 
     def share(self, value: Any, aside: float = 0.0) -> float:
         """The position of a value on the axis from 0 to 1; `aside` (-1 to 1) separates lines of one choice."""
