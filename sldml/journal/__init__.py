@@ -71,8 +71,9 @@ __all__ = [
     "BaselineFoldsScored", "BaselineScore", "BaselinesScored", "Candidate", "CandidateFolds", "ComparisonRecord",
     "ConfusedPair", "ConfusionMatrix", "EmbeddingMap", "EnvironmentRecord", "Epoch", "Event", "FinalEnded",
     "FinalEpoch", "FinalRecord", "FinalResult", "FinalStarted", "FoldRow", "FoldTable", "FoldsScored", "Follower",
-    "FoundSearch", "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage", "Latency", "MapPoint",
-    "PairedDifference", "Params", "PreparedRecord", "Record", "SearchBegun", "SettingsRecord", "Shipped",
-    "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested", "TrainingRecord", "TrialEnded",
-    "TrialEpoch", "TrialRecord", "TrialStarted", "TrialState", "find_search", "not_begun", "read_history",
+    "FoundSearch", "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage", "Latency",
+    "MapPoint", "PairedDifference", "Params", "PreparedRecord", "Record", "SearchBegun", "SettingsRecord",
+    "Shipped", "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested", "TrainingRecord",
+    "TrialEnded", "TrialEpoch", "TrialRecord", "TrialStarted", "TrialState", "find_search", "not_begun",
+    "read_history",
 ]  # fmt: skip

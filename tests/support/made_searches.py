@@ -6,24 +6,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sldml.journal import FoundSearch, History, Journal
-from support.made_history import START, made_history
+from sldml.journal import (
+    Accuracy,
+    BaselinesScored,
+    FoundSearch,
+    History,
+    Journal,
+    Tested,
+    TrialEnded,
+    TrialEpoch,
+    TrialStarted,
+)
+from support.made_history import START, made_history, search_begun
 
 
 def search(name: str, num_train: int = 24, **changes: Any) -> FoundSearch:
     """A made search with `num_train` training classes and 6 others that validate."""
     history = made_history(12, final=changes.pop("final", True))
-    history.search = {**history.search, "name": name, "environment": {"commit": "c" * 40, "dirty": False}}
-    history.search["split"] = {
-        **history.search["split"],
+    split = {
         "train_classes": [f"B{i}" for i in range(num_train)],
         "description": f"made: {num_train + 6} auxiliary classes",
     }
+    environment = {"commit": "c" * 40, "dirty": False}
+    parts = {"split": split, "environment": environment}
+    merged = {part: {**parts.get(part, {}), **changes.get(part, {})} for part in {**parts, **changes}}
+    history.begun = search_begun(name=name, **merged)
     for trial in history.trials.values():
         protocol = {"name": "made", "num_auxiliary": num_train + 6, "exemplar": {"name": "first"}}
         trial.config = {"data": {"dataset": "synthetic"}, "protocol": protocol}
-    for part, values in changes.items():
-        history.search[part] = {**history.search[part], **values}
     return FoundSearch(name, Path("/results") / name, history)
 
 
@@ -34,8 +44,9 @@ def three_searches(names: Sequence[str] = ("small", "middle", "large")) -> list[
         one = search(name, number)
         assert one.history.test
         mean = 0.5 + 0.1 * place
-        accuracy = {"mean": mean, "ci95": [mean - 0.05, mean + 0.05], "values": [mean] * 3}
-        one.history.test["finals"][0]["test_accuracy"] = accuracy
+        accuracy = Accuracy(mean=mean, ci95=(mean - 0.05, mean + 0.05), values=[mean] * 3)
+        first = one.history.test.finals[0].model_copy(update={"test_accuracy": accuracy})
+        one.history.test = one.history.test.model_copy(update={"finals": (first, *one.history.test.finals[1:])})
         found.append(one)
     return found
 
@@ -43,21 +54,20 @@ def three_searches(names: Sequence[str] = ("small", "middle", "large")) -> list[
 def write_journal(folder: Path, history: History, *, cut: bool = False) -> Path:
     """What a search leaves: its journal; with `cut`, of a running one whose last line is not whole."""
     journal = Journal(folder / "journal.jsonl")
-    journal.append("search", **{key: value for key, value in history.search.items() if key != "time"}, time=START)
-    journal.append("attempt", time=START)
-    journal.append("baselines", results=history.baselines, time=START + 1)
+    journal.append(history.search)
+    for attempt in history.attempts:
+        journal.append(attempt)
+    scores = [score for baseline in history.baselines.values() for score in baseline.scores]
+    journal.append(BaselinesScored(scores=scores, time=START + 1))
     for trial in history.trials.values():
-        known = {"trial_id": trial.trial_id, "params": trial.params, "config": trial.config}
-        journal.append("trial_started", **known, time=trial.started)
+        name = trial.trial_id
+        journal.append(TrialStarted(trial_id=name, params=trial.params, config=trial.config, time=trial.started))
         for epoch in trial.epochs:
-            metrics = {key: value for key, value in epoch.items() if key != "time"}
-            journal.append("epoch", trial_id=trial.trial_id, metrics=metrics, time=epoch["time"])
-        if trial.state != "running":
-            journal.append(
-                "trial_ended", trial_id=trial.trial_id, state=trial.state, error=trial.error, time=trial.ended
-            )
+            journal.append(TrialEpoch(trial_id=name, **epoch.model_dump(exclude={"trial_id", "event"})))
+        if trial.ended is not None:
+            journal.append(TrialEnded(trial_id=name, state=trial.state, error=trial.error, time=trial.ended))
     if history.test is not None:
-        journal.append("test", results=history.test, time=START + 9000)
+        journal.append(Tested(results=history.test, time=START + 9000))
     journal.close()
     if cut:
         with journal.path.open("a") as file:

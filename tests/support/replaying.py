@@ -18,7 +18,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import Scalar
-from sldml.journal import ALL, OBJECTIVE, TrialRecord, TrialState
+from sldml.journal import ALL, OBJECTIVE, Epoch, TrialRecord, TrialState
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import Proposals
 
@@ -89,7 +89,7 @@ def replay(
         if not isinstance(proposed, dict):
             return
         trial: Any = _Name(name)
-        record = TrialRecord(proposed["trial_id"], proposed["params"], proposed["config"], 0.0)
+        record = TrialRecord(proposed["trial_id"], proposed["config"], 0.0, params=proposed["params"])
         trials.append(record)
         scheduler.on_trial_add(controller, trial)
         heapq.heappush(running, (now + 1, next(order), trial, record, curve(record.params)))
@@ -99,11 +99,11 @@ def replay(
     while running and len(best) < most_epochs and (not best or best[-1] < goal):
         now, _, trial, record, values = heapq.heappop(running)
         epoch = len(record.epochs) + 1
-        value = max([values[epoch - 1], *(e[OBJECTIVE] for e in record.epochs[-1:])])
+        value = max([values[epoch - 1], *(e.best for e in record.epochs[-1:])])
         best.append(max([value, *best[-1:]]))
         state: TrialState = "completed" if epoch == max_epochs else "running"
         result = {"epoch": epoch, OBJECTIVE: value, "state": state, "training_iteration": epoch}
-        record.epochs.append({**result, "time": float(now)})
+        record.epochs.append(Epoch(epoch=epoch, metrics={OBJECTIVE: value}, time=float(now)))
         searcher.on_trial_result(trial.trial_id, result)
         stopped = scheduler.on_trial_result(controller, trial, result) == TrialScheduler.STOP
         if state == "running" and not stopped:

@@ -11,12 +11,13 @@ from sldml.config.data import DataConfig
 from sldml.config.protocol import ProtocolConfig
 from sldml.config.representation import NormalizeConfig
 from sldml.embedding.embed import input_shape
-from sldml.journal import History
+from sldml.journal import Accuracy, Baseline, BaselineScore, Candidate, FinalResult, History, TestResults
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, as_prepared
 from sldml.protocols.make_split import make_split
 from sldml.recognition.baselines import initialised
 from sldml.search.shipping import ship
+from support.made_history import search_begun
 from support.small import trial_config
 
 
@@ -29,18 +30,27 @@ def ship_model(
     *,
     trained: bool = False,
     free: str = "dtw_1nn",
-) -> dict[str, Any]:
+) -> TestResults:
     """Ship a small encoder (as initialised) or a training-free way; what `ship` returns."""
     monkeypatch.setattr("sldml.search.choice.FEWEST_CLASSES_TO_TRUST", 2)
     config = trial_config(data=data.model_dump(), protocol=protocol.model_dump(), normalize={"center": "first_frame"})
     shape = input_shape(config.encoder, config.representation, prepared.layout)
     weights = initialised(config.encoder, shape, 3).state_dict()
-    own = {"encoder": None, "representation": None, "normalize": NormalizeConfig(center="every_frame").model_dump()}
-    final = {"config": config.to_dict(), "trial_id": "t1", "seeds": [1], "val_accuracy": 0.9, "num_epochs": 1}
+    own = Candidate(baseline=free, normalize=NormalizeConfig(center="every_frame").model_dump())
+    known = Baseline(free, (BaselineScore(candidate=own, val=0.5 if trained else 0.95),))
+    final = FinalResult(
+        trial_id="t1",
+        config=config.to_dict(),
+        seeds=(1,),
+        val_accuracy=0.9,
+        num_epochs=1,
+        test_accuracy=Accuracy(mean=0.9, ci95=None, values=(0.9,)),
+        confusions=(),
+    )
     return ship(
         folder,
-        History(baselines={free: {"val": 0.5 if trained else 0.95, **own}}),
-        {"finals": [final]},
+        History(search_begun(), baselines={free: known}),
+        TestResults(num_queries=1, num_classes=1, num_exemplars=1, finals=(final,)),
         split=make_split(protocol, prepared.catalog),
         frames=Frames.open(prepared.folder, torch.device("cpu")),
         data=as_prepared(data, prepared),

@@ -1,88 +1,112 @@
-"""A store that is away, slow or refuses: what was handed over is kept, sent later, and said once."""
+"""A store that is away, slow or refuses: nothing is lost, it is sent later, and said once."""
 
 from __future__ import annotations
 
-import logging
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
-from support.tracked import children, open_tracker, steps
+from support.made_events import trial_events
+from support.tracked import TrackedSearch
 
-from sldml.tracking import Tracker, default_uri
+from sldml.tracking import Tracker
+
+CALLS = ("create_run", "log_batch", "get_run", "update_run", "set_terminated", "log_text", "log_dict", "log_inputs")
 
 
-def test_a_store_that_comes_back_loses_nothing(
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tracker, "RETRY_S", (0.01, 0.05))
+
+
+def dead(*args: object, **kwargs: object) -> None:
+    raise MlflowException("connection refused")
+
+
+def wait_for(condition: object, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_store_that_comes_back_has_everything(
     storage: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Tracker, "RETRY_S", (0.01, 0.05))
-    caplog.set_level(logging.INFO)
-    tracker = open_tracker(storage)
+    search = TrackedSearch(storage)
+    tracker = search.tracker()
     away = threading.Event()
     away.set()
-    for name in ("create_run", "log_batch", "get_run"):
-        original = getattr(tracker._client, name)
+    for name in CALLS:
+        original = getattr(tracker._runs.client, name)
 
         def flaky(*args: object, _original=original, **kwargs: object) -> object:  # type: ignore[no-untyped-def]
             if away.is_set():
                 raise MlflowException("API request failed: connection refused")  # an INTERNAL_ERROR
             return _original(*args, **kwargs)
 
-        monkeypatch.setattr(tracker._client, name, flaky)
-    tracker.start_run("trial:t0", name="t0", params={"lr": 1}, tags={})
-    for epoch in range(20):
-        tracker.log_metrics("trial:t0", {"epoch": epoch}, step=epoch)
-    assert not tracker.flush(0.5)
+        monkeypatch.setattr(tracker._runs.client, name, flaky)
+    values = [0.01 * place for place in range(20)]
+    search.write([search.begun, *trial_events("t0", *values)])
+    wait_for(lambda: "does not answer" in caplog.text)
+    assert tracker.num_waiting == 23
     away.clear()
-    assert tracker.flush(30)
     assert tracker.close() == 0
-    assert list(children(storage, tracker)) == ["trial:t0"]
-    assert steps(storage, children(storage, tracker)["trial:t0"].info.run_id, "epoch") == list(range(20))
+    run = search.runs(tracker)["trial:t0"]
+    assert search.steps(run, "val/accuracy") == list(range(1, 21))
     assert caplog.text.count("does not answer") == 1
-    assert "answers again" in caplog.text
+    assert caplog.text.count("answers again") == 1
 
 
-def test_a_store_that_stays_away_is_said_once_with_the_count(
+def test_what_a_store_missed_is_sent_by_the_next_call(
     storage: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Tracker, "RETRY_S", (0.01, 0.05))
-    tracker = open_tracker(storage)
+    search = TrackedSearch(storage)
+    events = trial_events("t0", 0.1, 0.2)
+    first = search.tracker()
+    search.write([search.begun, *events[:2]])
+    wait_for(lambda: first.num_written == 3)
+    with monkeypatch.context() as context:
+        for name in CALLS:
+            context.setattr(first._runs.client, name, dead)
+        search.write(events[2:])
+        assert first.close(timeout_s=0.5) == 2
+        assert [r.message for r in caplog.records if "2 events are not in" in r.message]
+        assert first.close() == 2
+    second = search.tracked()
+    assert second.run_id == first.run_id
+    run = search.runs(second)["trial:t0"]
+    assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "completed")
+    assert search.steps(run, "val/accuracy") == [1, 2]
 
-    def dead(*args: object, **kwargs: object) -> None:
-        raise MlflowException("connection refused")
 
-    for name in ("create_run", "log_batch", "get_run", "set_terminated"):
-        monkeypatch.setattr(tracker._client, name, dead)
-    tracker.start_run("trial:t0", name="t0", params={}, tags={})
-    tracker.log_metrics("trial:t0", {"epoch": 1}, step=1)
-    assert tracker.close(timeout_s=0.5) == 3
-    assert [r.message for r in caplog.records if "3 items wait in" in r.message]
-    assert tracker.close() == 3
-
-
-def test_one_poisonous_item_does_not_hold_up_the_rest(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tracker, "RETRY_S", (0.01, 0.02))
-    tracker = open_tracker(storage)
+def test_one_write_that_cannot_succeed_does_not_hold_up_the_rest(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    search = TrackedSearch(storage)
+    tracker = search.tracker()
 
     def poison(*args: object, **kwargs: object) -> None:
         raise MlflowException("the server trips over this")
 
-    monkeypatch.setattr(tracker._client, "log_dict", poison)
-    tracker.log_dict(None, {}, "x.json")
-    tracker.log_metrics(None, {"a": 1})
-    assert tracker.close() == 1
-    assert MlflowClient(default_uri(storage)).get_run(tracker.run_id).data.metrics == {"a": 1}
+    monkeypatch.setattr(tracker._runs.client, "log_dict", poison)
+    search.write([search.begun, *trial_events("t0", 0.1)])
+    assert tracker.close() == 0
+    assert tracker.to_json()["refused"] == 2  # search.json and config.json
+    assert "refused 2 writes" in caplog.text
+    assert search.runs(tracker)["trial:t0"].data.metrics["val/accuracy"] == 0.1
 
 
-def test_an_absence_does_not_count_against_what_waited_for_its_end(
+def test_an_outage_does_not_count_against_the_write_that_waited_for_its_end(
     storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tracker, "RETRY_S", (0.01, 0.02))
-    tracker = open_tracker(storage)
-    original, get_run = tracker._client.log_batch, tracker._client.get_run
+    search = TrackedSearch(storage)
+    tracker = search.tracker()
+    client = tracker._runs.client
+    original, get_run = client.log_batch, client.get_run
     failures = [0]
 
     def flaky(*args: object, **kwargs: object) -> None:
@@ -98,45 +122,27 @@ def test_an_absence_does_not_count_against_what_waited_for_its_end(
             raise MlflowException("connection refused")
         return get_run(*args)
 
-    monkeypatch.setattr(tracker._client, "log_batch", flaky)
-    monkeypatch.setattr(tracker._client, "get_run", answers)
-    tracker.log_metrics(None, {"a": 1})
+    monkeypatch.setattr(client, "log_batch", flaky)
+    monkeypatch.setattr(client, "get_run", answers)
+    search.write([search.begun])
     assert tracker.close() == 0
-    assert get_run(tracker.run_id).data.metrics == {"a": 1}
+    assert tracker.to_json()["refused"] == 0
+    assert get_run(tracker.run_id).data.tags["dataset"] == "synthetic"
 
 
-def test_nothing_is_left_where_nothing_waits(storage: Path) -> None:
-    of_others = set(threading.enumerate())
-    tracker = open_tracker(storage, spool=storage / "s" / "tracking.spool")
-    tracker.log_metrics(None, {"a": 1})
-    assert tracker.close() == 0
-    assert list((storage / "s").iterdir()) == []
-    assert not [each for each in set(threading.enumerate()) - of_others if each.name.startswith("mlflow-")]
+def test_a_slow_store_holds_the_end_up_for_the_stated_time_only(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = TrackedSearch(storage)
+    tracker = search.tracker()
+    released, original = threading.Event(), tracker._runs.client.log_batch
 
+    def slow(*args: object, **kwargs: object) -> None:
+        released.wait(60)
+        original(*args, **kwargs)
 
-def test_what_a_store_missed_is_sent_by_the_next_call(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tracker, "RETRY_S", (0.01, 0.05))
-    spool = storage / "s" / "tracking.spool"
-    first = open_tracker(storage, spool=spool)
-    first.start_run("trial:t0", name="t0", params={}, tags={})
-    first.log_metrics("trial:t0", {"epoch": 1}, step=1)
-    assert first.flush(30)
-
-    def dead(*args: object, **kwargs: object) -> None:
-        raise MlflowException("connection refused")
-
-    with monkeypatch.context() as away:
-        for name in ("create_run", "log_batch", "get_run", "set_terminated", "log_text"):
-            away.setattr(first._client, name, dead)
-        first.log_metrics("trial:t0", {"epoch": 2}, step=2)
-        first.log_text("trial:t0", "words", "note.txt")
-        first.end_run("trial:t0", status="FINISHED", tags={"state": "completed"})
-        assert first.close(timeout_s=0.5) == 4
-    second = open_tracker(storage, spool=spool)
-    assert second.close() == 0
-    run = children(storage, second)["trial:t0"]
-    assert second.run_id == first.run_id
-    assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "completed")
-    assert steps(storage, run.info.run_id, "epoch") == [1, 2]
-    assert [f.path for f in MlflowClient(default_uri(storage)).list_artifacts(run.info.run_id)] == ["note.txt"]
-    assert list(spool.parent.iterdir()) == []
+    monkeypatch.setattr(tracker._runs.client, "log_batch", slow)
+    events = [search.begun, *trial_events("t0", 0.1)]
+    search.write(events)
+    started = time.monotonic()
+    assert tracker.close(timeout_s=0.3) == len(events)
+    assert time.monotonic() - started < 30
+    released.set()

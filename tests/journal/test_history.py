@@ -1,0 +1,147 @@
+"""What the events of a search say together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.made_events import made_events, trial_events
+from support.made_history import candidate, epoch, search_begun
+
+from sldml.journal import (
+    ALL,
+    BaselineFoldsScored,
+    CandidateFolds,
+    FinalEpoch,
+    FinalStarted,
+    FoldsScored,
+    History,
+    TrialEpoch,
+    TrialRecord,
+)
+
+
+def history_of(*events: Any) -> History:
+    history = History()
+    for event in events:
+        history.apply(event)
+    return history
+
+
+def record(trial_id: str, state: Any, *values: float) -> TrialRecord:
+    return TrialRecord(trial_id, {}, 0.0, state, [epoch(i, value) for i, value in enumerate(values, start=1)])
+
+
+def test_a_whole_search():
+    history = history_of(*made_events())
+    assert history.search.name == "demo-20261122-133000"
+    assert len(history.attempts) == 1
+    assert history.ended is not None
+    assert history.ended.state == "completed"
+    assert {name: b.best.val for name, b in history.baselines.items()} == {
+        "raw_1nn": 0.4,
+        "dtw_1nn": 0.6,
+        "untrained": 0.3,
+    }
+    assert history.baselines["dtw_1nn"].best.test == pytest.approx(0.5)
+    trial = history.trials["t1"]
+    assert (trial.value, trial.best_epoch, trial.state) == (0.7, 2, "completed")
+    assert history.finals["t1", 1].state == "completed"
+    assert history.shipped is not None
+    assert history.shipped.name == "t1"
+    assert history.counts() == {"completed": 1, "failed": 1}
+    assert [training.trial_id for training in history.trainings()] == ["t1", "t2", "t1"]
+    assert history.updated == history.ended.time
+
+
+def test_before_its_first_event_a_search_has_no_identity():
+    assert History().by_choice() == {ALL: []}
+    with pytest.raises(ValueError, match="has not begun"):
+        _ = History().search
+
+
+def test_epochs_reported_again_replace_the_later_ones():
+    history = history_of(*trial_events("t", state="running"))
+    for number, best in [(1, 0.1), (2, 0.2), (3, 0.9), (2, 0.3), (3, 0.4)]:
+        history.apply(TrialEpoch(trial_id="t", **epoch(number, best).model_dump()))
+    trial = history.trials["t"]
+    assert [(e.epoch, e.best) for e in trial.epochs] == [(1, 0.1), (2, 0.3), (3, 0.4)]
+    assert (trial.value, trial.best_epoch) == (0.4, 3)
+
+
+def test_final_epochs_reported_again_replace_the_later_ones():
+    history = history_of(FinalStarted(trial_id="t", seed=0, config={}))
+    for number in (1, 2, 3, 2):
+        history.apply(FinalEpoch(trial_id="t", seed=0, epoch=number))
+    assert [e.epoch for e in history.finals["t", 0].epochs] == [1, 2]
+
+
+def test_events_of_trainings_that_never_started_are_refused():
+    with pytest.raises(ValueError, match="epoch of a training that never started"):
+        history_of(TrialEpoch(trial_id="t", epoch=1))
+    with pytest.raises(ValueError, match="final_epoch of a training that never started"):
+        history_of(FinalEpoch(trial_id="t", seed=0, epoch=1))
+
+
+def test_folds_count_for_the_same_epochs_and_number_and_if_all_were_trained():
+    scored = FoldsScored(trial_id="t0", num_epochs=3, num_folds=2, accuracies=(0.5, 0.6))
+    assert not History().has_folds("t0", 3, 2)
+    failed = scored.model_copy(update={"accuracies": None, "error": "fold 1: boom"})
+    assert not history_of(failed).has_folds("t0", 3, 2)
+    history = history_of(failed, scored)
+    assert history.has_folds("t0", 3, 2)
+    assert not history.has_folds("t0", 4, 2)
+    assert not history.has_folds("t0", 3, 5)
+    assert not history.has_folds("t1", 3, 2)
+
+
+def test_the_best_candidate_over_the_folds_represents_a_baseline():
+    assert History().best_over_folds() == {}
+    scores = [
+        CandidateFolds(candidate=candidate(name, center=center), accuracies=accuracies)
+        for name, center, accuracies in [
+            ("raw_1nn", "a", (0.2, 0.9)),
+            ("dtw_1nn", "b", (0.6, 0.6)),
+            ("raw_1nn", "c", (0.6, 0.6)),
+            ("raw_1nn", "d", (0.7, 0.5)),
+        ]
+    ]
+    best = history_of(BaselineFoldsScored(num_folds=2, scores=scores)).best_over_folds()
+    assert {name: score.candidate.normalize["center"] for name, score in best.items()} == {
+        "raw_1nn": "c",
+        "dtw_1nn": "b",
+    }
+
+
+def test_the_best_epoch_is_the_first_that_reached_the_value():
+    assert record("t", "completed", 0.2, 0.5, 0.5, 0.5).best_epoch == 2
+    assert record("t", "completed", 0.2, 0.5, 0.5, 0.5).value == 0.5
+    assert (record("t", "failed").value, record("t", "failed").best_epoch) == (None, None)
+
+
+def test_ranking_is_by_validation_then_by_state_then_by_time():
+    trials = [
+        record("t0", "pruned", 0.6),
+        record("t1", "running", 0.7),
+        record("t2", "completed", 0.2, 0.7),
+        record("t3", "completed", 0.7),
+        record("t4", "diverged", 0.9),
+        record("t5", "failed", 0.95),
+        record("t6", "running"),
+        record("t7", "completed", 0.8),
+        record("t8", "pruned", 0.7),
+        record("t9", "completed", 0.0),
+    ]
+    history = History(trials={trial.trial_id: trial for trial in reversed(trials)})
+    assert [trial.trial_id for trial in history.ranked()] == ["t7", "t2", "t3", "t1", "t8", "t0", "t9"]
+    assert history.counts() == {"completed": 4, "pruned": 2, "running": 2, "diverged": 1, "failed": 1}
+
+
+def test_trials_by_choice():
+    compare = {"axis": "loss", "choices": ["arcface", "triplet_margin"], "against": "arcface", "num_folds": 3}
+    history = History(search_begun(compare=compare))
+    for name in ("triplet_margin", "arcface", "triplet_margin"):
+        trial_id = f"t{len(history.trials)}"
+        history.trials[trial_id] = TrialRecord(trial_id, {"loss": {"name": name}}, 0.0)
+    by_choice = {choice: [t.trial_id for t in trials] for choice, trials in history.by_choice().items()}
+    assert by_choice == {"arcface": ["t1"], "triplet_margin": ["t0", "t2"]}

@@ -1,0 +1,87 @@
+"""Events of a small search of every kind, in the order in which a search writes them."""
+
+from __future__ import annotations
+
+from sldml.journal import (
+    AttemptBegun,
+    AttemptEnded,
+    BaselineFoldsScored,
+    BaselineScore,
+    BaselinesScored,
+    CandidateFolds,
+    Event,
+    FinalEnded,
+    FinalEpoch,
+    FinalStarted,
+    FoldsScored,
+    StageChanged,
+    Tested,
+    TrialEnded,
+    TrialEpoch,
+    TrialStarted,
+)
+from support.made_history import START, candidate, epoch, made_history, search_begun
+
+CONFIG = {
+    "loss": {"name": "arcface"},
+    "miner": {"name": "none"},
+    "encoder": {"name": "small_cnn"},
+    "optimizer": {"lr": 0.001},
+    "train": {"max_epochs": 3},
+}
+
+
+def trial_events(name: str = "t1", *values: float, start: float = START, state: str = "completed") -> list[Event]:
+    """A trial that reported these accuracies."""
+    events: list[Event] = [
+        TrialStarted(trial_id=name, params={"optimizer.lr": 0.001, "loss.name": "arcface"}, config=CONFIG, time=start)
+    ]
+    for number, value in enumerate(values, start=1):
+        report = epoch(number, value, time=start + number, **{"train/loss": 1.0 / number})
+        events.append(TrialEpoch(trial_id=name, **report.model_dump()))
+    if state != "running":
+        events.append(TrialEnded(trial_id=name, state=state, time=start + len(values) + 0.5))
+    return events
+
+
+def made_events() -> list[Event]:
+    """A search with two trials, one final model and a sealed test."""
+    begun = search_begun()
+    test = made_history(4).test
+    assert test is not None
+    final = test.finals[0].model_copy(
+        update={
+            "trial_id": "t1",
+            "seeds": (1,),
+            "confusions": test.finals[0].confusions[:1],
+            "test_accuracy": test.finals[0].test_accuracy.model_copy(update={"values": (0.7,)}),
+        }
+    )
+    assert test.shipped is not None
+    shipped = test.shipped.model_copy(update={"trial_id": "t1", "seed": 1})
+    results = test.model_copy(update={"finals": (final,), "shipped": shipped})
+    scores = [
+        BaselineScore(candidate=candidate("raw_1nn"), val=0.4),
+        BaselineScore(candidate=candidate("dtw_1nn", center="first_frame"), val=0.5),
+        BaselineScore(candidate=candidate("dtw_1nn"), val=0.6, val_std=0.05),
+        BaselineScore(candidate=candidate("untrained"), val=0.3),
+    ]
+    tested = [score.model_copy(update={"test": score.val - 0.1}) for score in scores]
+    folds = [CandidateFolds(candidate=score.candidate, accuracies=(score.val, score.val + 0.2)) for score in scores]
+    return [
+        begun,
+        AttemptBegun(settings=begun.settings, slots=2, environment=begun.environment, time=START),
+        StageChanged(name="baselines", state="started", time=START),
+        BaselinesScored(scores=scores, time=START + 1),
+        BaselineFoldsScored(num_folds=2, scores=folds, time=START + 2),
+        StageChanged(name="baselines", state="ended", time=START + 2),
+        *trial_events("t1", 0.5, 0.7, 0.6),
+        *trial_events("t2", 0.3, state="failed"),
+        FinalStarted(trial_id="t1", seed=1, config=CONFIG, time=START + 10),
+        FinalEpoch(trial_id="t1", seed=1, epoch=1, metrics={"train/loss": 0.5}, time=START + 11),
+        FinalEnded(trial_id="t1", seed=1, state="completed", time=START + 12),
+        FoldsScored(trial_id="t1", num_epochs=2, num_folds=2, accuracies=(0.6, 0.8), time=START + 13),
+        BaselinesScored(scores=tested, time=START + 14),
+        Tested(results=results, time=START + 15),
+        AttemptEnded(state="completed", time=START + 16),
+    ]
