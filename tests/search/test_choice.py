@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 from support.small import subset_of
 
+from sldml.config.dotted import ConfigTree
 from sldml.config.representation import NormalizeConfig
-from sldml.journal import History
+from sldml.journal import (
+    Accuracy,
+    Baseline,
+    BaselineFoldsScored,
+    BaselineScore,
+    Candidate,
+    CandidateFolds,
+    FinalResult,
+    FoldsScored,
+    History,
+)
 from sldml.protocols.split import Development, Subset
 from sldml.search.choice import FEWEST_CLASSES_TO_TRUST, choose, fold_rows, num_deciding_folds
 
@@ -38,21 +49,34 @@ def development(num_auxiliary: int, num_validation: int = 2, measure: Any = "one
     )
 
 
-def final(trial_id: str, val_accuracy: float, num_epochs: int = 6) -> dict[str, Any]:
-    return {"trial_id": trial_id, "val_accuracy": val_accuracy, "num_epochs": num_epochs}
+def final(trial_id: str, val_accuracy: float, num_epochs: int = 6) -> FinalResult:
+    return FinalResult(
+        trial_id=trial_id,
+        config={},
+        val_accuracy=val_accuracy,
+        num_epochs=num_epochs,
+        seeds=(1,),
+        test_accuracy=Accuracy(mean=0.5, ci95=None, values=(0.5,)),
+        confusions=(),
+    )
 
 
-def free(name: str, accuracies: list[float], normalize: dict[str, Any] = NORMALIZE) -> dict[str, Any]:
-    return {"baseline": name, "normalize": normalize, "encoder": None, "accuracies": accuracies}
+def free(name: str, accuracies: list[float], normalize: ConfigTree = NORMALIZE) -> CandidateFolds:
+    return CandidateFolds(candidate=Candidate(baseline=name, normalize=normalize), accuracies=accuracies)
 
 
-def history(trained: dict[str, list[float] | None] | None = None, *candidates: dict[str, Any], **val: float) -> History:
-    past = History(baselines={n: {"val": v, "normalize": NORMALIZE, "encoder": None} for n, v in val.items()})
+def history(trained: dict[str, list[float] | None] | None = None, *candidates: CandidateFolds, **val: float) -> History:
+    past = History()
+    for name, value in val.items():
+        known = BaselineScore(candidate=Candidate(baseline=name, normalize=NORMALIZE), val=value)
+        past.baselines[name] = Baseline(name, (known,))
     if candidates:
-        past.baseline_folds = {"num_folds": 5, "candidates": list(candidates)}
+        past.baseline_folds = BaselineFoldsScored(num_folds=5, scores=candidates)
     for trial_id, accuracies in (trained or {}).items():
         error = None if accuracies else "fold 2: the loss is not finite in epoch 1"
-        past.folds[trial_id] = {"num_epochs": 6, "num_folds": 5, "accuracies": accuracies, "error": error}
+        past.folds[trial_id] = FoldsScored(
+            trial_id=trial_id, num_epochs=6, num_folds=5, accuracies=accuracies, error=error
+        )
     return past
 
 
@@ -95,7 +119,7 @@ def test_with_many_classes_validation_decides() -> None:
     many = development(FEWEST_CLASSES_TO_TRUST)
     past = history(None, raw_1nn=0.5, dtw_1nn=0.6)
     choice = choose(many, [final("t1", 0.61), final("t2", 0.605)], past)
-    assert (choice.trial_id, choice.baseline, choice.folds) == ("t1", "dtw_1nn", None)
+    assert (choice.trial_id, choice.candidate.baseline, choice.folds) == ("t1", "dtw_1nn", None)
     assert "dtw_1nn: 0.600" in choice.reason
     choice = choose(many, [final("t1", 0.6)], past)
     assert choice.trial_id is None
@@ -112,7 +136,7 @@ def test_with_many_classes_validation_decides() -> None:
 )
 def test_without_evidence_the_training_free_way_ships(few: Development, reason: str) -> None:
     choice = choose(few, [final("t1", 0.99)], history(None, raw_1nn=0.5, dtw_1nn=0.6))
-    assert (choice.trial_id, choice.baseline) == (None, "dtw_1nn")
+    assert (choice.trial_id, choice.candidate.baseline) == (None, "dtw_1nn")
     assert reason in choice.reason
 
 
@@ -123,7 +147,7 @@ def test_a_trained_model_ships_if_the_paired_interval_lies_above_zero() -> None:
     past = history({"t1": BETTER}, free("raw_1nn", [0.5] * 5), free("dtw_1nn", DTW), raw_1nn=0.9, dtw_1nn=0.99)
     choice = choose(development(11), [final("t1", 0.3)], past)  # validation says otherwise, and does not count
     assert choice.trial_id == "t1"
-    assert choice.baseline == "dtw_1nn"
+    assert choice.candidate.baseline == "dtw_1nn"
     # By hand: mean .08, standard deviation .027386, Student's t for four degrees of freedom 2.77645.
     half = 2.77645 * 0.0273861 / 5**0.5
     assert choice.reason == (
@@ -131,8 +155,8 @@ def test_a_trained_model_ships_if_the_paired_interval_lies_above_zero() -> None:
         f"paired 95 % interval [{0.08 - half:+.3f}, {0.08 + half:+.3f}])"
     )
     assert choice.folds is not None
-    assert choice.folds["num_folds"] == 5
-    assert [row["name"] for row in choice.folds["rows"]] == ["dtw_1nn", "raw_1nn", "t1"]
+    assert choice.folds.num_folds == 5
+    assert [row.name for row in choice.folds.rows] == ["dtw_1nn", "raw_1nn", "t1"]
 
 
 def test_a_higher_mean_alone_is_not_enough() -> None:
@@ -157,7 +181,7 @@ def test_the_best_over_the_folds_stands_for_the_trained_ones_and_ties_keep_valid
     finals = [final("t1", 0.9), final("t3", 0.8), final("t2", 0.7)]
     assert choose(development(11), finals, past).trial_id == "t3"
     rows = fold_rows(finals, past, 5)
-    assert [row["name"] for row in rows] == ["dtw_1nn", "t3", "t2", "t1"]
+    assert [row.name for row in rows] == ["dtw_1nn", "t3", "t2", "t1"]
 
 
 def test_each_training_free_way_stands_by_its_best_candidate_over_the_folds() -> None:
@@ -171,18 +195,20 @@ def test_each_training_free_way_stands_by_its_best_candidate_over_the_folds() ->
         dtw_1nn=0.5,
     )
     choice = choose(development(11), [final("t1", 0.9)], past)
-    assert (choice.trial_id, choice.baseline, choice.candidate["normalize"]) == (None, "dtw_1nn", OTHER)
+    assert (choice.trial_id, choice.candidate) == (None, Candidate(baseline="dtw_1nn", normalize=OTHER))
     assert choice.folds is not None
-    row = choice.folds["rows"][-1]
-    assert row["difference"]["mean"] == pytest.approx(0.83 - 0.9)
+    row = choice.folds.rows[-1]
+    assert row.difference is not None
+    assert row.difference.mean == pytest.approx(0.83 - 0.9)
 
 
 def test_rows_by_hand() -> None:
     free_row, trained = fold_rows([final("t1", 0.5)], history({"t1": BETTER}, free("dtw_1nn", DTW)), 5)
-    assert (free_row["mean"], free_row["std"]) == (pytest.approx(0.75), pytest.approx(0.0790569))
-    assert (trained["mean"], trained["std"]) == (pytest.approx(0.83), pytest.approx(0.0570088))
-    assert trained["difference"]["mean"] == pytest.approx(0.08)
-    assert trained["error"] is None
+    assert (free_row.mean, free_row.std) == (pytest.approx(0.75), pytest.approx(0.0790569))
+    assert (trained.mean, trained.std) == (pytest.approx(0.83), pytest.approx(0.0570088))
+    assert trained.difference is not None
+    assert trained.difference.mean == pytest.approx(0.08)
+    assert trained.error is None
 
 
 def test_a_configuration_that_failed_on_a_fold_does_not_compete_and_says_why() -> None:
@@ -190,8 +216,8 @@ def test_a_configuration_that_failed_on_a_fold_does_not_compete_and_says_why() -
     finals = [final("t1", 0.9), final("t2", 0.8)]
     assert choose(development(11), finals, past).trial_id == "t2"
     last = fold_rows(finals, past, 5)[-1]
-    assert (last["name"], last["mean"], last["difference"]) == ("t1", None, None)
-    assert last["error"] == "fold 2: the loss is not finite in epoch 1"
+    assert (last.name, last.mean, last.difference) == ("t1", None, None)
+    assert last.error == "fold 2: the loss is not finite in epoch 1"
     choice = choose(development(11), finals[:1], past)
     assert choice.trial_id is None
     assert "no trained model completed over 5 folds" in choice.reason

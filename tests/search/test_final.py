@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from support.catalogs import NTU, assert_tells_nothing_of
+from support.made_history import epoch
 from support.small import trial_config, without_times
 
 from sldml.config.protocol import NtuOneShot
@@ -14,7 +15,7 @@ from sldml.config.training import EvaluationConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.images import image_shape
 from sldml.embedding.view import View
-from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
+from sldml.journal import Accuracy, FinalRecord, FinalResult, History, TestResults, TrialRecord, TrialState
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.folds import scored_folds
@@ -40,12 +41,9 @@ CONFIG = trial_config()
 def trial(trial_id: str, accuracies: list[float], state: TrialState = "completed") -> TrialRecord:
     best = np.maximum.accumulate(accuracies).tolist()
     epochs = [
-        {"epoch": i, "val/accuracy": a, OBJECTIVE: b}
-        for i, (a, b) in enumerate(zip(accuracies, best, strict=True), start=1)
+        epoch(i, b, **{"val/accuracy": a}) for i, (a, b) in enumerate(zip(accuracies, best, strict=True), start=1)
     ]
-    record = TrialRecord(trial_id, {}, {**CONFIG.to_dict(), "seed": 9}, started=0.0, state=state)
-    record.epochs = epochs
-    return record
+    return TrialRecord(trial_id, {**CONFIG.to_dict(), "seed": 9}, 0.0, state, epochs)
 
 
 def history_of(*trials: TrialRecord) -> History:
@@ -57,8 +55,25 @@ def finished(history: History, seeds: dict[str, list[int]]) -> History:
     for trial_id, own in seeds.items():
         for seed in own:
             config = {**history.trials[trial_id].config, "seed": seed}
-            history.finals[trial_id, seed] = FinalRecord(trial_id, seed, 0.0, config, state="completed")
+            history.finals[trial_id, seed] = FinalRecord(trial_id, config, 0.0, "completed", seed=seed)
     return history
+
+
+def result(trial_id: str, seeds: tuple[int, ...], num_epochs: int, accuracy: float = 0.5) -> FinalResult:
+    scores = Accuracy(mean=accuracy, ci95=None, values=(accuracy,) * len(seeds))
+    return FinalResult(
+        trial_id=trial_id,
+        config={},
+        val_accuracy=0.5,
+        num_epochs=num_epochs,
+        seeds=seeds,
+        test_accuracy=scores,
+        confusions=(),
+    )
+
+
+def tested(*finals: FinalResult) -> TestResults:
+    return TestResults(num_queries=1, num_classes=1, num_exemplars=1, finals=finals)
 
 
 # --------------------------------------------------------------------------------------------------------- plan
@@ -75,18 +90,19 @@ def test_the_best_by_validation_are_planned_in_order_for_their_best_epoch() -> N
         trial("t7", [], "running"),
     )
     plan = plan_finals(history, top_k=3, num_seeds=2)
-    assert [(p["trial_id"], p["seed"], p["num_epochs"]) for p in plan] == [
+    assert [(p.trial_id, p.seed, p.num_epochs) for p in plan] == [
         ("t2", 1, 2), ("t2", 2, 2), ("t3", 1, 1), ("t3", 2, 1), ("t1", 1, 2), ("t1", 2, 2),
     ]  # fmt: skip
     for final in plan:
-        assert final["config"] == {**history.trials[final["trial_id"]].config, "seed": final["seed"]}
+        assert final.config == {**history.trials[final.trial_id].config, "seed": final.seed}
+        assert final.name == f"{final.trial_id} seed {final.seed}"
     assert history.trials["t2"].config["seed"] == 9
     assert len(plan_finals(history, top_k=10, num_seeds=1)) == 4
 
 
 def test_the_epoch_is_the_first_that_reached_the_best() -> None:
     (final,) = plan_finals(history_of(trial("t1", [0.2, 0.6, 0.6, 0.3, 0.6])), top_k=1, num_seeds=1)
-    assert final["num_epochs"] == 2
+    assert final.num_epochs == 2
 
 
 def test_with_nothing_to_go_on_with_it_is_said() -> None:
@@ -98,19 +114,16 @@ def test_with_nothing_to_go_on_with_it_is_said() -> None:
 def test_the_plan_does_not_look_at_the_test() -> None:
     history = history_of(trial("t1", [0.5]), trial("t2", [0.6]))
     plan = plan_finals(history, 2, 1)
-    history.test = {"finals": [{"trial_id": "t1", "test_accuracy": {"mean": 1.0}}]}
+    history.test = tested(result("t1", (1,), 1, accuracy=1.0))
     assert plan_finals(history, 2, 1) == plan
 
 
 def test_a_test_is_taken_again_only_for_other_models() -> None:
     plan = plan_finals(history_of(trial("t1", [0.5]), trial("t2", [0.6, 0.7])), 2, 2)
-    finals = [
-        {"trial_id": "t2", "seeds": [1, 2], "num_epochs": 2},
-        {"trial_id": "t1", "seeds": [1, 2], "num_epochs": 1},
-    ]
-    assert was_tested({"finals": finals}, plan)
-    assert not was_tested({"finals": finals[:1]}, plan)
-    assert not was_tested({"finals": [{**finals[0], "num_epochs": 1}, finals[1]]}, plan)
+    first, second = result("t2", (1, 2), 2), result("t1", (1, 2), 1)
+    assert was_tested(tested(first, second), plan)
+    assert not was_tested(tested(first), plan)
+    assert not was_tested(tested(first.model_copy(update={"num_epochs": 1}), second), plan)
 
 
 def test_folds_are_planned_with_the_first_final_seed_and_the_draws_of_all() -> None:
@@ -119,13 +132,17 @@ def test_folds_are_planned_with_the_first_final_seed_and_the_draws_of_all() -> N
         record.config["evaluation"] = {"num_draws": 7, "num_folds": 3, "seed": 5}
     plan = plan_finals(history, 2, 2)
     folds = plan_folds(plan, 4, EvaluationConfig(num_draws=20, seed=1))
-    assert [(f["trial_id"], f["num_epochs"], f["num_folds"]) for f in folds] == [("t2", 2, 4), ("t1", 1, 4)]
+    assert [(f.trial_id, f.num_epochs, f.num_folds, f.fold) for f in folds] == [
+        *(("t2", 2, 4, fold) for fold in (1, 2, 3, 4)),
+        *(("t1", 1, 4, fold) for fold in (1, 2, 3, 4)),
+    ]
+    assert folds[1].name == "t2 fold 2"
     for fold in folds:
-        config = TrialConfig.model_validate(fold["config"])
+        config = TrialConfig.model_validate(fold.config)
         assert config.seed == 1
         assert config.evaluation == EvaluationConfig(num_draws=20, seed=1)
-        own = history.trials[fold["trial_id"]].config
-        assert fold["config"] == {**own, "seed": 1, "evaluation": fold["config"]["evaluation"]}
+        own = history.trials[fold.trial_id].config
+        assert fold.config == {**own, "seed": 1, "evaluation": fold.config["evaluation"]}
     assert plan == plan_finals(history, 2, 2)  # the plan of the final models is left alone
 
 
@@ -158,40 +175,42 @@ def test_every_final_model_is_scored_in_the_order_of_validation(
     weights: Weights, made_set: PreparedSet, made_split: Split, made_frames: Frames
 ) -> None:
     history, sealed = search(), made_split.sealed
-    history.finals["t3", 3] = FinalRecord("t3", 3, 0.0, history.trials["t3"].config, state="diverged")
+    history.finals["t3", 3] = FinalRecord("t3", history.trials["t3"].config, 0.0, "diverged", seed=3)
     results = sealed_test(history, made_split, made_frames, weights)
-    assert (results["num_queries"], results["num_classes"], results["num_exemplars"]) == (80, 20, 20)
-    assert [(f["trial_id"], f["seeds"]) for f in results["finals"]] == [
-        ("t5", [1, 2, 3]), ("t4", [1]), ("t3", [1, 2]), ("t1", [1]),
+    assert (results.num_queries, results.num_classes, results.num_exemplars) == (80, 20, 20)
+    assert [(f.trial_id, f.seeds) for f in results.finals] == [
+        ("t5", (1, 2, 3)), ("t4", (1,)), ("t3", (1, 2)), ("t1", (1,)),
     ]  # fmt: skip
-    assert weights.loaded == [(f["trial_id"], s) for f in results["finals"] for s in f["seeds"]]
-    for final in results["finals"]:
-        assert final["val_accuracy"] == history.trials[final["trial_id"]].value
-        assert final["num_epochs"] == 1
-        assert final["config"]["seed"] == 9
+    assert weights.loaded == [(f.trial_id, s) for f in results.finals for s in f.seeds]
+    for final in results.finals:
+        assert final.val_accuracy == history.trials[final.trial_id].value
+        assert final.num_epochs == 1
+        assert final.config["seed"] == 9
         accuracies = []
-        for seed in final["seeds"]:
-            matching = trained_matching(CONFIG, weights(final["trial_id"], seed), made_set.layout)
+        for seed in final.seeds:
+            matching = trained_matching(CONFIG, weights(final.trial_id, seed), made_set.layout)
             accuracies.append(float((predict(matching, sealed, made_frames) == sealed.queries.labels).mean()))
-        accuracy = final["test_accuracy"]
-        assert accuracy["values"] == pytest.approx(accuracies)
-        assert accuracy["mean"] == pytest.approx(np.mean(accuracies))
-        assert accuracy["ci95"][0] <= accuracy["mean"] <= accuracy["ci95"][1]
-        matrix = np.array(final["confusions"][0]["matrix"])
-        assert final["confusions"][0]["labels"] == list(sealed.exemplars.classes)
+        accuracy = final.test_accuracy
+        assert accuracy.values == pytest.approx(accuracies)
+        assert accuracy.mean == pytest.approx(np.mean(accuracies))
+        if len(final.seeds) > 1:
+            assert accuracy.ci95 is not None
+            assert accuracy.ci95[0] <= accuracy.mean <= accuracy.ci95[1]
+        matrix = np.array(final.confusions[0].matrix)
+        assert final.confusions[0].labels == sealed.exemplars.classes
         assert matrix.sum() == 80
         assert matrix.trace() / 80 == pytest.approx(accuracies[0])
-    assert results["finals"][1]["test_accuracy"]["ci95"] == [0.0, 1.0]  # one seed has no spread
+    assert results.finals[1].test_accuracy.ci95 is None  # one seed has no spread
 
 
 def test_seeds_stand_in_order_however_they_began(weights: Weights, made_split: Split, made_frames: Frames) -> None:
     """Two begin at once: which comes first in the journal is chance, and the first one ships."""
     history = finished(history_of(trial("t5", [0.5])), {"t5": [2, 1, 3]})
-    (found,) = sealed_test(history, made_split, made_frames, weights)["finals"]
-    assert found["seeds"] == [1, 2, 3]
+    (found,) = sealed_test(history, made_split, made_frames, weights).finals
+    assert found.seeds == (1, 2, 3)
     ordered = finished(history_of(trial("t5", [0.5])), {"t5": [1, 2, 3]})
-    (expected,) = sealed_test(ordered, made_split, made_frames, weights)["finals"]
-    assert found["test_accuracy"] == expected["test_accuracy"]
+    (expected,) = sealed_test(ordered, made_split, made_frames, weights).finals
+    assert found.test_accuracy == expected.test_accuracy
 
 
 def test_shuffled_test_labels_do_not_change_the_order(weights: Weights, made_split: Split, made_frames: Frames) -> None:
@@ -201,10 +220,10 @@ def test_shuffled_test_labels_do_not_change_the_order(weights: Weights, made_spl
         labels = np.random.default_rng(seed).permutation(queries.labels)
         sealed = Sealed(made_split.sealed.exemplars, dataclasses.replace(queries, labels=labels))
         shuffled = dataclasses.replace(made_split, sealed=sealed)
-        finals = sealed_test(history, shuffled, made_frames, weights)["finals"]
-        orders.add(tuple((f["trial_id"], tuple(f["seeds"])) for f in finals))
-        by_test = sorted(finals, key=lambda f: -f["test_accuracy"]["mean"])
-        orders_by_test.add(tuple(f["trial_id"] for f in by_test))
+        finals = sealed_test(history, shuffled, made_frames, weights).finals
+        orders.add(tuple((f.trial_id, f.seeds) for f in finals))
+        by_test = sorted(finals, key=lambda f: -f.test_accuracy.mean)
+        orders_by_test.add(tuple(f.trial_id for f in by_test))
     assert orders == {(("t5", (1, 2, 3)), ("t4", (1,)), ("t3", (1, 2)), ("t1", (1,)))}
     assert len(orders_by_test) > 1  # an order by test would have changed
 
@@ -282,14 +301,13 @@ def test_a_worker_trains_a_fold_of_the_classes(
     monkeypatch.setattr(trainable.tune, "report", reports.append)
     (tmp_path / "journal.jsonl").touch()
     job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_split.development, threads=1)
-    (plan,) = plan_folds(plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1), 4, CONFIG.evaluation)
-    config = {"fold": {**plan, "fold": 3}}
-    trainable.train_fold(config, job)
+    plan = plan_folds(plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1), 4, CONFIG.evaluation)
+    trainable.train_fold({"fold": plan[2]}, job)
     assert [r["state"] for r in reports] == ["running", "completed"]
     fold = scored_folds(made_split.development, 4)[2]
     expected: list[dict[str, Any]] = []
     run_fold(
-        TrialConfig.model_validate(plan["config"]),
+        TrialConfig.model_validate(plan[2].config),
         2,
         fold,
         Frames.open(made_set.folder, torch.device("cpu")),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 
 import numpy as np
 import pytest
@@ -26,7 +25,6 @@ from sldml.search.novel_class_figures import (
     confused_pairs,
     embedding_map,
     model_input,
-    novel_class_figures,
     png,
     project,
     worst_pairs,
@@ -58,18 +56,18 @@ def test_confused_pairs_show_the_query_nearest_to_the_wrong_exemplar(sensors: tu
     sealed = Sealed(exemplars.subset, queries.subset)
     assert predict(matching, sealed, queries.frames).tolist() == [0, 1, 1, 1, 0]
     pairs = confused_pairs(matching, exemplars, queries, distances, predicted)
-    assert [(p["true"], p["named"], p["count"], p["total"]) for p in pairs] == [
+    assert [(p.true, p.named, p.count, p.total) for p in pairs] == [
         ("class 0", "class 1", 2, 2),
         ("class 2", "class 0", 1, 1),
     ]
-    assert [image["what"] for image in pairs[0]["images"]] == [
+    assert [image.what for image in pairs[0].images] == [
         "query recording 4",
         "exemplar of class 0",
         "exemplar of class 1",
     ]
-    assert pairs[1]["images"][0]["what"] == "query recording 7"
+    assert pairs[1].images[0].what == "query recording 7"
     for pair in pairs:
-        assert all(opened(image["png"]).shape[2] == 3 for image in pair["images"])
+        assert all(opened(image.png).shape[2] == 3 for image in pair.images)
 
 
 def test_the_worst_pairs_come_first_and_rightly_named_are_none() -> None:
@@ -83,7 +81,7 @@ def test_the_worst_pairs_come_first_and_rightly_named_are_none() -> None:
 def test_the_map_has_exemplars_queries_and_what_they_were_named(sensors: tuple[Matching, View, View]) -> None:
     matching, exemplars, queries = sensors
     found = embedding_map(matching, exemplars, queries, np.array([0, 1, 1, 1, 0]))
-    told = [(p["name"], p["label"], p["exemplar"], p["named"]) for p in found["points"]]
+    told = [(p.name, p.label, p.exemplar, p.named) for p in found.points]
     assert told[:4] == [
         ("recording 0", "class 0", True, None),
         ("recording 1", "class 1", True, None),
@@ -91,7 +89,7 @@ def test_the_map_has_exemplars_queries_and_what_they_were_named(sensors: tuple[M
         ("recording 3", "class 0", False, "class 0"),
     ]
     assert told[-1] == ("recording 7", "class 2", False, "class 0")
-    assert "queries" not in found["method"]
+    assert "queries" not in found.method
 
 
 def test_points_far_apart_stay_far_apart_and_always_in_the_same_places() -> None:
@@ -127,9 +125,9 @@ def test_of_many_queries_a_part_is_shown_evenly_from_all_classes(monkeypatch: py
     exemplars, queries = view.take(np.arange(2)), view.take(np.arange(2, len(labels)))
     matching = Matching("raw_1nn", SENSOR, NormalizeConfig(sensors="none"))
     found = embedding_map(matching, exemplars, queries, queries.labels)
-    assert len(found["points"]) == 100
-    assert f"98 of {count} queries, evenly from all classes" in found["method"]
-    assert sum(point["label"] == "class 0" for point in found["points"]) == 50
+    assert len(found.points) == 100
+    assert f"98 of {count} queries, evenly from all classes" in found.method
+    assert sum(point.label == "class 0" for point in found.points) == 50
 
 
 def test_a_picture_is_what_the_encoder_sees(made_set: PreparedSet, made_split: Split, made_frames: Frames) -> None:
@@ -164,12 +162,12 @@ def test_figures_are_json_and_small(made_set: PreparedSet, made_split: Split, ma
     exemplars, queries = (View(made_frames, side) for side in (made_split.sealed.exemplars, made_split.sealed.queries))
     distances = matching.between(exemplars, queries).numpy()
     predicted = exemplars.labels[distances.argmin(axis=0)]
-    found = novel_class_figures(matching, exemplars, queries, distances, predicted)
-    text = json.dumps(found, allow_nan=False)
-    assert len(text) < 400_000
-    assert len(found["embedding_map"]["points"]) == len(queries) + len(exemplars)
-    named = [p["named"] for p in found["embedding_map"]["points"] if not p["exemplar"]]
+    shown = embedding_map(matching, exemplars, queries, predicted)
+    confused = confused_pairs(matching, exemplars, queries, distances, predicted)
+    assert len(shown.model_dump_json()) + sum(len(pair.model_dump_json()) for pair in confused) < 400_000
+    assert len(shown.points) == len(queries) + len(exemplars)
+    named = [p.named for p in shown.points if not p.exemplar]
     assert named == [exemplars.classes[c] for c in predicted]
-    assert 0 < len(found["confused"]) <= MAX_PAIRS
-    counts = [pair["count"] for pair in found["confused"]]
+    assert 0 < len(confused) <= MAX_PAIRS
+    counts = [pair.count for pair in confused]
     assert counts == sorted(counts, reverse=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
-from support.trackers import NullTracker
+from support.made_history import epoch, search_begun
 
 from sldml.commands.progress import ProgressPrinter
 from sldml.config.space import SearchSpace
@@ -43,7 +43,7 @@ def record(trial_id: str, loss: str, state: Any = "completed", *, lr: float = 0.
     if loss == "triplet_margin":
         params["loss.triplet_margin.margin"] = 0.1
     config = spaces_of()[loss].configure(params).to_dict()
-    return TrialRecord(trial_id, params, config, 0.0, state, [{"epoch": 1, OBJECTIVE: 0.5, "time": 0.0}])
+    return TrialRecord(trial_id, config, 0.0, state, [epoch(1, 0.5)], params=params)
 
 
 def take_all(searcher: Proposals, value: Any = lambda params: 0.5) -> list[dict[str, Any]]:
@@ -140,8 +140,8 @@ def test_a_grid_that_is_exhausted_ends() -> None:
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> Recorder:
-    history = History(search={"compare": {"axis": "loss", "choices": CHOICES}})
-    return Recorder(Journal(tmp_path / "journal.jsonl"), history, NullTracker(), ProgressPrinter(), {})
+    compare = {"axis": "loss", "choices": CHOICES, "against": CHOICES[0], "num_folds": 3}
+    return Recorder(Journal(tmp_path / "journal.jsonl"), History(search_begun(compare=compare)), ProgressPrinter())
 
 
 def test_earlier_trials_are_put_to_their_choice_and_a_full_budget_runs_nothing(

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from ray.tune.experiment import Trial
-from support.trackers import NullTracker
+from support.made_events import CONFIG
 
 from sldml.commands.progress import ProgressPrinter
-from sldml.journal import History, Journal, read_history
+from sldml.journal import FoldsScored, History, Journal, read_history
 from sldml.search import run
+from sldml.search.final import FoldTraining
 from sldml.search.recorder import Recorder
 
 
@@ -19,8 +20,7 @@ class FakeTrial:
     """What a callback sees of a trial of Tune's."""
 
     def __init__(self, trial_id: str, fold: int, result: dict[str, Any] | None, error: str | None = None) -> None:
-        entry = {"trial_id": trial_id, "num_epochs": 4, "num_folds": 3, "config": {}}
-        self.config = {"fold": {**entry, "fold": fold}}
+        self.config: dict[str, Any] = {"fold": FoldTraining(trial_id, {}, 4, 3, fold)}
         self.last_result = result
         self.status = Trial.ERROR if error else Trial.TERMINATED
         self._error = error
@@ -35,7 +35,7 @@ def done(accuracy: float) -> dict[str, Any]:
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> Recorder:
-    return Recorder(Journal(tmp_path / "journal.jsonl"), History(), NullTracker(), ProgressPrinter(), {})
+    return Recorder(Journal(tmp_path / "journal.jsonl"), History(), ProgressPrinter())
 
 
 def complete(callback: Any, *trials: FakeTrial) -> None:
@@ -48,7 +48,7 @@ class RunningTrial(FakeTrial):
 
     def __init__(self, trial_id: str) -> None:
         super().__init__(trial_id, 1, {"epoch": 2, "state": "running"})
-        self.config = {"trial_id": trial_id, "params": {"lr": 0.1}, "config": {}}
+        self.config = {"trial_id": trial_id, "params": {"lr": 0.1}, "config": CONFIG}
 
 
 class ToldNothing:
@@ -93,7 +93,7 @@ def test_folds_are_told_in_order_once_all_have_ended(recorder: Recorder, tmp_pat
     complete(callback, FakeTrial("t1", 2, done(0.2)))
     history = read_history(tmp_path / "journal.jsonl")
     assert set(history.folds) == {"t1"}
-    assert history.folds["t1"]["accuracies"] == [0.1, 0.2, 0.3]
+    assert history.folds["t1"].accuracies == (0.1, 0.2, 0.3)
     assert history.has_folds("t1", 4, 3)
 
 
@@ -103,21 +103,21 @@ def test_a_fold_that_failed_leaves_no_score_and_its_reason(recorder: Recorder) -
     complete(callback, FakeTrial("t1", 2, diverged), FakeTrial("t1", 1, done(0.5)))
     callback.on_trial_error(0, [], FakeTrial("t1", 3, None, error="Traceback\nOSError: the disk is full"))
     record = recorder.history.folds["t1"]
-    assert record["accuracies"] is None
-    assert record["error"] == "fold 2: the loss is not finite in epoch 2; fold 3: OSError: the disk is full"
+    assert record.accuracies is None
+    assert record.error == "fold 2: the loss is not finite in epoch 2; fold 3: OSError: the disk is full"
     assert not recorder.history.has_folds("t1", 4, 3)
 
 
 def test_only_what_was_not_scored_is_run(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     spaces: list[Any] = []
     monkeypatch.setattr(run, "_fit", lambda *_, param_space, **__: spaces.append(param_space["fold"]["grid_search"]))
-    plan = [{"trial_id": f"t{i}", "config": {}, "num_epochs": 4, "num_folds": 3} for i in (1, 2, 3)]
-    recorder.folds("t1", num_epochs=4, num_folds=3, accuracies=[0.1, 0.2, 0.3])
-    recorder.folds("t2", num_epochs=4, num_folds=3, accuracies=None, error="fold 1: boom")
+    plan = [FoldTraining(f"t{i}", {}, 4, 3, fold) for i in (1, 2, 3) for fold in (1, 2, 3)]
+    recorder.record(FoldsScored(trial_id="t1", num_epochs=4, num_folds=3, accuracies=(0.1, 0.2, 0.3)))
+    recorder.record(FoldsScored(trial_id="t2", num_epochs=4, num_folds=3, accuracies=None, error="fold 1: boom"))
     arguments: Any = (None, None, recorder)
     run.run_folds(plan, *arguments)
-    assert [(job["trial_id"], job["fold"]) for job in spaces[0]] == [
+    assert [(fold.trial_id, fold.fold) for fold in spaces[0]] == [
         ("t2", 1), ("t2", 2), ("t2", 3), ("t3", 1), ("t3", 2), ("t3", 3),
     ]  # fmt: skip
-    run.run_folds(plan[:1], *arguments)
+    run.run_folds(plan[:3], *arguments)
     assert len(spaces) == 1, "there was nothing to run"

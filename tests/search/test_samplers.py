@@ -13,7 +13,6 @@ from support.replaying import replay
 from sldml.config.space import SearchSpace
 from sldml.config.space_file import override, parse_space, read_space
 from sldml.errors import InputError
-from sldml.journal import OBJECTIVE
 from sldml.search.study import make_sampler, num_startup_trials
 
 RANGES = """
@@ -74,7 +73,7 @@ def test_a_pruned_trial_was_worse_than_others_then() -> None:
     found = replay(make("random", "median"), curve, num_trials=40, max_epochs=MAX_EPOCHS)
     pruned = [trial for trial in found.trials if trial.state == "pruned"]
     completed = [trial for trial in found.trials if trial.state == "completed"]
-    assert max(t.epochs[-1][OBJECTIVE] for t in pruned) < max(t.epochs[-1][OBJECTIVE] for t in completed)
+    assert max(t.epochs[-1].best for t in pruned) < max(t.epochs[-1].best for t in completed)
 
 
 def test_a_grid_has_every_combination_once() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from support.made_history import epoch
 
 from sldml.config.space import SearchSettings
 from sldml.journal import OBJECTIVE, TrialRecord, TrialState
@@ -18,8 +19,8 @@ def settings(**changes: Any) -> SearchSettings:
 
 
 def record(name: str, *values: float, state: TrialState = "completed") -> TrialRecord:
-    epochs = [{"epoch": number, OBJECTIVE: value} for number, value in enumerate(values, start=1)]
-    return TrialRecord(name, {}, {}, 0.0, state, epochs)
+    epochs = [epoch(number, value) for number, value in enumerate(values, start=1)]
+    return TrialRecord(name, {}, 0.0, state, epochs)
 
 
 @pytest.mark.parametrize(

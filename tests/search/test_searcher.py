@@ -2,6 +2,7 @@
 
 import pytest
 from optuna.trial import TrialState
+from support.made_history import epoch
 
 from sldml.config.space import SearchSettings
 from sldml.config.space_file import parse_space
@@ -36,8 +37,8 @@ def proposals(space, earlier=()):
 
 def record(trial_id, state, curve, **params):
     params = {"optimizer.lr": 0.01, "loss.name": "arcface", **params}
-    epochs = [{"epoch": e, OBJECTIVE: v, "time": 0.0} for e, v in enumerate(curve, start=1)]
-    return TrialRecord(trial_id, params, {}, 0.0, state, epochs)
+    epochs = [epoch(e, v) for e, v in enumerate(curve, start=1)]
+    return TrialRecord(trial_id, {}, 0.0, state, epochs, params=params)
 
 
 def result(epoch, value, state="running"):

@@ -1,18 +1,29 @@
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.made_history import search_begun
 from support.small import trial_config
 
 from sldml.config.representation import NormalizeConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.images import image_shape
 from sldml.embedding.view import View
-from sldml.journal import History
+from sldml.journal import (
+    Accuracy,
+    Baseline,
+    BaselineFoldsScored,
+    BaselineScore,
+    Candidate,
+    CandidateFolds,
+    FinalResult,
+    FoldsScored,
+    History,
+    TestResults,
+)
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.folds import fold_developments
@@ -38,32 +49,51 @@ def state(made_set: PreparedSet) -> Any:
 
 
 def history(**values: float) -> History:
-    baselines = {
-        name: {
-            "val": value,
-            "normalize": FREE_NORMALIZATION.model_dump(),
-            "encoder": CONFIG.encoder.model_dump(exclude_none=True) if name.startswith("untrained") else None,
-            "representation": CONFIG.representation.model_dump() if name.startswith("untrained") else None,
-        }
-        for name, value in values.items()
-    }
-    return History(search={"prepared": {"hash": "abc"}}, baselines=baselines)
+    past = History(search_begun(prepared={"hash": "abc"}))
+    for name, value in values.items():
+        known = BaselineScore(candidate=candidate(name, FREE_NORMALIZATION), val=value)
+        past.baselines[name] = Baseline(name, (known,))
+    return past
 
 
-def results(val_accuracy: float, config: TrialConfig = CONFIG) -> dict[str, Any]:
+def candidate(name: str, normalization: NormalizeConfig) -> Candidate:
+    untrained = name.startswith("untrained")
+    return Candidate(
+        baseline=name,
+        normalize=normalization.model_dump(),
+        encoder=CONFIG.encoder.model_dump(exclude_none=True) if untrained else None,
+        representation=CONFIG.representation.model_dump() if untrained else None,
+    )
+
+
+def with_test(past: History, test: float) -> History:
+    """The history with this accuracy of every baseline on the sealed test."""
+    for name, known in past.baselines.items():
+        scores = tuple(score.model_copy(update={"test": test}) for score in known.scores)
+        past.baselines[name] = Baseline(name, scores)
+    return past
+
+
+def results(val_accuracy: float, config: TrialConfig = CONFIG) -> TestResults:
     """What the sealed test found: the second configuration did far better there."""
-    common = {"config": config.to_dict(), "seeds": [4, 5], "num_epochs": 3}
-    return {
-        "finals": [
-            {**common, "trial_id": "t1", "val_accuracy": val_accuracy, "test_accuracy": {"mean": 0.1}},
-            {**common, "trial_id": "t2", "val_accuracy": val_accuracy - 0.1, "test_accuracy": {"mean": 0.9}},
-        ]
-    }
+    finals = [
+        FinalResult(
+            trial_id=trial_id,
+            config=config.to_dict(),
+            seeds=(4, 5),
+            num_epochs=3,
+            val_accuracy=val,
+            test_accuracy=Accuracy(mean=test, ci95=None, values=(test, test)),
+            confusions=(),
+        )
+        for trial_id, val, test in (("t1", val_accuracy, 0.1), ("t2", val_accuracy - 0.1, 0.9))
+    ]
+    return TestResults(num_queries=80, num_classes=20, num_exemplars=20, finals=finals)
 
 
 @pytest.fixture
 def send(made_split: Split, made_frames: Frames, tmp_path: Path, state: Any) -> Any:
-    def run(past: History, val_accuracy: float, config: TrialConfig = CONFIG) -> dict[str, Any]:
+    def run(past: History, val_accuracy: float, config: TrialConfig = CONFIG) -> TestResults:
         def load_final(trial_id: str, seed: int) -> Mapping[str, Any]:
             return state({("t1", 4): "final", ("t2", 4): "second"}.get((trial_id, seed), "other final"))
 
@@ -88,26 +118,29 @@ def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "FEWEST_CLASSES_TO_TRUST", 8)
 
 
-def check(outcome: dict[str, Any], expected: Matching, tmp_path: Path, split: Split, frames: Frames) -> Recognizer:
+def check(outcome: TestResults, expected: Matching, tmp_path: Path, split: Split, frames: Frames) -> Recognizer:
     """The saved model predicts as `expected` does, and what is said of it is what it does."""
     model = Recognizer.load(tmp_path / "model")
     predicted = predict(model.matching, split.sealed, frames)
     assert predicted.tolist() == predict(expected, split.sealed, frames).tolist()
     accuracy = float((predicted == split.sealed.queries.labels).mean())
-    assert outcome["shipped"]["accuracy"] == pytest.approx(accuracy)
-    matrix = torch.tensor(outcome["confusion"]["matrix"])
+    assert outcome.shipped is not None
+    assert outcome.confusion is not None
+    assert outcome.embedding_map is not None
+    assert outcome.shipped.accuracy == pytest.approx(accuracy)
+    matrix = torch.tensor(outcome.confusion.matrix)
     assert matrix.sum() == len(split.sealed.queries)
     assert matrix.trace() / matrix.sum() == pytest.approx(accuracy)
-    assert set(outcome["per_class"]) == set(split.sealed.exemplars.classes)
-    named = [p["named"] for p in outcome["embedding_map"]["points"] if not p["exemplar"]]
+    assert set(outcome.per_class) == set(split.sealed.exemplars.classes)
+    named = [p.named for p in outcome.embedding_map.points if not p.exemplar]
     assert named == [split.sealed.exemplars.classes[c] for c in predicted]
-    worst = outcome["confused"][0]
-    labels = outcome["confusion"]["labels"]
-    assert worst["count"] == (matrix - torch.diag(matrix.diagonal())).max()
-    assert worst["count"] == matrix[labels.index(worst["true"]), labels.index(worst["named"])]
-    assert model.threshold == outcome["shipped"]["threshold"]
+    worst = outcome.confused[0]
+    labels = outcome.confusion.labels
+    assert worst.count == (matrix - torch.diag(matrix.diagonal())).max()
+    assert worst.count == matrix[labels.index(worst.true), labels.index(worst.named)]
+    assert model.threshold == outcome.shipped.threshold
     assert model.origin.items() >= {"search": "demo-1", "prepared": "abc"}.items()
-    json.dumps(outcome, allow_nan=False)
+    assert TestResults.model_validate_json(outcome.model_dump_json()) == outcome
     return model
 
 
@@ -123,9 +156,9 @@ def test_the_first_configurations_first_seed_ships_where_it_is_better_on_validat
     send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path
 ) -> None:
     outcome = send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.61)
-    shipped = outcome["shipped"]
-    assert (shipped["kind"], shipped["trial_id"], shipped["seed"]) == ("trained", "t1", 4)
-    assert "dtw_1nn: 0.600" in shipped["reason"]
+    shipped = outcome.shipped
+    assert (shipped.kind, shipped.trial_id, shipped.seed) == ("trained", "t1", 4)
+    assert "dtw_1nn: 0.600" in shipped.reason
     expected = trained_matching(CONFIG, state("final"), made_set.layout)
     model = check(outcome, expected, tmp_path, made_split, made_frames)
     assert model.encoder_config == CONFIG.encoder
@@ -147,7 +180,7 @@ def test_of_a_trial_over_class_folds_the_first_folds_classes_give_the_threshold(
     assert set(first.validation.classes) != set(made_split.development.validation.classes)
     unseen = trained_matching(CONFIG, state("trial"), made_set.layout)
     expected = threshold(unseen, dataclasses.replace(made_split, development=first), made_frames)
-    assert outcome["shipped"]["threshold"] == pytest.approx(expected)
+    assert outcome.shipped.threshold == pytest.approx(expected)
     assert expected != pytest.approx(threshold(unseen, made_split, made_frames))
     assert Recognizer.load(tmp_path / "model").threshold == pytest.approx(expected)
 
@@ -166,9 +199,9 @@ def test_a_training_free_way_that_is_as_good_ships_instead(
 ) -> None:
     values = {"raw_1nn": 0.3, "dtw_1nn": 0.3, "untrained": 0.3, name: 0.7}
     outcome = send(history(**values), val_accuracy)
-    assert outcome["shipped"]["kind"] == "training_free"
-    assert outcome["shipped"]["baseline"] == name
-    assert f"no trained model is better than {name}" in outcome["shipped"]["reason"]
+    assert outcome.shipped.kind == "training_free"
+    assert outcome.shipped.candidate == candidate(name, FREE_NORMALIZATION)
+    assert f"no trained model is better than {name}" in outcome.shipped.reason
     if name == "untrained":
         network = initialised(CONFIG.encoder, image_shape(CONFIG.representation, made_set.layout), UNTRAINED_SEEDS[0])
         expected = Matching("encoder", made_set.layout, FREE_NORMALIZATION, CONFIG.representation, network)
@@ -183,24 +216,19 @@ def test_a_training_free_way_that_is_as_good_ships_instead(
 @pytest.mark.usefixtures("trusted")
 def test_what_ships_does_not_depend_on_the_test(send: Any) -> None:
     past = history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4)
-    for result in past.baselines.values():
-        result["test"] = 1.0
-    assert send(past, 0.61)["shipped"]["kind"] == "trained"
-    for result in past.baselines.values():
-        result["test"] = 0.0
-    assert send(past, 0.59)["shipped"]["kind"] == "training_free"
+    assert send(with_test(past, 1.0), 0.61).shipped.kind == "trained"
+    assert send(with_test(past, 0.0), 0.59).shipped.kind == "training_free"
 
 
 def with_folds(past: History, t1: list[float], t2: list[float], **free: list[float]) -> History:
     """Scores on the four folds of the made set's eight auxiliary classes; of each baseline two normalisations."""
-    candidates = []
+    scores = []
     for name, accuracies in free.items():
-        own = {"baseline": name, "encoder": past.baselines[name]["encoder"]}
-        candidates.append({**own, "normalize": FREE_NORMALIZATION.model_dump(), "accuracies": [0.1] * 4})
-        candidates.append({**own, "normalize": FOLD_NORMALIZATION.model_dump(), "accuracies": accuracies})
-    past.baseline_folds = {"num_folds": 4, "candidates": candidates}
+        scores.append(CandidateFolds(candidate=candidate(name, FREE_NORMALIZATION), accuracies=[0.1] * 4))
+        scores.append(CandidateFolds(candidate=candidate(name, FOLD_NORMALIZATION), accuracies=accuracies))
+    past.baseline_folds = BaselineFoldsScored(num_folds=4, scores=scores)
     for trial_id, accuracies in (("t1", t1), ("t2", t2)):
-        past.folds[trial_id] = {"num_epochs": 3, "num_folds": 4, "accuracies": accuracies, "error": None}
+        past.folds[trial_id] = FoldsScored(trial_id=trial_id, num_epochs=3, num_folds=4, accuracies=accuracies)
     return past
 
 
@@ -212,10 +240,10 @@ def test_with_few_classes_the_best_over_the_folds_ships_if_it_earned_it(
         history(raw_1nn=0.9, dtw_1nn=0.9), [0.65, 0.7, 0.55, 0.6], [0.8, 0.9, 0.75, 0.8], raw_1nn=[0.4] * 4, dtw_1nn=dtw
     )
     outcome = send(past, 0.61)
-    shipped = outcome["shipped"]
-    assert (shipped["kind"], shipped["trial_id"], shipped["seed"]) == ("trained", "t2", 4)
-    assert "over 4 folds of the 8 auxiliary classes (t2 0.812, best baseline dtw_1nn 0.600; " in shipped["reason"]
-    assert [row["name"] for row in outcome["folds"]["rows"]] == ["dtw_1nn", "raw_1nn", "t2", "t1"]
+    shipped = outcome.shipped
+    assert (shipped.kind, shipped.trial_id, shipped.seed) == ("trained", "t2", 4)
+    assert "over 4 folds of the 8 auxiliary classes (t2 0.812, best baseline dtw_1nn 0.600; " in shipped.reason
+    assert [row.name for row in outcome.folds.rows] == ["dtw_1nn", "raw_1nn", "t2", "t1"]
     expected = trained_matching(CONFIG, state("second"), made_set.layout)
     model = check(outcome, expected, tmp_path, made_split, made_frames)
     unseen = trained_matching(CONFIG, state("second trial"), made_set.layout)
@@ -230,11 +258,11 @@ def test_with_few_classes_and_no_proof_the_way_and_normalisation_best_over_the_f
         history(raw_1nn=0.5, dtw_1nn=0.9), [0.9, 0.7, 0.9, 0.5], [0.1] * 4, raw_1nn=raw, dtw_1nn=[0.5] * 4
     )
     outcome = send(past, 0.99)
-    shipped = outcome["shipped"]
+    shipped = outcome.shipped
     # Validation preferred another way, another normalisation, and a trained model to both.
-    assert (shipped["kind"], shipped["baseline"]) == ("training_free", "raw_1nn")
-    assert shipped["normalize"] == FOLD_NORMALIZATION.model_dump()
-    assert shipped["reason"].startswith(
+    assert shipped.kind == "training_free"
+    assert shipped.candidate == candidate("raw_1nn", FOLD_NORMALIZATION)
+    assert shipped.reason.startswith(
         "no trained model was significantly better over 4 folds of the 8 auxiliary classes"
     )
     expected = Matching("raw_1nn", made_set.layout, FOLD_NORMALIZATION)
@@ -246,9 +274,7 @@ def test_with_few_classes_and_no_proof_the_way_and_normalisation_best_over_the_f
 def test_what_the_folds_decide_does_not_depend_on_the_test(send: Any) -> None:
     for test in (0.0, 1.0):
         past = with_folds(history(dtw_1nn=0.9), [0.8] * 4, [0.1] * 4, dtw_1nn=[0.6] * 4)
-        for result in past.baselines.values():
-            result["test"] = test
-        assert send(past, 0.1)["shipped"]["trial_id"] == "t1"
+        assert send(with_test(past, test), 0.1).shipped.trial_id == "t1"
 
 
 def test_validation_without_classes_of_its_own_trusts_no_trained_model(
@@ -266,6 +292,7 @@ def test_validation_without_classes_of_its_own_trusts_no_trained_model(
         load_trial=lambda trial_id: state("trial"),
         search_name="demo-1",
     )
-    assert outcome["shipped"]["baseline"] == "dtw_1nn"
-    assert "no separate classes" in outcome["shipped"]["reason"]
-    assert outcome["folds"] is None
+    assert outcome.shipped is not None
+    assert outcome.shipped.name == "dtw_1nn"
+    assert "no separate classes" in outcome.shipped.reason
+    assert outcome.folds is None
