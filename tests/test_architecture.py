@@ -17,8 +17,8 @@ ROOT_FILES = ("errors", "interruption", "journal")
 TABLE = {
     "errors": [],
     "interruption": [],
-    "journal": [],
     "config": [],
+    "journal": ["config"],
     "recordings": ["config"],
     "prepared": ["config", "recordings"],
     "protocols": ["config", "recordings"],
@@ -26,7 +26,7 @@ TABLE = {
     "recognition": ["config", "recordings", "prepared", "protocols", "embedding"],
     "training": ["config", "recordings", "prepared", "protocols", "embedding", "recognition"],
     "search": ["config", "recordings", "prepared", "protocols", "embedding", "recognition", "training"],
-    "tracking": ["recordings", "recognition"],
+    "tracking": ["config", "recordings", "recognition"],
     "report": ["config", "recognition"],
     "pipeline": [
         *("config", "recordings", "prepared", "protocols", "embedding", "recognition", "training"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.made_history import epoch as epoch_report
 
 from sldml.commands.board import Board, BoardRow, new_row
-from sldml.journal import OBJECTIVE, History, apply_event
+from sldml.journal import Event, History, TrialEnded, TrialEpoch, TrialStarted
 
 CONFIG = {
     "loss": {"name": "sup_con"},
@@ -23,7 +24,7 @@ def begin(board: Board, name: str, now: float = 0.0) -> None:
 
 
 def report(board: Board, name: str, epoch: int, now: float, best: float = 0.5, **metrics: Any) -> None:
-    board.epoch(name, {"epoch": epoch, OBJECTIVE: best, **metrics}, now)
+    board.epoch(name, epoch_report(epoch, best, time=now, **metrics))
 
 
 def board_of_pruned(num_slots: int = 1, **settings: Any) -> Board:
@@ -37,10 +38,10 @@ def run_to(board: Board, name: str, epochs: int, state: str, now: float) -> None
     board.end(name, state)
 
 
-def history_with(*events: dict[str, Any]) -> History:
+def history_with(*events: Event) -> History:
     history = History()
     for event in events:
-        apply_event(history, {"time": 5.0, **event})
+        history.apply(event)
     return history
 
 
@@ -48,8 +49,8 @@ def test_a_row_follows_its_trial():
     board = board_of_pruned()
     begin(board, "t1", 3.0)
     assert board.running["t1"] == BoardRow("t1", 12, "sup_con / none / small_cnn", 1e-3, 3.0)
-    board.epoch("t1", {"epoch": 1, "val/accuracy": 0.5, OBJECTIVE: 0.5, "images_per_s": 800.0}, 5.0)
-    board.epoch("t1", {"epoch": 2, "val/accuracy": 0.25, OBJECTIVE: 0.5, "images_per_s": 900.0}, 6.0)
+    board.epoch("t1", epoch_report(1, 0.5, time=5.0, images_per_s=800.0))
+    board.epoch("t1", epoch_report(2, 0.5, time=6.0, images_per_s=900.0, **{"val/accuracy": 0.25}))
     row = board.running["t1"]
     assert (row.epoch, row.value, row.best, row.best_epoch, row.images_per_s) == (2, 0.25, 0.5, 1, 900.0)
     board.end("t1", "pruned")
@@ -159,11 +160,11 @@ def test_the_last_training_does_not_get_faster_by_free_slots():
 
 def test_a_search_that_goes_on_knows_what_was_done():
     history = history_with(
-        {"event": "trial_started", "trial_id": "t1", "params": {}, "config": CONFIG},
-        {"event": "epoch", "trial_id": "t1", "metrics": {"epoch": 1, OBJECTIVE: 0.5}},
-        {"event": "trial_ended", "trial_id": "t1", "state": "pruned"},
-        {"event": "trial_started", "trial_id": "t2", "params": {}, "config": CONFIG},
-        {"event": "epoch", "trial_id": "t2", "metrics": {"epoch": 1, OBJECTIVE: 0.75}},
+        TrialStarted(trial_id="t1", params={}, config=CONFIG, time=5.0),
+        TrialEpoch(trial_id="t1", **epoch_report(1, 0.5, time=5.0).model_dump()),
+        TrialEnded(trial_id="t1", state="pruned", time=5.0),
+        TrialStarted(trial_id="t2", params={}, config=CONFIG, time=5.0),
+        TrialEpoch(trial_id="t2", **epoch_report(1, 0.75, time=5.0).model_dump()),
     )
     board = Board.of_trials(history, 4, 100.0, max_epochs=12)
     assert (board.num_ended, board.total, board.running) == (1, 4, {})

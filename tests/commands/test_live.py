@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from rich.text import Text
+from support.made_history import epoch
 
 from sldml.commands.board import Board, new_row
 from sldml.commands.live import (
@@ -22,7 +23,6 @@ from sldml.commands.live import (
     truncate,
     wrapped,
 )
-from sldml.journal import OBJECTIVE
 
 CONFIG: dict[str, Any] = {
     "loss": {"name": "multi_similarity"},
@@ -37,13 +37,12 @@ def made_board(num_running: int = 2) -> Board:
     board = Board("trials", 16, 0.0, num_slots=2, max_epochs=30)
     for number, state in enumerate(("completed", "pruned", "pruned", "failed"), start=1):
         board.start(new_row(f"t{number:04}", CONFIG, 0.0))
-        board.epoch(f"t{number:04}", {"epoch": 4, "val/accuracy": 0.5, OBJECTIVE: 0.1 * number}, 10.0)
+        board.epoch(f"t{number:04}", epoch(4, 0.1 * number, time=10.0, **{"val/accuracy": 0.5}))
         board.end(f"t{number:04}", state)
     for number in range(5, 5 + num_running):
         name = f"t{number:04}"
         board.start(new_row(name, CONFIG, 20.0))
-        metrics = {"epoch": 12, "val/accuracy": 0.25, OBJECTIVE: 0.375, "images_per_s": 4310.4}
-        board.epoch(name, metrics, 60.0)
+        board.epoch(name, epoch(12, 0.375, time=60.0, images_per_s=4310.4, **{"val/accuracy": 0.25}))
     return board
 
 

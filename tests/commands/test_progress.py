@@ -7,10 +7,26 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support.made_history import candidate, epoch
 
 from sldml.commands.progress import ProgressPrinter
 from sldml.config.trial import TrialConfig
-from sldml.journal import History, apply_event
+from sldml.journal import (
+    BaselineFoldsScored,
+    BaselinesScored,
+    CandidateFolds,
+    Event,
+    FinalEnded,
+    FinalEpoch,
+    FinalStarted,
+    FoldsScored,
+    History,
+    StageChanged,
+    TrialEnded,
+    TrialEpoch,
+    TrialStarted,
+)
+from sldml.search.final import FinalTraining, FoldTraining
 
 CONFIG = TrialConfig.model_validate(
     {"loss": {"name": "sup_con"}, "miner": {"name": "batch_hard"}, "optimizer": {"lr": 3e-4}}
@@ -26,17 +42,21 @@ class Watched:
         self.printer = ProgressPrinter(console)
         self.history = History()
 
-    def tell(self, event: str, time: float, **fields: Any) -> None:
-        told = {"event": event, "time": time, **fields}
-        apply_event(self.history, told)
-        self.printer.happened(told, self.history)
+    def tell(self, event: Event) -> None:
+        self.history.apply(event)
+        self.printer.happened(event, self.history)
+
+    def start_trial(self, trial_id: str, time: float) -> None:
+        self.tell(TrialStarted(trial_id=trial_id, params={}, config=CONFIG, time=time))
+
+    def report(self, trial_id: str, number: int, best: float, time: float) -> None:
+        self.tell(TrialEpoch(trial_id=trial_id, **epoch(number, best, time=time).model_dump()))
 
     def run_trial(self, trial_id: str, state: str, *values: float, error: str | None = None) -> None:
-        self.tell("trial_started", 100.0, trial_id=trial_id, params={}, config=CONFIG)
+        self.start_trial(trial_id, 100.0)
         for number, value in enumerate(values, start=1):
-            metrics = {"epoch": number, "val/accuracy_best": value}
-            self.tell("epoch", 100.0 + number, trial_id=trial_id, metrics=metrics)
-        self.tell("trial_ended", 112.4, trial_id=trial_id, state=state, error=error)
+            self.report(trial_id, number, value, 100.0 + number)
+        self.tell(TrialEnded(trial_id=trial_id, state=state, error=error, time=112.4))
 
     @property
     def text(self) -> str:
@@ -57,11 +77,14 @@ def watched() -> Watched:
 
 
 def test_class_folds_are_told_as_they_end(watched: Watched):
-    candidates = [{"baseline": "dtw_1nn", "accuracies": accuracies} for accuracies in ([0.1, 0.2], [0.3, 0.5])]
-    watched.tell("baseline_folds", 1.0, num_folds=2, candidates=candidates)
-    fields = {"num_epochs": 7, "num_folds": 2}
-    watched.tell("folds", 2.0, trial_id="t1", accuracies=[0.5, 0.6], error=None, **fields)
-    watched.tell("folds", 3.0, trial_id="t2", accuracies=None, error="fold 1: boom", **fields)
+    scores = [
+        CandidateFolds(candidate=candidate("dtw_1nn", center=center), accuracies=accuracies)
+        for center, accuracies in (("none", [0.1, 0.2]), ("every_frame", [0.3, 0.5]))
+    ]
+    watched.tell(BaselineFoldsScored(num_folds=2, scores=scores))
+    fields: dict[str, Any] = {"num_epochs": 7, "num_folds": 2}
+    watched.tell(FoldsScored(trial_id="t1", accuracies=[0.5, 0.6], **fields))
+    watched.tell(FoldsScored(trial_id="t2", accuracies=None, error="fold 1: boom", **fields))
     assert watched.lines == [
         "class folds dtw_1nn: 0.400 ± 0.141 over 2 folds",
         "class folds t1: 0.550 ± 0.071 over 2 folds, 7 epochs each",
@@ -94,18 +117,18 @@ def test_a_diverged_trial_is_told_but_not_the_best(watched: Watched):
 
 def test_a_trial_that_runs_on_is_not_counted_as_ended(watched: Watched):
     watched.printer.searching(4, watched.history, max_epochs=30)
-    watched.tell("trial_started", 100.0, trial_id="t0", params={}, config=CONFIG)
+    watched.start_trial("t0", 100.0)
     assert watched.text == ""
     watched.run_trial("t1", "completed", 0.5)
     assert watched.lines[0].startswith("   1/4 t1 ")
 
 
 def test_final_models_are_told(watched: Watched):
-    watched.tell("final_started", 200.0, trial_id="t0", seed=1, config={})
-    watched.tell("final_epoch", 210.0, trial_id="t0", seed=1, metrics={"epoch": 1})
-    watched.tell("final_ended", 230.2, trial_id="t0", seed=1, state="completed")
-    watched.tell("final_started", 200.0, trial_id="t0", seed=2, config={})
-    watched.tell("final_ended", 201.0, trial_id="t0", seed=2, state="failed", error="no memory")
+    watched.tell(FinalStarted(trial_id="t0", seed=1, config={}, time=200.0))
+    watched.tell(FinalEpoch(trial_id="t0", seed=1, epoch=1, time=210.0))
+    watched.tell(FinalEnded(trial_id="t0", seed=1, state="completed", time=230.2))
+    watched.tell(FinalStarted(trial_id="t0", seed=2, config={}, time=200.0))
+    watched.tell(FinalEnded(trial_id="t0", seed=2, state="failed", error="no memory", time=201.0))
     assert watched.lines == [
         "final t0 seed 1: completed, 1 epochs, 30 s",
         "final t0 seed 2: failed, 0 epochs, 1 s: no memory",
@@ -113,9 +136,9 @@ def test_final_models_are_told(watched: Watched):
 
 
 def test_events_without_a_line_say_nothing(watched: Watched):
-    watched.tell("stage", 1.0, stage="search", state="started")
-    watched.tell("stage", 2.0, stage="search", state="ended")
-    watched.tell("baselines", 3.0, results={})
+    watched.tell(StageChanged(name="search", state="started"))
+    watched.tell(StageChanged(name="search", state="ended"))
+    watched.tell(BaselinesScored(scores=()))
     assert watched.text == ""
 
 
@@ -151,13 +174,12 @@ def test_without_a_console_it_prints_to_standard_output(capsys: pytest.CaptureFi
 def test_trainings_that_go_on_are_told_once_a_minute(watched: Watched, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sldml.commands.progress.time.time", lambda: 1000.0)
     watched.printer.searching(5, watched.history, max_epochs=30)
-    watched.tell("trial_started", 1000.0, trial_id="t1", params={}, config=CONFIG)
+    watched.start_trial("t1", 1000.0)
     for number, when in enumerate((1010.0, 1059.0, 1061.0, 1119.0, 1121.0), start=1):
-        metrics = {"epoch": number, "val/accuracy_best": 0.125 * number}
-        watched.tell("epoch", when, trial_id="t1", metrics=metrics)
-    watched.tell("trial_ended", 1170.0, trial_id="t1", state="completed")
-    watched.tell("trial_started", 1170.0, trial_id="t2", params={}, config=CONFIG)
-    watched.tell("epoch", 1185.0, trial_id="t2", metrics={"epoch": 1, "val/accuracy_best": 0.5})
+        watched.report("t1", number, 0.125 * number, when)
+    watched.tell(TrialEnded(trial_id="t1", state="completed", time=1170.0))
+    watched.start_trial("t2", 1170.0)
+    watched.report("t2", 1, 0.5, 1185.0)
     assert watched.lines[:2] == [
         "trials still running: 0 of 5 ended, 1 running, 3 epochs in the last 1:01, best 0.375 (t1)",
         "trials still running: 0 of 5 ended, 1 running, 2 epochs in the last 1:00, best 0.625 (t1)",
@@ -168,10 +190,10 @@ def test_trainings_that_go_on_are_told_once_a_minute(watched: Watched, monkeypat
 
 def test_final_models_that_go_on_are_told_with_the_time_left(watched: Watched, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sldml.commands.progress.time.time", lambda: 1000.0)
-    plan = [{"trial_id": "t1", "seed": seed, "num_epochs": 4} for seed in (1, 2)]
+    plan = [FinalTraining("t1", CONFIG, 4, seed) for seed in (1, 2)]
     watched.printer.training("final models", plan)
-    watched.tell("final_started", 1000.0, trial_id="t1", seed=1, config=CONFIG)
-    watched.tell("final_epoch", 1060.0, trial_id="t1", seed=1, metrics={"epoch": 1, "time/step_s": 60.0})
+    watched.tell(FinalStarted(trial_id="t1", seed=1, config=CONFIG, time=1000.0))
+    watched.tell(FinalEpoch(trial_id="t1", seed=1, epoch=1, metrics={"time/step_s": 60.0}, time=1060.0))
     # One epoch a minute, seven of eight to do.
     assert watched.lines == [
         "final models still running: 0 of 2 ended, 1 running, 1 epochs in the last 1:00, about 7 min left"
@@ -183,8 +205,8 @@ def test_in_a_terminal_trials_are_a_table_and_it_goes_away():
     with watched.printer as printer:
         printer.searching(2, watched.history, max_epochs=30)
         watched.run_trial("t0", "completed", 0.5)
-        watched.tell("trial_started", 100.0, trial_id="t1", params={}, config=CONFIG)
-        watched.tell("epoch", 103.0, trial_id="t1", metrics={"epoch": 1, "val/accuracy_best": 0.25})
+        watched.start_trial("t1", 100.0)
+        watched.report("t1", 1, 0.25, 103.0)
         assert printer._live is not None
         lines = [line for line, _ in printer._live.lines(110.0, 119, 40)]
     assert any(line.split()[:3] == ["t1", "1/20", "0.250"] for line in lines)
@@ -225,7 +247,7 @@ def test_in_a_terminal_counts_are_not_told_as_lines():
 def test_in_a_terminal_a_stage_says_what_it_counts():
     watched = Watched(terminal=True, width=120)
     with watched.printer as printer:
-        watched.tell("stage", 1.0, name="test", state="started")
+        watched.tell(StageChanged(name="test", state="started"))
         show = printer.counting("baselines")
         show(3, 4)
         assert printer._live is not None
@@ -236,7 +258,7 @@ def test_in_a_terminal_a_stage_says_what_it_counts():
 
 def test_class_folds_are_shown_while_they_are_trained():
     watched = Watched(terminal=True, width=120)
-    plan = [{"trial_id": "t1", "fold": fold, "num_epochs": 2, "config": CONFIG} for fold in (1, 2)]
+    plan = [FoldTraining("t1", CONFIG, 2, 2, fold) for fold in (1, 2)]
     with watched.printer as printer:
         printer.training("class folds", plan)
         printer.fold_happened(plan[0], None)

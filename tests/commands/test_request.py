@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.made_history import epoch, search_begun
 
 from sldml.commands.request import Request, best_of, check_request, earlier_settings, first_configurations
 from sldml.config.space import SearchSpace
 from sldml.config.space_file import override, parse_space
 from sldml.errors import InputError
-from sldml.journal import OBJECTIVE, History, Journal
+from sldml.journal import AttemptBegun, History, Journal, TrialEnded, TrialEpoch, TrialStarted
 from sldml.search.preflight import earlier_history
 
 SPACE = """
@@ -31,12 +32,12 @@ def space() -> SearchSpace:
 
 def write_search(folder: Path, trials: dict[str, tuple[dict[str, Any], float | None, str]]) -> Path:
     journal = Journal(folder / "journal.jsonl")
-    journal.append("search", name=folder.name)
+    journal.append(search_begun(name=folder.name))
     for trial_id, (params, value, state) in trials.items():
-        journal.append("trial_started", trial_id=trial_id, params=params, config={})
+        journal.append(TrialStarted(trial_id=trial_id, params=params, config={}))
         if value is not None:
-            journal.append("epoch", trial_id=trial_id, metrics={"epoch": 1, OBJECTIVE: value})
-        journal.append("trial_ended", trial_id=trial_id, state=state)
+            journal.append(TrialEpoch(trial_id=trial_id, **epoch(1, value).model_dump()))
+        journal.append(TrialEnded(trial_id=trial_id, state=state))
     return folder
 
 
@@ -62,7 +63,7 @@ def test_no_search_and_one_without_a_value_are_told(tmp_path: Path) -> None:
         best_of(folder)
 
 
-@pytest.mark.parametrize("content", [None, "", '{"event": "search", "time": 1.0, "name": "early"}\n'])
+@pytest.mark.parametrize("content", [None, "", search_begun(name="early").model_dump_json() + "\n"])
 def test_a_search_that_was_killed_before_its_first_attempt_is_begun_again(
     content: str | None, tmp_path: Path, space: SearchSpace
 ) -> None:
@@ -82,8 +83,9 @@ def test_a_search_that_was_killed_before_its_first_attempt_is_begun_again(
 
 def test_a_search_that_has_begun_is_not_begun_again(tmp_path: Path, space: SearchSpace) -> None:
     request = Request(space, "begun", storage=tmp_path, cache=tmp_path / "prepared")
-    request.folder.mkdir()
-    (request.folder / "journal.jsonl").write_text('{"event": "attempt", "time": 1.0}\n')
+    begun, journal = search_begun(name="begun"), Journal(request.journal)
+    journal.append(begun)
+    journal.append(AttemptBegun(settings=begun.settings, slots=1, environment=begun.environment))
     for refuse in (check_request, earlier_history):
         with pytest.raises(InputError, match=r"search begun exists in .*: use --resume or another --name"):
             refuse(request)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.catalogs import assert_apart, plain_catalog
+from support.made_history import search_begun
 
 from sldml.config.protocol import OneShot
 from sldml.config.space_file import override, parse_space
@@ -183,9 +184,9 @@ def test_a_search_goes_on_only_with_the_split_that_it_was_begun_with(tmp_path: P
     config = {"novel": "c1,c2", "exemplar": {"name": "list", "list": {"file": str(path)}}}
     path.write_text("label,name\nc1,c1_p02_t1\nc2,c2_p03_t2\n")
     split, prepared = split_of(**config), PreparedSet(tmp_path, CATALOG, {"hash": "abc"})
-    begun = {"name": "made", "prepared": {"hash": "abc"}, "split": split.to_record()}
+    begun = search_begun(name="made", prepared={"hash": "abc"}).model_copy(update={"split": split.to_record()})
     require_same_data(History(), prepared, split)
-    require_same_data(History(search=begun), prepared, split)
+    require_same_data(History(begun), prepared, split)
     path.write_text("label,name\nc1,c1_p02_t2\nc2,c2_p03_t2\n")
     with pytest.raises(InputError, match="split of the recordings differs from that of search made"):
-        require_same_data(History(search=begun), prepared, split_of(**config))
+        require_same_data(History(begun), prepared, split_of(**config))

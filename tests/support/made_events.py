@@ -37,7 +37,8 @@ def trial_events(name: str = "t1", *values: float, start: float = START, state: 
         TrialStarted(trial_id=name, params={"optimizer.lr": 0.001, "loss.name": "arcface"}, config=CONFIG, time=start)
     ]
     for number, value in enumerate(values, start=1):
-        report = epoch(number, value, time=start + number, **{"train/loss": 1.0 / number})
+        own = {"val/accuracy": value, "train/loss": 1.0 / number}
+        report = epoch(number, max(values[:number]), time=start + number, **own)
         events.append(TrialEpoch(trial_id=name, **report.model_dump()))
     if state != "running":
         events.append(TrialEnded(trial_id=name, state=state, time=start + len(values) + 0.5))

@@ -330,10 +330,10 @@ def _confused(labels: list[str], matrix: list[list[int]]) -> list[ConfusedPair]:
     ]
 
 
-def epoch(number: int, best: float, *, time: float = 0.0, **metrics: float) -> Epoch:
+def epoch(number: int, best: float, *, time: float = 0.0, worker: str | None = None, **metrics: float) -> Epoch:
     """An epoch with this accuracy, and more metrics."""
     values = {"val/accuracy": best, "val/accuracy_best": best, **metrics}
-    return Epoch(epoch=number, metrics=values, time=time)
+    return Epoch(epoch=number, metrics=values, time=time, worker=worker)
 
 
 def history_of(*trials: tuple[float, Mapping[str, Any]], states: tuple[TrialState, ...] = ()) -> History:

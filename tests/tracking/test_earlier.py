@@ -5,35 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
+from support.made_events import CONFIG, made_events
+from support.made_history import search_begun
+from support.tracked import TrackedSearch
 
 from sldml.errors import InputError
-from sldml.tracking import Tracker, default_artifact_root, default_uri
+from sldml.tracking import default_uri
 from sldml.tracking.earlier import find_run
 
 
 def test_a_run_is_found_with_what_is_needed_to_repeat_it(storage: Path) -> None:
     uri = default_uri(storage)
-    tracker = Tracker(uri, experiment="demo", search="s", artifact_root=default_artifact_root(storage))
-    config = {"loss": {"name": "arcface"}, "seed": 3}
-    dataset = {"name": "made", "digest": "abc", "source_type": "local", "source": '{"uri": "/data"}'}
-    for key, stage in (("trial:t1", "search"), ("final:t1:2", "final"), ("baseline:dtw_1nn", "baseline")):
-        tags = {"stage": stage, "trial_id": "t1", "commit": "0123"}
-        tracker.start_run(key, name=key, params={}, tags=tags)
-        tracker.log_dataset(key, {**dataset, "schema": "{}", "profile": "{}"}, "training")
-        tracker.log_dict(key, {**config, "seed": 2} if stage == "final" else config, "config.json")
-    tracker.log_metrics("trial:t1", {"val/accuracy_best": 0.75}, step=4)
-    tracker.log_metrics("final:t1:2", {"test/accuracy": 0.5})
-    assert tracker.close() == 0
-    client = MlflowClient(uri)
-    runs = {r.data.tags["key"]: r.info.run_id for r in client.search_runs([tracker.experiment_id])}
+    search = TrackedSearch(storage, search_begun(name="demo-1", data="/data", prepared={"hash": "abc"}))
+    tracker = search.tracked([search.begun, *made_events()[1:-1]])
+    runs = {key: run.info.run_id for key, run in search.runs(tracker).items()}
+    config = CONFIG
 
-    trial, final = find_run(uri, runs["trial:t1"]), find_run(uri, runs["final:t1:2"])
-    assert (trial.experiment, trial.config, trial.validation) == ("demo", config, 0.75)
-    assert (trial.prepared, trial.commit, trial.data) == ("abc", "0123", Path("/data"))
+    trial, final = find_run(uri, runs["trial:t1"]), find_run(uri, runs["final:t1:1"])
+    assert (trial.experiment, trial.config, trial.validation) == ("demo", config, 0.7)
+    assert (trial.prepared, trial.commit, trial.data) == ("abc", search.begun.environment.commit, Path("/data"))
     assert (trial.seed, trial.test) == (None, None)
     # A final model comes out of its trial, which says for how many epochs it is trained.
-    assert (final.config, final.seed, final.test, final.validation) == (config, 2, 0.5, 0.75)
+    assert (final.config, final.seed, final.test, final.validation) == (config, 1, 0.7, 0.7)
     for run_id, said in (
         (runs["baseline:dtw_1nn"], "is a baseline, which needs no training"),
         (runs["search"], f"is neither a trial nor a final model; the best trial of it is {runs['trial:t1']}"),
