@@ -6,8 +6,8 @@ import io
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from sldml.commands.live import LiveConsole
 from sldml.commands.progress import ProgressPrinter
 from sldml.config.trial import TrialConfig
 from sldml.journal import History, apply_event
@@ -22,7 +22,7 @@ class Watched:
 
     def __init__(self, terminal: bool = False, width: int = 40) -> None:
         self.file = io.StringIO()
-        console = Console(file=self.file, force_terminal=terminal, width=width, highlight=False, soft_wrap=True)
+        console = LiveConsole(file=self.file, force_terminal=terminal, width=width, highlight=False, soft_wrap=True)
         self.printer = ProgressPrinter(console)
         self.history = History()
 
