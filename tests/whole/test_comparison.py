@@ -16,6 +16,8 @@ COMPARED = [
     "2",
     "--final-seeds",
     "2",
+    "--concurrent",
+    "2",
     "--compare",
     "loss",
     "--choices",
