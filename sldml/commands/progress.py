@@ -8,10 +8,8 @@ from statistics import mean, stdev
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-
 from sldml.commands.board import Board, new_row, recorded_row
-from sldml.commands.live import CountProgress, LiveView, clock, rough_duration
+from sldml.commands.live import CountProgress, LiveConsole, LiveView, clock, rough_duration
 from sldml.config.trial import TrialConfig
 from sldml.journal import (
     AttemptBegun,
@@ -42,8 +40,8 @@ _STAGES = {"search": "trials", "final": "final models", "folds": "class folds", 
 class ProgressPrinter:
     """Prints the progress of a search; a context manager that shows a live table in a terminal."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+    def __init__(self, console: LiveConsole | None = None) -> None:
+        self.console = console or LiveConsole(highlight=False)
         # Wrap lines between words in a terminal, but not in a log.
         self.console.soft_wrap = not self.console.is_terminal
         self._live: LiveView | None = None

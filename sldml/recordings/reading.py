@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -151,54 +151,58 @@ def _entry(recording: Recording, layout: Layout) -> Entry:
 # ------------------------------------------------------------------------------------------------------ processes
 
 
-@dataclass(frozen=True)
-class _Ahead:
-    num_files: int
-    num_bytes: int
-    results: Future[list[Entry | RecordingError]]
-
-
 def _read_in_processes(reader: Reader, jobs: Sequence[ReadArguments], num_workers: int) -> Results:
-    # Spawned, not forked: the caller may hold threads and locks (torch, Ray) that a fork would copy half-way.
-    context = multiprocessing.get_context("spawn")
-    # Four tasks for each worker keep it busy while the first in order is awaited.
-    files_per_task = max(1, min(_MOST_FILES_PER_TASK, _MOST_AHEAD // (4 * num_workers)))
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as pool:
-        ahead: deque[_Ahead] = deque()
-        try:
-            for first in range(0, len(jobs), files_per_task):
-                task = jobs[first : first + files_per_task]
-                num_bytes = sum(_num_bytes(job[0]) for job in task)
-                while ahead and not (
-                    sum(other.num_files for other in ahead) + len(task) <= _MOST_AHEAD
-                    and sum(other.num_bytes for other in ahead) + num_bytes <= _MOST_BYTES_AHEAD
-                ):
-                    yield from _taken(ahead)
-                with _no_interrupts_for_children():
-                    ahead.append(_Ahead(len(task), num_bytes, pool.submit(_read_task, reader, task)))
-            while ahead:
-                yield from _taken(ahead)
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a process that reads recordings was killed (out of memory?) or could not start: repeat the command to "
-                "continue"
-            ) from error
-        finally:
-            for other in ahead:
-                other.results.cancel()
+    # Imported here because it takes 0.1 s.
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
+
+    # `Parallel` starts new tasks when others end, whether or not their results are taken. So it gets the files in
+    # windows, which share its worker processes: while one is taken, the next is read.
+    parallel = {
+        "backend": "loky",
+        "n_jobs": num_workers,
+        "return_as": "generator",
+        "pre_dispatch": "all",
+        # At least two tasks of each window for each worker.
+        "batch_size": max(1, min(_MOST_FILES_PER_TASK, _MOST_AHEAD // (4 * num_workers))),
+        "max_nbytes": None,
+        "initializer": _end_with_parent,
+        "initargs": (os.getpid(),),
+    }
+    ahead: deque[Results] = deque()
+    try:
+        for window in chain(_windows(jobs), [[]]):  # an empty one, to take the last
+            with _no_interrupts_for_children():
+                ahead.append(Parallel(**parallel)(delayed(reader)(job) for job in window))
+            if len(ahead) == 2:
+                for result in ahead[0]:  # noqa: UP028 -- `yield from` would close it with a warning
+                    yield result
+                ahead.popleft()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process that reads recordings was killed (out of memory?) or could not start: repeat the command to "
+            "continue"
+        ) from error
+    finally:
+        with warnings.catch_warnings(action="ignore"):  # about results that are not used
+            for results in ahead:
+                results.close()
+        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
 
-def _taken(ahead: deque[_Ahead]) -> Results:
-    """The results of the first task, each released when it is taken; the task counts as ahead until it is empty."""
-    results = ahead[0].results.result()
-    results.reverse()
-    while results:
-        yield results.pop()
-    ahead.popleft()
-
-
-def _read_task(reader: Reader, jobs: Sequence[ReadArguments]) -> list[Entry | RecordingError]:
-    return [reader(job) for job in jobs]
+def _windows(jobs: Sequence[ReadArguments]) -> Iterator[list[ReadArguments]]:
+    """The jobs in order, in lists of at most half of what may be read ahead."""
+    window: list[ReadArguments] = []
+    num_bytes = 0
+    for job in jobs:
+        size = _num_bytes(job[0])
+        if window and (len(window) == _MOST_AHEAD // 2 or num_bytes + size > _MOST_BYTES_AHEAD // 2):
+            yield window
+            window, num_bytes = [], 0
+        window.append(job)
+        num_bytes += size
+    if window:
+        yield window
 
 
 def _num_bytes(path: Path) -> int:
@@ -211,6 +215,8 @@ def _num_bytes(path: Path) -> int:
 @contextmanager
 def _no_interrupts_for_children() -> Iterator[None]:
     """Block SIGINT for processes started in this context: a terminal sends Ctrl-C to all of them."""
+    # Python starts this process before the first worker and then unblocks SIGINT.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -218,13 +224,12 @@ def _no_interrupts_for_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_with_parent() -> None:
-    """End this worker with its parent: it holds both ends of its task pipe and would outlive a killed parent."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+def _end_with_parent(parent: int) -> None:
+    """End this worker soon after its parent: it would wait for tasks of a killed one for minutes."""
 
     def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
+        while os.getppid() == parent:
+            time.sleep(1.0)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import threading
+import time
 from typing import Any
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 from support.made_history import epoch
+from support.screen import lines_on_screen
 
+from sldml.commands import live
 from sldml.commands.board import Board, new_row
 from sldml.commands.live import (
     CountProgress,
+    LiveConsole,
     LiveView,
     bar,
     board_lines,
@@ -23,6 +30,7 @@ from sldml.commands.live import (
     truncate,
     wrapped,
 )
+from sldml.commands.progress import ProgressPrinter
 
 CONFIG: dict[str, Any] = {
     "loss": {"name": "multi_similarity"},
@@ -107,12 +115,67 @@ def test_a_count_says_how_long_it_takes_once_something_is_done():
 
 
 def test_the_load_of_a_cluster_is_said_to_be_that_of_this_machine(monkeypatch: pytest.MonkeyPatch):
-    view = LiveView(Console(file=io.StringIO(), force_terminal=True, width=140, height=40))
+    view = LiveView(LiveConsole(file=io.StringIO(), force_terminal=True, width=140, height=40))
     view.board = made_board()
     view._load, view._load_at = "CPU 12%", float("inf")
     assert view.lines(90.0, 139, 38)[-1][0].endswith("· CPU 12%")
     view.board.elsewhere = True
     assert view.lines(90.0, 139, 38)[-1][0].endswith("· CPU 12% (this machine)")
+
+
+class SlowConsole(LiveConsole):
+    """Other threads have time to print between the making of a frame and its writing."""
+
+    def render_lines(self, *arguments: Any, **settings: Any) -> Any:
+        lines = super().render_lines(*arguments, **settings)
+        time.sleep(0.0005)
+        return lines
+
+
+def test_no_line_is_lost_while_the_view_is_drawn(monkeypatch: pytest.MonkeyPatch):
+    """Three threads print 250 lines each, one of them past the console, while the view changes its height."""
+    monkeypatch.setattr(live, "_REFRESH_HZ", 1000.0)
+    ours, its = pty.openpty()
+    chunks: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while chunk := os.read(ours, 65536):
+                chunks.append(chunk)
+        except OSError:  # the other end is closed
+            return
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    with open(its, "w") as file:  # noqa: PTH123 -- a descriptor
+        settings: dict[str, Any] = {"force_terminal": True, "width": 100, "height": 40, "highlight": False}
+        console = SlowConsole(file=file, _environ={"TERM": "xterm-256color"}, **settings)
+        board = Board("trials", 16, 0.0, num_slots=8, max_epochs=30)
+        with ProgressPrinter(console) as printer:
+            printer._begin(board)
+
+            def say(thread: int) -> None:
+                for number in range(250):
+                    (print if thread == 0 else printer.say)(f"line {thread} {number}")
+                    time.sleep(0.001)
+
+            threads = [threading.Thread(target=say, args=(thread,)) for thread in range(3)]
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                for number in range(8):
+                    board.start(new_row(f"t{number}", CONFIG, 0.0))
+                time.sleep(0.002)
+                for number in range(8):
+                    board.end(f"t{number}", "completed")
+                time.sleep(0.002)
+    reader.join(30.0)
+    os.close(ours)
+    shown = [line for line in lines_on_screen(b"".join(chunks).decode()) if line]
+    assert sorted(shown) == sorted(f"line {thread} {number}" for thread in range(3) for number in range(250))
+    for thread in range(3):
+        of_it = [line for line in shown if line.startswith(f"line {thread} ")]
+        assert of_it == [f"line {thread} {number}" for number in range(250)]
 
 
 @pytest.mark.parametrize(

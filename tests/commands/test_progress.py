@@ -6,9 +6,9 @@ import io
 from typing import Any
 
 import pytest
-from rich.console import Console
 from support.made_history import candidate, epoch
 
+from sldml.commands.live import LiveConsole
 from sldml.commands.progress import ProgressPrinter
 from sldml.config.trial import TrialConfig
 from sldml.journal import (
@@ -38,7 +38,7 @@ class Watched:
 
     def __init__(self, terminal: bool = False, width: int = 40) -> None:
         self.file = io.StringIO()
-        console = Console(file=self.file, force_terminal=terminal, width=width, highlight=False, soft_wrap=True)
+        console = LiveConsole(file=self.file, force_terminal=terminal, width=width, highlight=False, soft_wrap=True)
         self.printer = ProgressPrinter(console)
         self.history = History()
 

@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +22,7 @@ from sldml.prepared.whole_folder import FILES
 from sldml.recordings import Recording, RecordingError
 from sldml.recordings.readers import ntu
 
+PARALLEL = joblib.Parallel
 LENGTHS = {"S001C001P001R001A001": 3, "S001C002P003R001A002": 5, "S002C003P008R002A001": 2, "S018C001P002R001A070": 4}
 BROKEN = {
     "S003C001P001R001A005": ("", "is empty"),
@@ -348,20 +350,20 @@ def test_parallel_and_serial_reading_write_the_same_bytes(
     monkeypatch.setattr("sldml.recordings.reading._MOST_AHEAD", 8)  # more tasks than are read ahead
     monkeypatch.setattr("sldml.recordings.reading._TRIED_S", 0.0)
     monkeypatch.setattr("sldml.recordings.reading._WORTH_PROCESSES_S", 0.0)
-    pools: list[int] = []
+    numbers: set[int] = set()
 
-    def pool_of(num_workers: int, **options: Any) -> ProcessPoolExecutor:
-        pools.append(num_workers)
-        return ProcessPoolExecutor(num_workers, **options)
+    def parallel(*, n_jobs: int, **options: Any) -> joblib.Parallel:
+        numbers.add(n_jobs)
+        return PARALLEL(n_jobs=n_jobs, **options)
 
-    monkeypatch.setattr("sldml.recordings.reading.ProcessPoolExecutor", pool_of)
+    monkeypatch.setattr("joblib.Parallel", parallel)
     add_broken(data)
     for i in range(40):
         write_recording(
             data / "ntu", f"S004C001P{i:03d}R001A003", 2 + i % 5, seed=i, dropped=(1,) if i % 7 == 0 else ()
         )
     serial, parallel = (ready(data, tmp_path / str(n), num_workers=n) for n in (1, 2))
-    assert pools == [2]
+    assert numbers == {2}
     assert len(serial.catalog) == 44
     for name in FILES:
         assert (parallel.folder / name).read_bytes() == (serial.folder / name).read_bytes()

@@ -16,6 +16,8 @@ COMPARED = [
     "2",
     "--final-seeds",
     "2",
+    "--concurrent",
+    "2",
     "--compare",
     "loss",
     "--choices",
@@ -46,8 +48,8 @@ def test_a_killed_comparison_goes_on_to_its_table(storage):
         if record.state != "running":
             assert after.trials[trial_id] == record, "a finished trial was touched"
     for record in after.trials.values():
-        assert [e["epoch"] for e in record.epochs] == [1, 2], "every trial runs all its epochs"
-        assert {f"val/accuracy_fold_{i}" for i in (1, 2, 3)} <= record.epochs[-1].keys()
+        assert [e.epoch for e in record.epochs] == [1, 2], "every trial runs all its epochs"
+        assert {f"val/accuracy_fold_{i}" for i in (1, 2, 3)} <= record.epochs[-1].metrics.keys()
 
     comparison = summary["comparison"]
     rows = {row["name"]: row for row in comparison["rows"]}

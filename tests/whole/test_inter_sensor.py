@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from support.catalogs import catalog_of, utd_names
+from support.made_history import search_begun
 from support.small import trial_config
 
 from sldml.config.data import UtdMhadData
@@ -20,7 +21,18 @@ from sldml.config.training import EvaluationConfig
 from sldml.embedding.embed import embed, require_one_input_shape
 from sldml.embedding.view import View
 from sldml.errors import InputError
-from sldml.journal import History
+from sldml.journal import (
+    Accuracy,
+    Baseline,
+    BaselineFoldsScored,
+    BaselineScore,
+    Candidate,
+    CandidateFolds,
+    FinalResult,
+    History,
+    Shipped,
+    TestResults,
+)
 from sldml.prepared.batches import Frames
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
@@ -145,9 +157,8 @@ def test_baselines_validate_on_one_sensor_and_test_on_the_other(catalog: pd.Data
 
     results = scorer("bodies").validate(split.development, EvaluationConfig(num_draws=5))
     tested = scorer("sensors").test(split.sealed, results)
-    for name in ("raw_1nn", "dtw_1nn"):
-        assert tested[name]["val"] == 1.0
-        assert tested[name]["test"] == 1.0
+    known = {score.candidate.baseline: (score.val, score.test) for score in tested}
+    assert known["raw_1nn"] == known["dtw_1nn"] == (1.0, 1.0)
 
 
 # ------------------------------------------------------------------------------------------------------- what ships
@@ -159,7 +170,7 @@ def test_what_ships_knows_recordings_of_the_tests_sensor(
 ) -> None:
     split = split_of(catalog, "inertial")
     shipped = shipped_by(tmp_path, split, frames_without(frames, None), free)
-    assert shipped["shipped"]["kind"] == "training_free"  # 11 auxiliary classes are too few to trust
+    assert shipped.kind == "training_free"  # 11 auxiliary classes are too few to trust
     model = Recognizer.load(tmp_path)
     assert model.matching.layout == utd_mhad.layout("skeleton")
     values = FUSED.take_rows(frames[None], "bodies")[0].numpy()
@@ -173,7 +184,7 @@ def test_what_ships_knows_recordings_of_the_tests_sensor(
     model.enrol([r for r in recordings if r.name in exemplars])
     asked = [r for r in recordings if r.name in queries]
     right = [found.nearest == r.label for found, r in zip(model.recognize(asked), asked, strict=True)]
-    assert np.mean(right) == pytest.approx(shipped["shipped"]["accuracy"])
+    assert np.mean(right) == pytest.approx(shipped.accuracy)
     with pytest.raises(InputError, match="rows are not the model's"):
         model.enrol([Recording(frames[:FRAMES].numpy(), 30.0, FUSED.row_names, "x", "c", "s")])
 
@@ -183,22 +194,36 @@ def test_a_trained_model_ships_with_the_tests_layout(
 ) -> None:
     monkeypatch.setattr("sldml.search.choice.FEWEST_CLASSES_TO_TRUST", 5)
     shipped = shipped_by(tmp_path, split_of(catalog, "skeleton"), frames_without(frames, None), "raw_1nn")
-    assert shipped["shipped"]["kind"] == "trained"
+    assert shipped.kind == "trained"
     assert Recognizer.load(tmp_path).matching.layout == utd_mhad.layout("inertial")
 
 
-def shipped_by(folder: Path, split: Split, frames: Frames, free: str) -> dict[str, Any]:
+def shipped_by(folder: Path, split: Split, frames: Frames, free: str) -> Shipped:
     encoder = CONFIG.encoder.model_dump(exclude_none=True) if free == "untrained" else None
     representation = None if encoder is None else CONFIG.representation.model_dump(exclude_none=True)
-    own = {"encoder": encoder, "representation": representation}
-    baseline = {"val": 0.5, "normalize": CONFIG.normalize.model_dump(), **own}
+    own = Candidate(
+        baseline=free, normalize=CONFIG.normalize.model_dump(), encoder=encoder, representation=representation
+    )
     weights: Mapping[str, Any] = Training(CONFIG, View(frames, split.development.train)).encoder.state_dict()
-    candidate = {"baseline": free, "accuracies": [0.5, 0.5], **baseline}
-    final = {"config": CONFIG.to_dict(), "trial_id": "t1", "seeds": [1], "val_accuracy": 0.9, "num_epochs": 1}
-    return ship(
+    over_folds = CandidateFolds(candidate=own, accuracies=(0.5, 0.5))
+    history = History(
+        search_begun(),
+        baselines={free: Baseline(free, (BaselineScore(candidate=own, val=0.5),))},
+        baseline_folds=BaselineFoldsScored(num_folds=2, scores=(over_folds,)),
+    )
+    final = FinalResult(
+        trial_id="t1",
+        config=CONFIG.to_dict(),
+        seeds=(1,),
+        val_accuracy=0.9,
+        num_epochs=1,
+        test_accuracy=Accuracy(mean=0.5, ci95=None, values=(0.5,)),
+        confusions=(),
+    )
+    outcome = ship(
         folder,
-        History(baselines={free: baseline}, baseline_folds={"num_folds": 2, "candidates": [candidate]}),
-        {"finals": [final]},
+        history,
+        TestResults(num_queries=1, num_classes=1, num_exemplars=1, finals=(final,)),
         split=split,
         frames=frames,
         data=UtdMhadData(modality="fused"),
@@ -206,6 +231,8 @@ def shipped_by(folder: Path, split: Split, frames: Frames, free: str) -> dict[st
         load_trial=lambda trial_id: weights,
         search_name="made",
     )
+    assert outcome.shipped is not None
+    return outcome.shipped
 
 
 # --------------------------------------------------------------------------------------------------------- refusals

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import torch
 from mlflow import MlflowClient
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from support.running import TINY, count, events, kill, start, tune, wait_for
 from support.terminal import CTRL_C, Terminal, assert_gone
 
@@ -96,7 +99,9 @@ def assert_nothing_lost(before: History, checkpointed: dict[str, int], after: Hi
         assert later.epochs[:known] == record.epochs[:known], "known epochs were trained again"
         assert later.params == record.params
         for old, new in zip(record.epochs, later.epochs, strict=False):
-            assert new["val/accuracy"] == old["val/accuracy"], "an epoch that was trained again came out differently"
+            assert new.metrics["val/accuracy"] == old.metrics["val/accuracy"], (
+                "an epoch that was trained again came out differently"
+            )
     for key, final in before.finals.items():
         if final.state == "completed":
             assert after.finals[key] == final, "a finished final model was touched"
@@ -230,25 +235,30 @@ def assert_is_whole(search: Interrupted) -> None:
     assert started == dict.fromkeys(history.trials, 1), "a trial was begun twice"
     assert len({json.dumps(record.params, sort_keys=True) for record in history.trials.values()}) == NUM_TRIALS
     for record in history.trials.values():
-        assert [e["epoch"] for e in record.epochs] == every_epoch
+        assert [e.epoch for e in record.epochs] == every_epoch
     assert len(history.finals) == NUM_FINALS
     for final in history.finals.values():
         assert final.state == "completed"
-        assert [e["epoch"] for e in final.epochs] == list(range(1, len(final.epochs) + 1))
+        assert [e.epoch for e in final.epochs] == list(range(1, len(final.epochs) + 1))
     ended = Counter((e["trial_id"], e["seed"]) for e in events(journal) if e["event"] == "final_ended")
     assert set(ended.values()) == {1}
     scored = Counter(e["trial_id"] for e in events(journal) if e["event"] == "folds")
     assert scored == dict.fromkeys({trial_id for trial_id, _ in history.finals}, 1), "folds are missing, or there twice"
-    assert all(len(record["accuracies"]) == NUM_FOLDS for record in history.folds.values())
+    assert all(len(scored.accuracies or ()) == NUM_FOLDS for scored in history.folds.values())
     assert count(journal, "baseline_folds") == 1
     assert count(journal, "test") == 1
     assert (search.folder / "report.html").exists()
     assert (search.folder / "model").is_dir()
+    study = optuna.load_study(
+        study_name="stopped", storage=JournalStorage(JournalFileBackend(str(search.folder / "optuna.journal")))
+    )
+    known = [(trial.user_attrs["trial"], trial.params, trial.value) for trial in study.trials]
+    assert known == [(record.trial_id, record.params, record.value) for record in history.trials.values()]
 
     runs = assert_mlflow_is_closed(summary, search.storage)
     assert set(Counter(run.data.tags["key"] for run in runs).values()) == {1}, "a run is there twice"
     stages = Counter(run.data.tags.get("stage", "parent") for run in runs)
-    num_candidates = sum(len(result["candidates"]) for result in history.baselines.values())
+    num_candidates = sum(len(baseline.scores) for baseline in history.baselines.values())
     assert stages == {"parent": 1, "search": NUM_TRIALS, "baseline": num_candidates, "final": NUM_FINALS}
     client = MlflowClient(f"sqlite:///{search.storage / 'mlflow.db'}")
     for run in runs:

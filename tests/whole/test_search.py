@@ -16,6 +16,7 @@ from sldml.protocols.classes import NTU_NOVEL
 from sldml.protocols.make_split import make_split
 from sldml.recognition.baselines import BASELINES
 from sldml.recognition.recognizer import Recognizer
+from sldml.report.shipped import shipped_row
 from sldml.search.final import predict
 
 ARGUMENTS = [*TINY, "--concurrent", "2", "--top-k", "2", "--final-seeds", "2", "--name", "small"]
@@ -65,8 +66,10 @@ def test_finals_stand_in_the_order_of_validation(finished):
         assert final["num_epochs"] == record.best_epoch
         for seed in (1, 2):
             epochs = history.finals[final["trial_id"], seed].epochs
-            assert [e["epoch"] for e in epochs] == list(range(1, record.best_epoch + 1))
-            assert not any(name.startswith("val/") for e in epochs for name in e), "something was there to choose by"
+            assert [e.epoch for e in epochs] == list(range(1, record.best_epoch + 1))
+            assert not any(name.startswith("val/") for e in epochs for name in e.metrics), (
+                "something was there to choose by"
+            )
 
 
 def test_every_configuration_is_what_was_sampled(finished):
@@ -88,7 +91,7 @@ def test_nothing_of_novel_classes_is_told_before_the_sealed_test(finished):
     for line, event in zip(lines[:sealed], events, strict=False):
         assert not any(label in line for label in NTU_NOVEL), event["event"]
         if event["event"] == "baselines":
-            assert all(result["test"] is None for result in event["results"].values())
+            assert all(score["test"] is None for score in event["scores"])
     assert any(label in line for line in lines[sealed:] for label in NTU_NOVEL)
 
 
@@ -113,12 +116,12 @@ def test_class_folds_decide_what_ships(finished):
     rows = {row["name"]: row for row in summary["folds"]["rows"]}
     finals = [final["trial_id"] for final in summary["final"]]
     assert set(rows) == {*BASELINES, *finals}
-    assert summary["folds"]["num_folds"] == 5 == history.baseline_folds["num_folds"]
+    assert summary["folds"]["num_folds"] == 5 == history.baseline_folds.num_folds
     free = max((row for name, row in rows.items() if name in BASELINES), key=lambda row: row["mean"])
     for name in finals:
         record, row = history.folds[name], rows[name]
-        assert (record["num_epochs"], record["num_folds"]) == (history.trials[name].best_epoch, 5)
-        assert row["accuracies"] == record["accuracies"]
+        assert (record.num_epochs, record.num_folds) == (history.trials[name].best_epoch, 5)
+        assert row["accuracies"] == list(record.accuracies)
         differences = [a - b for a, b in zip(row["accuracies"], free["accuracies"], strict=True)]
         assert row["difference"]["mean"] == pytest.approx(sum(differences) / 5)
         assert f"class folds {name}: {row['mean']:.3f}" in printed
@@ -127,11 +130,13 @@ def test_class_folds_decide_what_ships(finished):
     if rows[best]["difference"]["ci95"][0] > 0:
         assert (shipped["kind"], shipped["trial_id"]) == ("trained", best)
     else:
-        assert (shipped["kind"], shipped["baseline"]) == ("training_free", free["name"])
-        assert shipped["normalize"] == free["normalize"]
+        assert (shipped["kind"], shipped["candidate"]) == ("training_free", free["candidate"])
         assert f"saved model: {free['name']} (no training)" in printed
     report = (folder / "small" / "report.html").read_text()
     assert "Over all class folds" in report
+    ships = shipped_row(history)
+    assert f"Saved model: {ships.name}, {100 * ships.accuracy:.1f}" in report
+    assert ships.accuracy == shipped["accuracy"]
     assert not list(Path(summary["model"]).glob("*.p*kl")), "a pickle was shipped"
 
 
@@ -163,16 +168,18 @@ def test_mlflow_has_the_search_its_trials_baselines_and_finals(finished):
         for name, value in record.params.items():
             assert run.data.params[name] == str(value)
         metrics = client.get_metric_history(run.info.run_id, "val/accuracy")
-        assert [(m.step, m.value) for m in metrics] == [(e["epoch"], e["val/accuracy"]) for e in record.epochs]
+        assert [(m.step, m.value) for m in metrics] == [(e.epoch, e.metrics["val/accuracy"]) for e in record.epochs]
         assert run.data.metrics[OBJECTIVE] == record.value
         if scored := history.folds.get(record.trial_id):
-            assert run.data.metrics["folds/accuracy"] == pytest.approx(sum(scored["accuracies"]) / 5)
+            assert run.data.metrics["folds/accuracy"] == pytest.approx(sum(scored.accuracies) / 5)
             assert run.info.status == "FINISHED"
         assert "config.json" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
     for run in children:
         if run.data.tags["stage"] == "final":
             assert 0 < run.data.metrics["test/accuracy"] < 1
             assert "confusion.json" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+    assert parent.data.tags["ships"] == (summary["shipped"]["trial_id"] or summary["shipped"]["candidate"]["baseline"])
+    assert parent.data.metrics["test/accuracy"] == summary["shipped"]["accuracy"]
     assert {a.path for a in client.list_artifacts(parent.info.run_id)} >= {"report.html", "space.yaml", "model"}
 
 
