@@ -8,37 +8,25 @@ from typing import Any
 
 import pytest
 import yaml
-from support.made_history import made_history
 from support.made_searches import write_journal
+from support.searched import leave_search, replace_pipeline, searched_history
 
 import sldml
 from sldml.commands.notebook import progress_printer
-from sldml.config.representation import NormalizeConfig
 from sldml.config.space_file import FOLDER
 from sldml.journal import History
-from sldml.recognition.matching import Matching
-from sldml.recognition.recognizer import Recognizer
-from sldml.recordings.readers import ntu
 from sldml.report.frames import baselines_frame, epochs_frame, finals_frame, trials_frame
 from sldml.search.request import Request
 
 
 @pytest.fixture
 def history() -> History:
-    made = made_history(12)
-    assert made.test is not None
-    made.test["shipped"]["accuracy"] = 0.7
-    for final in made.test["finals"]:
-        final["seeds"] = [0, 1, 2]
-    for result in made.baselines.values():
-        settings = {"normalize": result["normalize"], "encoder": None}
-        result["candidates"] = [{"val": result["val"], "val_std": 0.04, "test": result["test"], **settings}]
-    return made
+    return searched_history()
 
 
 @pytest.fixture
 def result(history: History, tmp_path: Path) -> sldml.SearchResult:
-    write_journal(tmp_path / "results" / "one", history)
+    leave_search(tmp_path / "results" / "one", history)
     return sldml.load("one", storage=tmp_path / "results")
 
 
@@ -87,8 +75,10 @@ def test_the_best_trial_and_the_saved_model(result: sldml.SearchResult, history:
 
 
 def test_the_saved_model_is_loaded(result: sldml.SearchResult):
-    Recognizer(Matching("raw_1nn", ntu.LAYOUT, NormalizeConfig())).save(result.folder / "model")
     assert isinstance(result.recognizer(), sldml.Recognizer)
+    gallery = result.recognizer(enrolled=True).gallery
+    assert gallery is not None
+    assert list(gallery.actions) == ["wave"]
 
 
 def test_the_report_is_written(result: sldml.SearchResult):
@@ -109,22 +99,8 @@ def test_a_search_may_have_no_results_yet(tmp_path: Path):
 
 
 @pytest.fixture
-def requested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, history: History) -> list[Request]:
-    """The requests that reach the pipeline, which leaves a made journal instead of searching."""
-    requests: list[Request] = []
-
-    def run(request: Request, watcher: Any) -> dict[str, Any]:
-        requests.append(request)
-        if request.name in ("interrupted", "failed"):
-            return {"state": request.name, "error": "no trial has a value"}
-        write_journal(request.folder, history)
-        return {"state": "completed"}
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DATASET_FOLDER", raising=False)
-    monkeypatch.delenv("SLDML_CACHE", raising=False)
-    monkeypatch.setattr("sldml.pipeline.run", run)
-    return requests
+def requested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Request]:
+    return replace_pipeline(monkeypatch, tmp_path)
 
 
 def test_arguments_reach_the_request(requested: list[Request], tmp_path: Path):
