@@ -76,7 +76,7 @@ def run_app(app: typer.Typer) -> NoReturn:
     interruption.install()
     try:
         # In this mode it returns the exit status, 130 after an interruption.
-        status = app(standalone_mode=False)
+        status = app(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
     except InputError as error:
         _end(f"error: {' '.join(str(error).split())}", BAD_INPUT)
     except (typer.Abort, KeyboardInterrupt):  # older versions of Typer

@@ -44,9 +44,8 @@ def called(
 def test_the_help_lists_the_commands_of_launch(called: Called) -> None:
     status, out, _ = called("--help")
     assert status == 0
-    listed = re.findall(r"^  (\w+) +[A-Z].*\.$", out.partition("Commands:")[2], re.MULTILINE)
+    listed = re.findall(r"^  (\w+) +[A-Z].*[a-z]\.$", out.partition("Commands:")[2], re.MULTILINE)
     assert sorted(f"launch/{name}.py" for name in listed) == scripts()
-    assert not re.search(r"\.\.\.$", out, re.MULTILINE), "a description is cut"
 
 
 @pytest.mark.parametrize("script", scripts())

@@ -37,7 +37,7 @@ def leave_search(folder: Path, history: History) -> None:
     """A journal and a model."""
     write_journal(folder, history)
     signal = np.random.default_rng(0).normal(size=(8, ntu.LAYOUT.num_rows, 3)).astype(np.float32)
-    exemplars = SavedExemplars([signal], ["one"], ["wave"])
+    exemplars = SavedExemplars([signal], labels=["wave"], names=["one"])
     Recognizer(Matching("raw_1nn", ntu.LAYOUT, NormalizeConfig())).save(folder / "model", exemplars)
 
 
