@@ -35,14 +35,20 @@ def run_command(
         examples: Text for `--help`.
         about: Description of a command with subcommands; else the function's docstring is used.
     """
-    app = new_app(about or str(function.__doc__), examples)
     if isinstance(function, Mapping):
-        app.callback()(lambda: None)  # else a single subcommand would run without its name
-        for name, each in function.items():
-            app.command(name)(each)
+        app = _group(function, examples, about)
     else:
+        app = new_app(str(function.__doc__), examples)
         add_command(app, None, function, examples)
     run_app(app)
+
+
+def _group(functions: Mapping[str, Callable[..., None]], examples: str, about: str) -> typer.Typer:
+    app = new_app(about, examples)
+    app.callback()(lambda: None)  # else a single subcommand would run without its name
+    for name, function in functions.items():
+        app.command(name)(function)
+    return app
 
 
 def new_app(about: str, examples: str) -> typer.Typer:
@@ -63,12 +69,9 @@ def add_command(
 ) -> None:
     """Add a command, or a group of subcommands; `line` describes it in the list of commands, else see `run_command`."""
     if isinstance(function, Mapping):
-        group = new_app(about, examples)
-        for each_name, each in function.items():
-            group.command(each_name)(each)
-        app.add_typer(group, name=name, short_help=line)
+        app.add_typer(_group(function, examples, about), name=name, short_help=line)
     else:
-        app.command(name, help=_help(about or str(function.__doc__), examples), short_help=line)(function)
+        app.command(name, help=_help(str(function.__doc__), examples), short_help=line)(function)
 
 
 def run_app(app: typer.Typer) -> NoReturn:
