@@ -6,8 +6,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,16 @@ import yaml
 from sldml.commands.command import storage_folder
 from sldml.errors import InputError
 from sldml.journal import FoundSearch, find_search
-from sldml.report.frames import baselines_frame, epochs_frame, finals_frame, trials_frame
+from sldml.report.frames import (
+    BestTrial,
+    Shipped,
+    baselines_frame,
+    best_trial,
+    epochs_frame,
+    finals_frame,
+    shipped_model,
+    trials_frame,
+)
 
 if TYPE_CHECKING:
     from sldml.recognition.recognizer import Recognizer
@@ -147,31 +156,6 @@ def load(name_or_folder: str | Path, storage: str | Path = "results") -> SearchR
         return SearchResult(find_search(str(name_or_folder), storage_folder(str(storage))))
 
 
-@dataclass(frozen=True)
-class BestTrial:
-    """The trial with the best validation accuracy."""
-
-    trial_id: str
-    value: float
-    """Its validation accuracy at its best epoch."""
-    config: dict[str, Any]
-    """Its whole configuration, nested as in a search space."""
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """The saved model of a search."""
-
-    name: str
-    """The trial whose configuration it has, or a baseline."""
-    is_trained: bool
-    """False for a baseline, which needs no training."""
-    accuracy: float | None
-    """One-shot accuracy on the sealed test."""
-    reason: str
-    """Why it was chosen."""
-
-
 class SearchResult:
     """The results of a search, as its journal has them when they are loaded.
 
@@ -212,19 +196,13 @@ class SearchResult:
 
     @cached_property
     def best(self) -> BestTrial | None:
-        """The best trial by validation accuracy; None without a comparable one."""
-        ranked = self._history.ranked()
-        return BestTrial(ranked[0].trial_id, float(ranked[0].value or 0.0), ranked[0].config) if ranked else None
+        """The best trial by validation accuracy (`trial_id`, `value`, `config`); None without a comparable one."""
+        return best_trial(self._history)
 
     @cached_property
     def shipped(self) -> Shipped | None:
-        """The saved model and its accuracy on the sealed test; None if no model was saved."""
-        found = (self._history.test or {}).get("shipped")
-        if not found:
-            return None
-        is_trained = found["kind"] == "trained"
-        name = str(found["trial_id" if is_trained else "baseline"])
-        return Shipped(name, is_trained, found.get("accuracy"), found["reason"])
+        """The saved model (`name`, `is_trained`, `accuracy` on the sealed test, `reason`); None if none was saved."""
+        return shipped_model(self._history)
 
     def recognizer(self, *, enrolled: bool = False) -> Recognizer:
         """Load the saved model.
@@ -250,18 +228,15 @@ class SearchResult:
         return write_report(self._history, self.folder / "report.html")
 
     def __repr__(self) -> str:
-        parts = [f"{len(self._history.trials)} trials"]
+        parts = [f"{len(self.trials)} trials"]
         if self.best is not None:
             parts.append(f"best {self.best.trial_id} with validation accuracy {self.best.value:.3f}")
         if self.shipped is not None:
-            tested = "" if self.shipped.accuracy is None else f", {self.shipped.accuracy:.3f} on the sealed test"
-            parts.append(f"saved model {self.shipped.name}{tested}")
+            parts.append(f"saved model {self.shipped.name}, {self.shipped.accuracy:.3f} on the sealed test")
         return f"<SearchResult {self.name}: {'; '.join(parts)}>"
 
     def _repr_html_(self) -> str:
         """What a notebook displays: a sentence, the best trials, and the baselines."""
-        from html import escape
-
         best = self.trials.nlargest(_ROWS_SHOWN, "val/accuracy_best").drop(columns=["started", "error"])
         standing = self.baselines[self.baselines["stands"]]
         tables = [best, standing[["baseline", "val/accuracy", "test/accuracy"]]]

@@ -1,8 +1,9 @@
-"""The journal of a search as tables (pandas), with the dotted paths and the metric names of the journal as columns."""
+"""What the journal of a search says, as tables with its dotted paths and metric names as columns (pandas)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -33,6 +34,31 @@ _DTYPES = {
 }
 _TIMES = ("started", "time")
 """Seconds since 1970 in the journal, points in time in the tables."""
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The trial with the best validation accuracy."""
+
+    trial_id: str
+    value: float
+    """Its validation accuracy at its best epoch."""
+    config: dict[str, Any]
+    """Its whole configuration, nested as in a search space."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The saved model of a search."""
+
+    name: str
+    """The trial whose configuration it has, or a baseline."""
+    is_trained: bool
+    """False for a baseline, which needs no training."""
+    accuracy: float
+    """One-shot accuracy on the sealed test."""
+    reason: str
+    """Why it was chosen."""
 
 
 def trials_frame(history: History) -> pd.DataFrame:
@@ -81,6 +107,21 @@ def finals_frame(history: History) -> pd.DataFrame:
         for final in history.finals.values()
     ]
     return _frame(rows, _FINALS)
+
+
+def best_trial(history: History) -> BestTrial | None:
+    """The best trial; None without a comparable one."""
+    best = next(iter(history.ranked()), None)
+    return None if best is None or best.value is None else BestTrial(best.trial_id, best.value, best.config)
+
+
+def shipped_model(history: History) -> Shipped | None:
+    """The saved model; None if there is none."""
+    found = (history.test or {}).get("shipped")
+    if not found:
+        return None
+    is_trained = found["kind"] == "trained"
+    return Shipped(found["trial_id" if is_trained else "baseline"], is_trained, found["accuracy"], found["reason"])
 
 
 def _training(record: TrialRecord | FinalRecord) -> dict[str, Any]:
