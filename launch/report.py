@@ -1,80 +1,13 @@
 """Write the report of a search, or compare several: `python launch/report.py NAME…`."""
 
-from __future__ import annotations
-
-import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 # Import sldml from this file's tree, also in a Ray job that has another version installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import typer
-
-from sldml.commands.command import run_command, storage_folder
-from sldml.commands.options import StorageOption
-from sldml.errors import InputError
-
-if TYPE_CHECKING:
-    from sldml.journal import FoundSearch
-
-EXAMPLES = """
-Examples:
-
-  python launch/report.py demo-20261122-140000
-
-  python launch/report.py utd3 utd7 utd11 --storage ~/results --out ~/auxiliary.html
-
-  python launch/report.py results/demo-20261122-140000 /mnt/other/results/demo-20261121-090000
-"""
-
-
-def report(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names or folders of searches.")],
-    storage: StorageOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="File for the page (default: report.html of the one search, or comparison.html in --storage)."
-        ),
-    ] = None,
-) -> None:
-    """Write the report of a search, also while it runs, or a page that compares several searches."""
-    from sldml.report.report import write_report
-    from sldml.report.searches import find_searches
-    from sldml.report.searches_report import write_comparison
-
-    root = storage_folder(storage)
-    searches = find_searches(names, root)
-    default = searches[0].folder / "report.html" if len(searches) == 1 else root / "comparison.html"
-    path = default if out is None else out.expanduser().absolute()
-    if path.is_dir():
-        raise InputError(f"--out {path}: is a folder; give a file")
-    try:
-        if len(searches) == 1:
-            write_report(searches[0].history, path)
-        else:
-            write_comparison(searches, path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); give another file by --out"
-        ) from error
-    print(f"report: {path}")
-    print(f"next: open it in a browser; {_next(searches, names, storage)}")
-
-
-def _next(searches: list[FoundSearch], names: list[str], storage: str | None) -> str:
-    """What to do after the report."""
-    options = ["--storage", storage] if storage else []
-    first = searches[0]
-    if len(searches) > 1:
-        return f"for the report of one search: {shlex.join(['python', 'launch/report.py', names[0], *options])}"
-    if first.history.test is None:
-        again = ["python", "launch/tune.py", "--resume", first.folder.name, "--storage", str(first.folder.parent)]
-        return f"to resume the search, if it has stopped: {shlex.join(again)}"
-    return f"to compare it with others: {shlex.join(['python', 'launch/report.py', names[0], *options])} OTHER…"
-
+from sldml.commands.command import run_command
+from sldml.commands.report import EXAMPLES, report
 
 if __name__ == "__main__":
     run_command(report, EXAMPLES)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sldml.commands.command import spelled
 from sldml.journal import ENDED, Latency
 from sldml.recognition.latency import latency_lines
 from sldml.report.comparison import text_lines
@@ -22,7 +23,7 @@ def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
         lines.append(f"to resume: {resume}")
     elif comparison is not None:
         lines.append(
-            "a comparison saves no model; to search from its best configurations: python launch/tune.py "
+            f"a comparison saves no model; to search from its best configurations: {spelled('python launch/tune.py')} "
             f"--space {summary['space']} --warm-start {summary['name']} (for one choice only: --set "
             f"{comparison['axis']}.name=…)"
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,19 +35,51 @@ def run_command(
         examples: Text for `--help`.
         about: Description of a command with subcommands; else the function's docstring is used.
     """
-    interruption.install()
-    # Typer joins the lines of a help text, except in paragraphs that start with a backspace.
-    about = f"{about or function.__doc__}\n\n{_preformatted(examples)}"
-    app = typer.Typer(help=about, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     if isinstance(function, Mapping):
-        app.callback()(lambda: None)  # else a single subcommand would run without its name
-        for name, each in function.items():
-            app.command(name)(each)
+        app = _group(function, examples, about)
     else:
-        app.command(help=about)(function)
+        app = new_app(str(function.__doc__), examples)
+        add_command(app, None, function, examples)
+    run_app(app)
+
+
+def _group(functions: Mapping[str, Callable[..., None]], examples: str, about: str) -> typer.Typer:
+    app = new_app(about, examples)
+    app.callback()(lambda: None)  # else a single subcommand would run without its name
+    for name, function in functions.items():
+        app.command(name)(function)
+    return app
+
+
+def new_app(about: str, examples: str) -> typer.Typer:
+    """A command line without commands yet."""
+    return typer.Typer(
+        help=_help(about, examples), add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+
+
+def add_command(
+    app: typer.Typer,
+    name: str | None,
+    function: Callable[..., None] | Mapping[str, Callable[..., None]],
+    examples: str,
+    *,
+    about: str = "",
+    line: str | None = None,
+) -> None:
+    """Add a command, or a group of subcommands; `line` describes it in the list of commands, else see `run_command`."""
+    if isinstance(function, Mapping):
+        app.add_typer(_group(function, examples, about), name=name, short_help=line)
+    else:
+        app.command(name, help=_help(str(function.__doc__), examples), short_help=line)(function)
+
+
+def run_app(app: typer.Typer) -> NoReturn:
+    """Run a command line on the arguments of this process and exit with its status."""
+    interruption.install()
     try:
         # In this mode it returns the exit status, 130 after an interruption.
-        status = app(standalone_mode=False)
+        status = app(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
     except InputError as error:
         _end(f"error: {' '.join(str(error).split())}", BAD_INPUT)
     except (typer.Abort, KeyboardInterrupt):  # older versions of Typer
@@ -58,6 +91,26 @@ def run_command(
     if status == INTERRUPTED:
         _end(interruption.closing_line(), INTERRUPTED)
     sys.exit(status or DONE)
+
+
+def _is_console_script() -> bool:
+    """Whether this process was called as `sldml …`, not as `python launch/….py`."""
+    return Path(sys.argv[0]).stem == "sldml"
+
+
+def spelled(text: str) -> str:
+    """A text with each `python launch/NAME.py` replaced by `sldml NAME` if this process was called like that."""
+    return re.sub(r"python launch/(\w+)\.py", r"sldml \1", text) if _is_console_script() else text
+
+
+def own_command() -> str:
+    """The command that started this process."""
+    return shlex.join(["sldml", *sys.argv[1:]] if _is_console_script() else ["python", *sys.argv])
+
+
+def _help(about: str, examples: str) -> str:
+    # Typer joins the lines of a help text, except in paragraphs that start with a backspace.
+    return f"{about}\n\n{_preformatted(spelled(examples))}"
 
 
 def _preformatted(text: str) -> str:

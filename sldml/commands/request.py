@@ -1,16 +1,22 @@
-"""Checks of a request before slow imports, so that bad input is reported within a second or two."""
+"""Requests for searches, made from options and checked before slow imports, so that bad input is reported at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from sldml.commands.command import cache_folder, model_name, parse_duration, search_name, storage_folder, tracking_store
 from sldml.config.data import SyntheticData
 from sldml.config.space import SearchSpace
+from sldml.config.space_file import override, parse_space, read_space
 from sldml.errors import InputError
 from sldml.journal import FILE, ComparisonRecord, History, Params, find_search, not_begun
 from sldml.recordings.sources import find_source
+from sldml.search.compared_spaces import Comparison, compare_again
+from sldml.search.compared_spaces import compare as compared
 from sldml.search.request import Request, folder_lock_path, was_begun
 
 _MOST_TO_BEGIN_WITH = 5
@@ -28,6 +34,126 @@ class EarlierSettings:
     data: Path | None
     compare: ComparisonRecord | None
     """The comparison, if there is one."""
+
+
+def search_request(
+    space: str | Mapping[str, Any] | None,
+    *,
+    command: str,
+    data: Path | None = None,
+    trials: str | None = None,
+    max_epochs: int | None = None,
+    concurrent: int | None = None,
+    cpus_per_trial: float | None = None,
+    gpus_per_trial: float | None = None,
+    time_budget: str | None = None,
+    seed: int | None = None,
+    name: str | None = None,
+    warm_start: str | None = None,
+    compare: str | None = None,
+    choices: str | None = None,
+    against: str | None = None,
+    resume: str | None = None,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    register: str | None = None,
+    address: str | None = None,
+    top_k: int | None = None,
+    final_seeds: int | None = None,
+    final: bool = True,
+    strict: bool = False,
+    settings: Sequence[str] = (),
+    summary: Path | None = None,
+) -> Request:
+    """The request for a search from the options of the command `tune`, checked by `check_request`.
+
+    Args:
+        space: Name, file or content of the search space; None with `resume`.
+        command: What the user typed, for the report.
+
+    The others are described by the command's `--help`.
+
+    Raises:
+        InputError: an option is wrong, or does not fit the others; the message names it as the command does.
+    """
+    root = storage_folder(storage)
+    changes = [*_as_settings(trials, max_epochs, seed, top_k, final_seeds), *settings]
+    first: list[Params] = []
+    if resume is None:
+        if space is None:
+            raise InputError("--space NAME or FILE is needed (try --space demo), or --resume NAME")
+        if changes and changes[0].startswith("search.trials=+"):
+            raise InputError(f"--trials {trials}: adding trials needs --resume")
+        chosen, comparison = _compared(read_space(space, changes), compare, choices, against)
+        first = first_configurations(chosen, best_of(root / warm_start) if warm_start else [])
+        name = search_name(name) if name else f"{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    else:
+        if space is not None or name is not None:
+            raise InputError("--resume continues a search with its own space and name: leave out --space and --name")
+        if warm_start is not None:
+            raise InputError("--warm-start starts a new search: leave out --resume")
+        if (compare or choices or against) is not None:
+            raise InputError("--resume keeps the comparison as it is: leave out --compare, --choices and --against")
+        earlier = earlier_settings(root / resume)
+        if trials is not None and trials.startswith("+"):
+            changes[0] = f"search.trials={earlier.num_trials + int(trials)}"
+        name, changes = resume, [*earlier.overrides, *changes]
+        whole = override(parse_space(earlier.space_text, earlier.space_name, f"space of {resume}"), changes)
+        chosen, comparison = compare_again(whole, earlier.compare)
+        data = data or earlier.data
+    request = Request(
+        chosen,
+        name,
+        storage=root,
+        cache=cache_folder(root),
+        data=None if data is None else data.expanduser().absolute(),
+        resume=resume is not None,
+        first=first,  # of a resumed search, the journal has them
+        strict=strict,
+        tracking_uri=tracking_store(tracking_uri),
+        address=address,
+        concurrent=concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        time_budget_s=None if time_budget is None else parse_duration(time_budget, "--time-budget"),
+        final=final,
+        command=command,
+        overrides=changes,
+        summary=None if summary is None else summary.expanduser().absolute(),
+        comparison=comparison,
+        register=None if register is None else model_name(register, saves_model=comparison is None and final),
+    )
+    check_request(request)
+    return request
+
+
+def _as_settings(
+    trials: str | None, max_epochs: int | None, seed: int | None, top_k: int | None, final_seeds: int | None
+) -> list[str]:
+    """Options as settings of the space; the trials first."""
+    if trials is not None and not trials.removeprefix("+").isdigit():
+        raise InputError(f"--trials {trials}: write a number, or +N with --resume")
+    given = {
+        "search.trials": trials,
+        "train.max_epochs": max_epochs,
+        "search.seed": seed,
+        "seed": seed,
+        "search.top_k": top_k,
+        "search.final_seeds": final_seeds,
+    }
+    return [f"{path}={value}" for path, value in given.items() if value is not None]
+
+
+def _compared(
+    space: SearchSpace, axis: str | None, choices: str | None, against: str | None
+) -> tuple[SearchSpace, Comparison | None]:
+    """The space to search and the comparison in it; None for a search for one model."""
+    if axis is None:
+        if (choices or against) is not None:
+            raise InputError("--choices and --against need --compare AXIS")
+        return space, None
+    names = None if choices is None else [name.strip() for name in choices.split(",")]
+    return compared(space, axis, choices=names, against=against)
 
 
 def best_of(folder: Path, count: int = _MOST_TO_BEGIN_WITH) -> list[Params]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sldml.commands.command import DONE, FAILED, INTERRUPTED
+from sldml.commands.command import DONE, FAILED, INTERRUPTED, spelled
 from sldml.interruption import interruption
 from sldml.search.request import Request
 
@@ -54,4 +54,4 @@ def _resume(request: Request) -> str:
         command += ["--tracking-uri", hide_password(request.tracking_uri)]
     if request.address:
         command += ["--address", request.address]
-    return shlex.join(command)
+    return spelled(shlex.join(command))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import pydantic
+import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic.fields import FieldInfo
 
@@ -24,30 +25,49 @@ from sldml.config.trial import TrialConfig
 from sldml.config.yaml_lines import Document, load_value, load_yaml
 from sldml.errors import InputError, suggestion
 
-FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_INSTALLED = _PACKAGE / "search_spaces"
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "search_spaces"
+"""The search spaces of the project: in an installed package inside it, in a checkout beside it."""
 _TOP_LEVEL = ("data", "protocol", "representation")
 _KEYS = (*_TOP_LEVEL, "fixed", "search", "space", "known_good")
 _SHARED = ("data", "protocol")
 _LEAF_KINDS = ("choice", "float", "int")
+CUSTOM = "custom"
+"""Name of a search space that is given as a mapping."""
 
 
-def read_space(name_or_file: str, overrides: Sequence[str] = ()) -> SearchSpace:
-    """Read a search space by its name under `search_spaces/` or by its file.
+def read_space(given: str | Mapping[str, Any], overrides: Sequence[str] = ()) -> SearchSpace:
+    """Read a search space by its name under `search_spaces/`, by its file, or from a mapping.
 
     Args:
-        name_or_file: `demo`, or a path that ends in .yaml or .yml.
+        given: `demo`, or a path that ends in .yaml or .yml, or what such a file contains.
         overrides: `dotted.path=value`, each of which fixes one path (a key of `search` as `search.trials`).
 
     Raises:
         InputError: no such file, or an error in it or in an override; the message names file and line.
     """
-    path = _find(name_or_file)
+    if isinstance(given, Mapping):
+        return override(_space_of(given), overrides)
+    path = _find(given)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     space = parse_space(text, path.stem, str(path))
     return override(space, overrides)
+
+
+def _space_of(content: Mapping[str, Any]) -> SearchSpace:
+    """The space with this content, under the name of `CUSTOM`."""
+    source = "the search space"
+    try:
+        text = yaml.safe_dump(dict(content), sort_keys=False)
+    except yaml.YAMLError as error:
+        raise InputError(f"{source}: only dicts, lists, strings, numbers, booleans and None: {error}") from error
+    document = load_yaml(text, source)
+    document.lines.clear()  # nobody has seen them
+    return _read(document, CUSTOM, text)
 
 
 def override(space: SearchSpace, settings: Sequence[str]) -> SearchSpace:
@@ -84,7 +104,10 @@ def parse_space(text: str, name: str, source: str) -> SearchSpace:
     Raises:
         InputError: the text is not a valid space.
     """
-    document = load_yaml(text, source)
+    return _read(load_yaml(text, source), name, text)
+
+
+def _read(document: Document, name: str, text: str) -> SearchSpace:
     for key in document.value:
         if key not in _KEYS:
             raise SpaceError(f"{document.where(key)}: {_unknown(key, _KEYS)}")

@@ -209,6 +209,11 @@ class Shipped(Record):
     """Ratio of nearest to second-nearest distance above which an action is unknown."""
 
     @property
+    def is_trained(self) -> bool:
+        """False for a baseline, which needs no training."""
+        return self.kind == "trained"
+
+    @property
     def name(self) -> str:
         """The trial, or the baseline."""
         return self.trial_id or (self.candidate.baseline if self.candidate else "")

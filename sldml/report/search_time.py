@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from sldml.journal import FinalRecord, History, TrialRecord
+from sldml.journal import FinalRecord, History, TrainingRecord, TrialRecord
 
 TRAINING_STAGES = {"search": "trials", "final": "final trainings"}
 """Stages whose trainings report epochs."""
@@ -111,7 +111,7 @@ def search_clock(history: History) -> Callable[[float], float]:
     return minutes
 
 
-def end_of(record: TrialRecord | FinalRecord) -> float:
+def end_of(record: TrainingRecord) -> float:
     """The end of a training, or its last event."""
     if record.ended is not None:
         return record.ended

@@ -159,6 +159,8 @@ def _fit(
                 stop=stopper,
                 failure_config=tune.FailureConfig(max_failures=_MACHINE_FAILURES),
                 verbose=0,
+                # Not Ray's own for notebooks, which clears the output of the cell.
+                progress_reporter=tune.CLIReporter(),
             ),
         ).fit()
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_history import made_history
+from support.made_history import candidate, epoch, made_history, ship_candidate
 
 from sldml.commands.closing import closing_lines
 from sldml.errors import InputError
-from sldml.journal import History, TrialRecord
+from sldml.journal import Epoch, FoldRow, FoldTable, History, PairedDifference, TrialRecord
 from sldml.report.files import require_writable, write_json
 from sldml.report.summary import Timing, search_summary
 
@@ -25,9 +25,9 @@ PLACES = {
 def finished() -> History:
     history = made_history()
     assert history.test is not None
-    for final in history.test["finals"]:
-        final |= {"seeds": [0, 1, 2], "num_epochs": 9}
-    history.test["shipped"]["accuracy"] = 0.71
+    assert history.test.shipped is not None
+    shipped = history.test.shipped.model_copy(update={"accuracy": 0.71})
+    history.test = history.test.model_copy(update={"shipped": shipped})
     return history
 
 
@@ -116,28 +116,26 @@ def test_before_the_test_baselines_have_no_test_and_there_are_no_finals():
 
 def test_the_last_attempt_says_how_many_trials_were_asked_for():
     history = made_history(final=False)
-    history.attempts.append({"settings": {"trials": 50}})
+    last = history.attempts[-1]
+    settings = last.settings.model_copy(update={"trials": 50})
+    history.attempts.append(last.model_copy(update={"settings": settings}))
     assert summary_of(history)["trials"]["requested"] == 50
 
 
-def trial(trial_id: str, started: float, *epochs: dict[str, Any]) -> TrialRecord:
-    return TrialRecord(trial_id, {}, {}, started, "completed", [{"val/accuracy_best": 0.5, **e} for e in epochs])
+def trial(trial_id: str, started: float, *epochs: Epoch) -> TrialRecord:
+    return TrialRecord(trial_id, {}, started, "completed", list(epochs))
 
 
-def parts(data: float, step: float, evaluation: float) -> dict[str, float]:
-    return {"time/data_s": data, "time/step_s": step, "time/evaluation_s": evaluation}
+def timed(number: int, time: float, data: float, step: float, evaluation: float) -> Epoch:
+    parts = {"time/data_s": data, "time/step_s": step, "time/evaluation_s": evaluation}
+    return epoch(number, 0.5, time=time, **parts)
 
 
 def test_efficiency_by_hand():
     history = History(
         trials={
-            "t0": trial(
-                "t0",
-                100.0,
-                {"epoch": 1, "time": 104.0, **parts(0.5, 2.0, 0.5)},
-                {"epoch": 2, "time": 108.0, **parts(0.5, 2.5, 0.0)},
-            ),
-            "t1": trial("t1", 101.0, {"epoch": 1, "time": 107.0, **parts(1.0, 3.0, 1.0)}),
+            "t0": trial("t0", 100.0, timed(1, 104.0, 0.5, 2.0, 0.5), timed(2, 108.0, 0.5, 2.5, 0.0)),
+            "t1": trial("t1", 101.0, timed(1, 107.0, 1.0, 3.0, 1.0)),
             "t2": trial("t2", 102.0),
         }
     )
@@ -149,16 +147,7 @@ def test_efficiency_by_hand():
 
 
 def test_only_this_calls_epochs_count():
-    history = History(
-        trials={
-            "t0": trial(
-                "t0",
-                100.0,
-                {"epoch": 1, "time": 104.0, **parts(9.0, 9.0, 9.0)},
-                {"epoch": 2, "time": 508.0, **parts(1.0, 4.0, 1.0)},
-            )
-        }
-    )
+    history = History(trials={"t0": trial("t0", 100.0, timed(1, 104.0, 9.0, 9.0, 9.0), timed(2, 508.0, 1.0, 4.0, 1.0))})
     told = Timing(500.0, slots=1, stages={"search": 12.0}).to_json(history)
     assert (told["bare_s"], told["trial_s"], told["efficiency"]) == (6.0, 8.0, 0.5)
 
@@ -228,43 +217,58 @@ def test_the_last_lines_of_a_finished_search():
     assert not [line for line in lines if "resume" in line]
 
 
-def fold_results(trial_id: str) -> dict[str, Any]:
+def fold_results(trial_id: str) -> FoldTable:
     """A training-free way, and a configuration above it on two folds; another failed."""
-    none = dict.fromkeys(["mean", "std", "accuracies", "difference", "error"])
-    difference = {"mean": 0.15, "ci95": [-0.485, 0.785]}
-    row = {"name": trial_id, "kind": "trained", "mean": 0.85, "std": 0.07071, "accuracies": [0.9, 0.8]}
-    return {
-        "num_folds": 2,
-        "rows": [
-            {**none, "name": "dtw_1nn", "kind": "training_free", "mean": 0.7, "std": 0.0, "accuracies": [0.7, 0.7]},
-            {**none, **row, "difference": difference},
-            {**none, "name": "t9", "kind": "trained", "error": "fold 1: boom"},
-        ],
-    }
+    difference = PairedDifference(mean=0.15, ci95=(-0.485, 0.785))
+    return FoldTable(
+        num_folds=2,
+        rows=(
+            FoldRow(name="dtw_1nn", kind="training_free", accuracies=(0.7, 0.7), candidate=candidate("dtw_1nn")),
+            FoldRow(name=trial_id, kind="trained", accuracies=(0.9, 0.8), difference=difference),
+            FoldRow(name="t9", kind="trained", accuracies=None, error="fold 1: boom"),
+        ),
+    )
 
 
 def test_class_folds_are_told_and_that_no_trained_model_earned_it():
     history = finished()
     assert history.test is not None
     assert summary_of(history)["folds"] is None
-    history.test["folds"] = fold_results("t1")
-    history.test["shipped"] = {"kind": "training_free", "baseline": "dtw_1nn", "reason": "why", "accuracy": 0.58}
+    history.test = history.test.model_copy(update={"folds": fold_results("t1")})
+    ship_candidate(history, candidate("dtw_1nn"), 0.58)
     summary = json.loads(json.dumps(summary_of(history), allow_nan=False))
-    assert summary["folds"] == history.test["folds"]
+    own = candidate("dtw_1nn").model_dump()
+    free, trained, failed = summary["folds"]["rows"]
+    none = dict.fromkeys(["mean", "std", "accuracies", "difference", "error", "candidate"])
+    assert summary["folds"]["num_folds"] == 2
+    assert free == {
+        **none,
+        **{"name": "dtw_1nn", "kind": "training_free", "mean": 0.7, "std": 0.0},
+        **{"accuracies": [0.7, 0.7], "candidate": own},
+    }
+    assert trained == {
+        **none,
+        **{"name": "t1", "kind": "trained", "mean": pytest.approx(0.85), "std": pytest.approx(0.07071, abs=1e-5)},
+        **{"accuracies": [0.9, 0.8], "difference": {"mean": 0.15, "ci95": [-0.485, 0.785]}},
+    }
+    assert failed == {**none, "name": "t9", "kind": "trained", "error": "fold 1: boom"}
+    assert (summary["shipped"]["kind"], summary["shipped"]["candidate"]) == ("training_free", own)
     lines = closing_lines(summary, resume="tune --resume demo")
     start = lines.index("class folds dtw_1nn: 0.700 ± 0.000 over 2 folds")
     assert lines[start + 1 : start + 4] == [
         "class folds t1: 0.850 ± 0.071 over 2 folds, +0.150 [-0.485, +0.785] against the best baseline",
         "class folds t9: fold 1: boom",
-        "saved model: dtw_1nn (no training), why; sealed test 0.580",
+        "saved model: dtw_1nn (no training), no trained model was better; sealed test 0.580",
     ]
 
 
 def test_the_spread_over_a_trials_own_folds_is_that_of_its_best_epoch():
     history = made_history(final=False)
     best = history.ranked()[0]
-    for epoch in best.epochs:
-        epoch |= {"val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9 if epoch["epoch"] == best.best_epoch else 0.7}
+    for place, report in enumerate(best.epochs):
+        second = 0.9 if report.epoch == best.best_epoch else 0.7
+        folds = {"val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": second}
+        best.epochs[place] = report.model_copy(update={"metrics": {**report.metrics, **folds}})
     assert summary_of(history)["best"]["val_accuracy_fold_std"] == pytest.approx(0.02**0.5)
 
 
@@ -278,8 +282,8 @@ def test_what_validation_cannot_tell_from_the_best_is_listed_and_told():
     (line,) = [line for line in closing_lines(summary, resume="") if line.startswith("noise: ")]
     assert line == f"noise: {summary['noise']}"
     assert f"({best.value:.3f} ± 0.030 over exemplar draws)" in line
-    for epoch in (e for t in history.trials.values() for e in t.epochs):
-        del epoch["val/queries_per_class"]
+    for record in history.trials.values():
+        record.epochs = [e.model_copy(update={"right_per_class": (), "queries_per_class": ()}) for e in record.epochs]
     unknown = summary_of(history)
     assert unknown["within_noise"] is None
     assert "is unknown" in unknown["noise"]

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "make demo": (".ci/run", "make", "demo"),
     "make test": (".ci/run", "make", "test"),
     "export DATASET_FOLDER": (".ci/run", "export DATASET_FOLDER"),
+    "sldml --help": ("tests/commands/test_main.py", '"--help"'),
     "ray get-auth-token": ("tests/whole/test_clusters.py", "auth"),
     "ray start --head": ("tests/whole/test_clusters.py", '"--head"'),
     "RAY_AUTH_MODE=token ray job submit": ("tests/whole/test_clusters.py", '"submit"'),
@@ -49,6 +50,8 @@ ELSEWHERE = {
     "curl": ("tests/tracking/test_serving.py", "/invocations"),
 }
 """For commands that are not in launch/: the file that runs them, and texts in it."""
+OWN = ("python launch/", *(f"sldml {Path(script).stem}" for script in scripts()))
+"""How the commands in launch/ and those of the console script begin."""
 OF_OTHER_PROGRAMS = {"--dashboard-agent-listen-port"}
 
 
@@ -58,7 +61,7 @@ def test_all_commands_are_shown() -> None:
     assert shown == set(scripts())
 
 
-@pytest.mark.parametrize("command", sorted(c for c in CONSOLE if not c.startswith("python launch/")))
+@pytest.mark.parametrize("command", sorted(c for c in CONSOLE if not c.startswith(OWN)))
 def test_other_programs_are_run_somewhere(command: str) -> None:
     found = [place for start, place in ELSEWHERE.items() if command.startswith(start)]
     assert found, f"no test runs: {command}"

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from support.catalogs import catalog_of
 from support.documents import PAGES, blocks, section
+from support.searched import replace_pipeline
 
 from sldml.config.data import ManifestData
 from sldml.config.representation import NormalizeConfig
@@ -25,7 +26,7 @@ from sldml.recognition.recognizer import Recognizer
 from sldml.recordings.readers import ntu
 from sldml.recordings.synthetic.dataset import SyntheticSource, generate
 
-MODEL_PAGES = ("README.md", "docs/model.md")
+MODEL_SECTIONS = {"README.md": "## Using a model", "docs/model.md": "## From Python"}
 
 
 def run(snippet: str) -> str:
@@ -35,15 +36,11 @@ def run(snippet: str) -> str:
     return output.getvalue()
 
 
-def snippet_of(page: str) -> str:
-    (snippet,) = blocks(PAGES[page], "python")
-    return snippet
-
-
 def test_every_snippet_is_run_here():
     assert [page for page, text in PAGES.items() if blocks(text, "python")] == [
         "README.md",
         "docs/model.md",
+        "docs/python.md",
         "docs/recordings.md",
     ]
 
@@ -62,15 +59,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", MODEL_PAGES)
+@pytest.mark.parametrize("page", MODEL_SECTIONS)
 def test_a_model_recognises_recordings(folder: Path, page: str):
-    lines = run(snippet_of(page).replace("/tmp/synthetic", "synthetic")).splitlines()
+    (snippet,) = blocks(section(PAGES[page], MODEL_SECTIONS[page]), "python")
+    lines = run(snippet.replace("/tmp/synthetic", "synthetic")).splitlines()
     assert lines
     for line in lines:
         label, nearest, ratio = line.split()
         assert label == nearest
         assert nearest in ("A001", "A007", "A013")
         assert 0 <= float(ratio) <= 1
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_searches_from_python(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    requests = replace_pipeline(monkeypatch, tmp_path)
+    text = section(PAGES[page], "## Searching from Python") if page == "README.md" else PAGES[page]
+    printed = run("\n".join(blocks(text, "python")))
+    assert "val/accuracy_best" in printed
+    assert "optimizer.lr" in printed
+    assert requests
 
 
 def test_a_recording_of_a_declared_format_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -86,7 +94,8 @@ def test_a_recording_of_a_declared_format_is_read(tmp_path: Path, monkeypatch: p
     text = "\n".join([*frame, *(line.replace("0,000;", "0,020;") for line in frame)])
     (place / "wave_1.txt").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert run(snippet_of("docs/recordings.md")) == "(2, 6, 3) 50.0\n"
+    (snippet,) = blocks(page, "python")
+    assert run(snippet) == "(2, 6, 3) 50.0\n"
 
 
 def test_the_dataset_of_the_readme_is_read(tmp_path: Path):

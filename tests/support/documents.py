@@ -51,8 +51,12 @@ def console_commands(text: str) -> list[str]:
 
 
 def launch_commands(text: str) -> list[str]:
-    """Every `python launch/…` in a text: in console blocks, code spans, other commands, and comments of YAML files."""
+    """Every `python launch/…` in a text: in console blocks, code spans, other commands, and comments of YAML files.
+
+    Those of the console script, `sldml …`, are spelled in the same way.
+    """
     joined = re.sub(r"\n#     (?=--)", " ", re.sub(r"\\\n\s*", "", text))
+    joined = re.sub(r"^\$ sldml (\w+)", r"$ python launch/\1.py", joined, flags=re.MULTILINE)
     found = re.findall(r"python (launch/[^\n`]+)", joined)
     return [f"python {command.partition('    #')[0].strip()}" for command in found]
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     *("--space", "demo", "--trials", "4", "--max-epochs", "2", "--top-k", "1", "--final-seeds", "1"),
@@ -90,3 +92,11 @@ def wait_for(
         assert process.poll() is None, f"ended early:\n{log.read_text()}"
         assert time.monotonic() < end, f"waited too long:\n{log.read_text()}"
         time.sleep(0.05)
+
+
+def tiny_arguments() -> dict[str, Any]:
+    """`TINY` as arguments of `sldml.tune`."""
+    pairs = list(zip(TINY[::2], TINY[1::2], strict=True))
+    settings = dict(value.split("=") for option, value in pairs if option == "--set")
+    others = {option[2:].replace("-", "_"): yaml.safe_load(value) for option, value in pairs if option != "--set"}
+    return {**others, "settings": {path: yaml.safe_load(value) for path, value in settings.items()}}
