@@ -1,7 +1,6 @@
 """Recordings by class."""
 
 import dataclasses
-import json
 from collections import Counter
 
 import numpy as np
@@ -100,10 +99,10 @@ def test_the_hash_of_a_split_changes_with_every_role_of_a_recording() -> None:
 def test_the_record_counts_novel_recordings_and_names_none() -> None:
     split = make_split(NtuOneShot(), NTU)
     record = split.to_record()
-    assert (record["num_novel_classes"], record["num_novel"]) == (20, 40)
-    assert (record["num_train"], record["num_validation"], record["measure"]) == (240, 60, "one_shot_accuracy")
-    assert record["validation_classes"][:2] == ["A002", "A008"]
-    text = json.dumps(record)
+    assert (record.num_novel_classes, record.num_novel) == (20, 40)
+    assert (record.num_train, record.num_validation, record.measure) == (240, 60, "one_shot_accuracy")
+    assert record.validation_classes[:2] == ("A002", "A008")
+    text = record.model_dump_json()
     assert all(name not in text for name in (*split.sealed.queries.names, *split.sealed.exemplars.classes))
 
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sldml.journal import ConfusionMatrix
 from sldml.recognition import one_shot as oneshot
 from sldml.recognition.one_shot import (
+    Predictions,
     confusion,
-    describe_predictions,
     exemplar_draws,
     map_at_r,
     map_at_r_distances,
@@ -23,6 +24,7 @@ from sldml.recognition.one_shot import (
     per_class_accuracy,
     score_distances,
     score_embeddings,
+    score_predictions,
 )
 
 Labels = NDArray[np.int64]
@@ -340,8 +342,8 @@ def test_one_value_says_nothing_of_its_spread() -> None:
 
 def test_predictions_as_plain_values() -> None:
     truth, predicted = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 0, 2, 1, 1, 0, 0])
-    assert describe_predictions(truth, predicted, ("wave", "clap", "jump")) == {
-        "accuracy": 5 / 8,
-        "confusion": {"labels": ["wave", "clap", "jump"], "matrix": [[3, 0, 1], [2, 2, 0], [0, 0, 0]]},
-        "per_class": {"wave": 0.75, "clap": 0.5},  # a class without queries has no accuracy
-    }
+    assert score_predictions(truth, predicted, ("wave", "clap", "jump")) == Predictions(
+        accuracy=5 / 8,
+        confusion=ConfusionMatrix(labels=["wave", "clap", "jump"], matrix=[[3, 0, 1], [2, 2, 0], [0, 0, 0]]),
+        per_class={"wave": 0.75, "clap": 0.5},  # a class without queries has no accuracy
+    )

@@ -159,9 +159,9 @@ def test_latency_is_measured_without_changing_what_is_enrolled(made_set: Prepare
     found = measure_latency(model, KEPT.signals, [constant(float(value)) for value in range(80)])
     assert model.gallery is not None
     assert len(model.gallery) == 2
-    assert (found["recordings"], found["exemplars"], found["device"], found["threads"]) == (50, 2, "cpu", 1)
-    assert 0 < found["recognise_ms_per_recording"] <= found["recognise_ms_p95"]
-    assert found["enrol_ms_per_recording"] > 0
+    assert (found.recordings, found.exemplars, found.device, found.threads) == (50, 2, "cpu", 1)
+    assert 0 < found.recognise_ms_per_recording <= found.recognise_ms_p95
+    assert found.enrol_ms_per_recording > 0
 
 
 def test_evenly_takes_the_first_the_last_and_no_more_than_there_are() -> None:

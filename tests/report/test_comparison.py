@@ -8,9 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.made_history import baseline, epoch, search_begun
 
 from sldml.commands.closing import closing_lines
-from sldml.journal import OBJECTIVE, FinalRecord, History, TrialRecord, TrialState
+from sldml.journal import (
+    Accuracy,
+    AttemptBegun,
+    ConfusionMatrix,
+    FinalRecord,
+    FinalResult,
+    History,
+    TestResults,
+    TrialRecord,
+    TrialState,
+)
 from sldml.report.comparison import (
     HEADER,
     ComparisonRow,
@@ -33,42 +44,57 @@ PLACES = {"mlflow": {"tracking_uri": "sqlite:////r/mlflow.db"}, "report": "/r/c/
 
 def trial(trial_id: str, loss: str, *epochs: tuple[float, float], state: TrialState = "completed") -> TrialRecord:
     """A trial that reported the accuracies of two class folds after each epoch."""
-    record = TrialRecord(trial_id, {"loss.name": loss}, {"loss": {"name": loss}}, 0.0, state)
+    record = TrialRecord(trial_id, {"loss": {"name": loss}}, 0.0, state, params={"loss.name": loss})
     best = 0.0
     for number, folds in enumerate(epochs, start=1):
         mean = sum(folds) / 2
         best = max(best, mean)
         of_folds = {f"val/accuracy_fold_{i}": fold for i, fold in enumerate(folds, start=1)}
-        record.epochs.append({"epoch": number, "val/accuracy": mean, OBJECTIVE: best, "time": number, **of_folds})
+        record.epochs.append(epoch(number, best, time=number, **{"val/accuracy": mean, **of_folds}))
     return record
 
 
-def matrix(*right: int) -> dict[str, Any]:
+def matrix(*right: int) -> ConfusionMatrix:
     """The confusion of 10 queries of each class, of which so many were named right."""
     classes = range(len(right))
-    return {"matrix": [[right[i] if i == j else (10 - right[i]) * (j == (i + 1) % len(right)) for j in classes]
-                       for i in classes]}  # fmt: skip
+    rows = [[right[i] if i == j else (10 - right[i]) * (j == (i + 1) % len(right)) for j in classes] for i in classes]
+    return ConfusionMatrix(labels=[f"c{i}" for i in classes], matrix=rows)
 
 
-def final(trial_id: str, matrices: list[dict[str, Any]], seeds: list[int] | None = None) -> dict[str, Any]:
-    values = [sum(m["matrix"][i][i] for i in range(3)) / 30 for m in matrices]
-    return {
-        "trial_id": trial_id,
-        "seeds": seeds or list(range(1, len(values) + 1)),
-        "test_accuracy": {"mean": sum(values) / len(values), "ci95": [0.0, 1.0], "values": values},
-        "confusions": matrices,
-    }
+def final(trial_id: str, matrices: list[ConfusionMatrix], seeds: list[int] | None = None) -> FinalResult:
+    values = [sum(m.matrix[i][i] for i in range(3)) / 30 for m in matrices]
+    interval = (0.0, 1.0) if len(values) > 1 else None
+    return FinalResult(
+        trial_id=trial_id,
+        config={},
+        val_accuracy=0.7,
+        num_epochs=1,
+        seeds=seeds or list(range(1, len(values) + 1)),
+        test_accuracy=Accuracy(mean=sum(values) / len(values), ci95=interval, values=values),
+        confusions=matrices,
+    )
 
 
 def history_of(*trials: TrialRecord, choices: tuple[str, ...] = ("triplet", "arcface"), test: bool = True) -> History:
-    search = {
-        "name": "c", "space": {"name": "demo", "hash": "f", "text": ""}, "settings": {"trials": 2},
-        "compare": {"axis": "loss", "choices": list(choices), "against": choices[0], "num_folds": 2},
-        "split": {"description": "one shot"}, "command": "python launch/tune.py", "environment": {"commit": "abc"},
-    }  # fmt: skip
-    history = History(search=search, trials={record.trial_id: record for record in trials})
-    history.baselines["dtw_1nn"] = {"val": 0.6, "test": 0.62 if test else None, "normalize": {}, "candidates": []}
+    begun = search_begun(
+        name="c",
+        space={"name": "demo", "hash": "f", "text": ""},
+        settings={"trials": 2},
+        compare={"axis": "loss", "choices": choices, "against": choices[0], "num_folds": 2},
+        split={"description": "one shot"},
+        command="python launch/tune.py",
+        environment={"commit": "abc", "dirty": False},
+    )
+    history = History(begun, trials={record.trial_id: record for record in trials})
+    history.baselines["dtw_1nn"] = baseline("dtw_1nn", 0.6, 0.62 if test else None)
     return history
+
+
+def attempt(history: History, trials: int) -> AttemptBegun:
+    """A call that asks for so many trials of each choice."""
+    begun = history.search
+    settings = begun.settings.model_copy(update={"trials": trials})
+    return AttemptBegun(time=0.0, settings=settings, slots=begun.slots, environment=begun.environment)
 
 
 def two_losses() -> History:
@@ -229,7 +255,7 @@ def test_a_choice_of_which_every_trial_failed_is_a_row_with_its_reason() -> None
 
 def test_final_trainings_that_failed_are_told() -> None:
     history = two_losses()
-    history.finals["t0002", 1] = FinalRecord("t0002", 1, 0.0, state="diverged", error="the loss is not finite")
+    history.finals["t0002", 1] = FinalRecord("t0002", {}, 0.0, "diverged", error="the loss is not finite", seed=1)
     rows = by_name(comparison_rows(history, [final("t0001", LOW)]))
     assert rows["arcface"]["error"] == "no final training of t0002 completed: the loss is not finite"
     assert rows["arcface"]["val"]["mean"] == pytest.approx(0.75)
@@ -250,11 +276,9 @@ def test_missing_trials_are_counted_by_choice() -> None:
 
 def with_test() -> History:
     history = two_losses()
-    finals = [final("t0002", HIGH), final("t0001", LOW)]
-    for each in finals:
-        each |= {"config": {}, "val_accuracy": 0.7, "num_epochs": 1}
-    history.test = {"finals": finals, "comparison": comparison_rows(history, finals)}
-    history.attempts.append({"time": 0.0, "settings": {"trials": 2}})
+    finals = (final("t0002", HIGH), final("t0001", LOW))
+    history.test = TestResults(num_queries=30, num_classes=3, num_exemplars=3, finals=finals)
+    history.attempts.append(attempt(history, trials=2))
     return history
 
 
@@ -272,10 +296,9 @@ def test_the_text_is_aligned_and_says_what_is_compared() -> None:
 
 def test_markdown_is_a_table_in_which_nothing_breaks_out() -> None:
     history = with_test()
-    assert history.test is not None
-    history.test["comparison"][0]["error"] = "a | b\nc"
     comparison = comparison_of(history)
     assert comparison is not None
+    comparison["rows"][0]["error"] = "a | b\nc"
     text = markdown(comparison, history.search)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 5
@@ -286,7 +309,7 @@ def test_markdown_is_a_table_in_which_nothing_breaks_out() -> None:
 
 def test_an_ordinary_search_has_no_comparison() -> None:
     assert comparison_of(History()) is None
-    summary = search_summary(History(search={"compare": None}), "completed", Timing(0.0), PLACES)
+    summary = search_summary(History(search_begun()), "completed", Timing(0.0), PLACES)
     assert summary["comparison"] is None
 
 
@@ -326,7 +349,7 @@ def test_the_summary_and_the_last_lines_have_the_table_and_how_to_go_on() -> Non
 
 def test_a_comparison_that_lacks_trials_says_how_to_go_on() -> None:
     history = two_losses()
-    history.attempts.append({"time": 0.0, "settings": {"trials": 3}})
+    history.attempts.append(attempt(history, trials=3))
     lines = closing_lines(search_summary(history, "completed", Timing(0.0), PLACES), resume="RESUME")
     assert "to resume: RESUME" in lines
     assert not any("--warm-start" in line for line in lines)
@@ -340,4 +363,4 @@ def test_the_report_has_a_section_with_the_table() -> None:
     assert 'id="figure-comparison"' in section
     assert "better" in section
     assert "DTW 1-NN" in section
-    assert 'id="comparison"' not in render_report(History())
+    assert 'id="comparison"' not in render_report(History(search_begun()))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import scipy.stats
+from support.made_history import candidate
 
-from sldml.journal import History, TrialRecord
+from sldml.journal import OBJECTIVE, BaselineScore, Epoch, History, TrialRecord, TrialState
 from sldml.report.noise import (
     Difference,
     Score,
@@ -127,30 +126,35 @@ def test_it_is_scipys_paired_interval() -> None:
 # ------------------------------------------------------------------------------------------------ whole searches
 
 
-def trial(trial_id: str, *epochs: dict[str, Any], state: Any = "completed") -> TrialRecord:
-    return TrialRecord(trial_id, {}, {}, 0.0, state, [{"epoch": i, "time": 0.0, **e} for i, e in enumerate(epochs, 1)])
+def trial(trial_id: str, *epochs: Epoch, state: TrialState = "completed") -> TrialRecord:
+    numbered = [epoch.model_copy(update={"epoch": i}) for i, epoch in enumerate(epochs, 1)]
+    return TrialRecord(trial_id, {}, 0.0, state, numbered)
 
 
-def epoch(best: float, *right: float) -> dict[str, Any]:
-    parts = {"val/right_per_class": list(right), "val/queries_per_class": [10] * len(right)}
-    return {"val/accuracy": best, "val/accuracy_best": best, "val/accuracy_std": 0.03, **parts}
+def epoch(best: float, *right: float, **metrics: float) -> Epoch:
+    """With these parts, or with other metrics alone."""
+    values = {"val/accuracy": best, "val/accuracy_std": 0.03} if right else {}
+    queries = [10] * len(right)
+    return Epoch(
+        epoch=1, metrics={**values, OBJECTIVE: best, **metrics}, right_per_class=right, queries_per_class=queries
+    )
 
 
 def test_a_trials_score_is_that_of_its_best_epoch() -> None:
-    later = epoch(0.8, 9, 7) | {"val/accuracy": 0.5, "val/accuracy_std": 0.4, "val/right_per_class": [5, 5]}
+    later = epoch(0.8, 5, 5, **{"val/accuracy": 0.5, "val/accuracy_std": 0.4})
     found = trial_score(trial("t1", epoch(0.6, 6, 6), epoch(0.8, 9, 7), later))
     assert found == Score(0.8, 0.03, (), (9, 7), (10, 10))
-    folds = {"val/accuracy_best": 0.8, "val/accuracy_std": 0.03, "val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9}
-    found = trial_score(trial("t2", folds))
+    folds = {"val/accuracy_std": 0.03, "val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9}
+    found = trial_score(trial("t2", epoch(0.8, **folds)))
     assert found == Score(0.8, 0.03, (0.7, 0.9))
     assert found.fold_std == pytest.approx(0.02**0.5)
     assert trial_score(trial("t3")) is None
 
 
 def test_retrieval_has_no_draws_and_so_no_spread() -> None:
-    found = trial_score(trial("t1", {"val/accuracy_best": 0.4, "val/accuracy_std": 0.0}))
+    found = trial_score(trial("t1", epoch(0.4, **{"val/accuracy_std": 0.0})))
     assert found == Score(0.4, None)
-    assert baseline_score({"val": 0.4, "val_std": 0.0}) == Score(0.4, None)
+    assert baseline_score(BaselineScore(candidate=candidate("raw_1nn"), val=0.4, val_std=0.0)) == Score(0.4, None)
 
 
 def test_every_ranked_trial_is_compared_with_the_best() -> None:
@@ -159,7 +163,7 @@ def test_every_ranked_trial_is_compared_with_the_best() -> None:
         trial("t2", epoch(0.8, 8, 9, 7)),
         trial("t3", epoch(0.7667, 9, 8, 6), state="pruned"),
         trial("t4", epoch(0.9, 9, 9, 9), state="diverged"),
-        trial("t5", {"val/accuracy_best": 0.6}),
+        trial("t5", epoch(0.6)),
         trial("t6"),
     ]
     history = History(trials={record.trial_id: record for record in records})
@@ -187,5 +191,5 @@ def test_in_words() -> None:
         "t2 (0.800 ± 0.030 over exemplar draws) is better than all 4 others (95 % intervals over 3 validation classes)."
     )
     assert "is unknown" in str(noise_sentence(best, 4, None))
-    folds = trial("t1", {"val/accuracy_best": 0.8, "val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9})
+    folds = trial("t1", epoch(0.8, **{"val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9}))
     assert "t1 (0.800 ± 0.141 over class folds) is better than all 1" in str(noise_sentence(folds, 1, []))

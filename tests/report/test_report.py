@@ -6,16 +6,42 @@ import re
 from pathlib import Path
 
 import pytest
-from support.made_history import HOSTILE, START, made_history
+from support.made_history import (
+    HOSTILE,
+    START,
+    baseline,
+    candidate,
+    epoch,
+    made_history,
+    search_begun,
+    ship_candidate,
+)
 from support.pages import AFTER_THE_TEST, FIGURES, SECTIONS, text_of
 
-from sldml.journal import History
+from sldml.journal import (
+    Accuracy,
+    FoldRow,
+    FoldTable,
+    History,
+    PairedDifference,
+    Shipped,
+)
 from sldml.report.conclusion import conclude, describe_params
 from sldml.report.figures import learning_curves, search_history
 from sldml.report.importance import MIN_TRIALS, parameter_importance
 from sldml.report.leaderboard import leaderboard
 from sldml.report.report import render_report, write_report
 from sldml.report.search_time import search_clock
+from sldml.report.shipped import shipped_row
+
+
+def set_first_final(history: History, mean: float, ci95: tuple[float, float] | None) -> None:
+    """Let the first configuration reach this on the sealed test."""
+    assert history.test
+    first, *others = history.test.finals
+    accuracy = Accuracy(mean=mean, ci95=ci95, values=(mean,))
+    first = first.model_copy(update={"test_accuracy": accuracy})
+    history.test = history.test.model_copy(update={"finals": (first, *others)})
 
 
 def test_a_whole_search_has_every_section_and_figure(tmp_path: Path) -> None:
@@ -58,7 +84,9 @@ def test_a_search_without_finals_says_what_is_missing() -> None:
         assert f'<section id="{section}"' not in page
 
 
-@pytest.mark.parametrize("history", [History(), made_history(1, final=False)], ids=["nothing", "one trial"])
+@pytest.mark.parametrize(
+    "history", [History(search_begun()), made_history(1, final=False)], ids=["nothing", "one trial"]
+)
 def test_hardly_anything_is_a_page_too(history: History) -> None:
     page = text_of(render_report(history))
     for section in SECTIONS:
@@ -73,8 +101,8 @@ def test_trials_without_an_epoch_and_odd_params_are_drawn() -> None:
     trial.error = "<script>boom"
     diverged = history.trials["t0003"]
     diverged.state = "diverged"
-    diverged.epochs = [{"epoch": 0, "val/accuracy": 0.0, "val/accuracy_best": 0.0, "time": diverged.started + 1}]
-    history.trials["t0002"].params |= {"miner": None, "sizes": [1, 2], "flag": True}
+    diverged.epochs = [epoch(0, 0.0, time=diverged.started + 1)]
+    history.trials["t0002"].params |= {"miner": "", "sizes": "[1, 2]", "flag": True}
     page = text_of(render_report(history))
     for figure in (search_history(history), learning_curves(history)):
         assert figure
@@ -85,8 +113,7 @@ def test_trials_without_an_epoch_and_odd_params_are_drawn() -> None:
 
 def test_hostile_names_stay_text() -> None:
     history = made_history(10, labels=HOSTILE)
-    history.search = history.search | {"name": HOSTILE[0], "command": HOSTILE[1]}
-    history.search["split"] = history.search["split"] | {"notes": [HOSTILE[2]]}
+    history.begun = search_begun(name=HOSTILE[0], command=HOSTILE[1], split={"notes": [HOSTILE[2]]})
     page = render_report(history)
     assert "<script>document.title" not in page
     images = re.findall(r"<img [^>]*>", page.split("<script>")[0])
@@ -133,14 +160,14 @@ def test_importance_needs_trials_and_differences() -> None:
 def test_leaderboard_keeps_the_order_of_validation_with_baselines_among_them() -> None:
     history = made_history(30)
     assert history.test
-    finals = history.test["finals"]
-    finals[0]["test_accuracy"] = {"mean": 0.1, "ci95": [0.0, 0.2], "values": [0.1]}  # the test changes no place
-    history.baselines["dtw_1nn"]["val"] = (finals[0]["val_accuracy"] + finals[1]["val_accuracy"]) / 2
+    set_first_final(history, 0.1, (0.0, 0.2))  # the test changes no place
+    finals = history.test.finals
+    history.baselines["dtw_1nn"] = baseline("dtw_1nn", (finals[0].val_accuracy + finals[1].val_accuracy) / 2, 0.58)
     rows = leaderboard(history)
     expected = [
-        finals[0]["trial_id"],
+        finals[0].trial_id,
         "DTW 1-NN",
-        *(f["trial_id"] for f in finals[1:]),
+        *(f.trial_id for f in finals[1:]),
         "untrained encoder, DTW",
         "untrained encoder",
         "raw 1-NN",
@@ -154,18 +181,17 @@ def test_leaderboard_keeps_the_order_of_validation_with_baselines_among_them() -
 @pytest.mark.parametrize(
     ("mean", "ci95", "warning"),
     [
-        (0.72, [0.69, 0.75], None),
-        (0.60, [0.55, 0.65], "in the 95 % interval"),
-        (0.50, [0.45, 0.55], r"Not above every baseline: DTW 1-NN \(58\.0 %\)"),
+        (0.72, (0.69, 0.75), None),
+        (0.60, (0.55, 0.65), "in the 95 % interval"),
+        (0.50, (0.45, 0.55), r"Not above every baseline: DTW 1-NN \(58\.0 %\)"),
         (0.72, None, "only one seed"),
     ],
 )
 def test_the_summary_warns_where_the_winner_is_not_clearly_better(
-    mean: float, ci95: list[float] | None, warning: str | None
+    mean: float, ci95: tuple[float, float] | None, warning: str | None
 ) -> None:
     history = made_history(20)
-    assert history.test
-    history.test["finals"][0]["test_accuracy"] = {"mean": mean, "ci95": ci95, "values": [mean]}
+    set_first_final(history, mean, ci95)
     summary = conclude(history)
     assert f"{100 * mean:.1f} %" in summary.sentence
     assert "DTW 1-NN, 58.0 %" in summary.sentence
@@ -174,8 +200,13 @@ def test_the_summary_warns_where_the_winner_is_not_clearly_better(
     else:
         assert len(summary.warnings) == 1
         assert re.search(warning, summary.warnings[0])
-    history.test["shipped"] = {"kind": "training_free", "baseline": "dtw_1nn", "reason": "interval contains zero."}
-    assert conclude(history).warnings[-1] == "Saved model: DTW 1-NN (no training). Interval contains zero."
+    ship_candidate(history, candidate("dtw_1nn"), 0.58)
+    assert conclude(history).warnings == summary.warnings  # what ships has a line of its own
+    ships = shipped_row(history)
+    assert ships
+    assert ships.in_words() == (
+        "Saved model: DTW 1-NN (no training), 58.0 % on the sealed test; no trained model was better."
+    )
     assert [row.name for row in leaderboard(history) if row.saved] == ["DTW 1-NN"]
 
 
@@ -183,27 +214,32 @@ def test_class_folds_are_a_table_with_what_ships() -> None:
     history = made_history(12)
     assert history.test
     assert '<section id="folds"' not in render_report(history)
-    first, second = (final["trial_id"] for final in history.test["finals"][:2])
-    none = dict.fromkeys(["mean", "std", "accuracies", "difference", "error"])
-    difference = {"mean": 0.0625, "ci95": [0.0123, 0.1127]}
-    free = none | {"name": "dtw_1nn", "kind": "training_free", "mean": 0.75, "std": 0.05, "accuracies": [0.7, 0.8]}
-    trained = none | {"name": second, "kind": "trained", "mean": 0.8125, "std": 0.044, "accuracies": [0.78, 0.845]}
-    failed = none | {"name": first, "kind": "trained", "error": "fold 2: <b>boom</b>"}
-    rows = [free, trained | {"difference": difference}, failed]
-    history.test["folds"] = {"num_folds": 2, "rows": rows}
-    history.test["shipped"] = {"kind": "trained", "trial_id": second, "reason": "best over 2 folds"}
-    section = text_of(render_report(history)).split('<section id="folds"')[1].split("</section>")[0]
+    first, second = (final.trial_id for final in history.test.finals[:2])
+    difference = PairedDifference(mean=0.0625, ci95=(0.0123, 0.1127))
+    rows = (
+        FoldRow(name="dtw_1nn", kind="training_free", accuracies=(0.7, 0.8), candidate=candidate("dtw_1nn")),
+        FoldRow(name=second, kind="trained", accuracies=(0.78, 0.845), difference=difference),
+        FoldRow(name=first, kind="trained", accuracies=None, error="fold 2: <b>boom</b>"),
+    )
+    shipped = Shipped(
+        kind="trained", trial_id=second, seed=1, accuracy=0.7321, threshold=0.8, reason="best over 2 folds"
+    )
+    history.test = history.test.model_copy(
+        update={"folds": FoldTable(num_folds=2, rows=rows), "shipped": shipped},
+    )
+    page = text_of(render_report(history))
+    section = page.split('<section id="folds"')[1].split("</section>")[0]
     assert "The 2 class folds" not in section
     assert "so 2 class folds of all auxiliary classes" in section
     lines = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in section.split("<tr")[2:]]
     said = [" ".join(words).replace('class="baseline">', "").lstrip("> ") for words in lines]
     assert said == [
-        "DTW 1-NN 75.0 % 5.0 % – – 70.0 % · 80.0 %",
-        f"{second} saved 81.2 % 4.4 % +6.2 +1.2 to +11.3 78.0 % · 84.5 %",
+        "DTW 1-NN 75.0 % 7.1 % – – 70.0 % · 80.0 %",
+        f"{second} saved 81.2 % 4.6 % +6.2 +1.2 to +11.3 78.0 % · 84.5 %",
         f"{first} fold 2: &lt;b&gt;boom&lt;/b&gt;",
     ]
-    warning = conclude(history).warnings[-1]
-    assert warning == f"Saved model: {second}, not the first by validation: best over 2 folds."
+    assert f"Saved model: {second} (seed 1), 73.2 % on the sealed test.</strong> Best over 2 folds." in page
+    assert [(row.name, row.rank) for row in leaderboard(history) if row.saved] == [(second, 2)]
 
 
 def test_differences_within_the_noise_are_marked() -> None:
@@ -212,12 +248,16 @@ def test_differences_within_the_noise_are_marked() -> None:
     parts = best.epochs[(best.best_epoch or 1) - 1]
     # A little less in one class and a little more in another; much less in every class.
     for trial, change in ((second, [-0.4, 0.2, 0, 0, 0, 0]), (last, [-3.0] * 6)):
-        epoch = trial.epochs[(trial.best_epoch or 1) - 1]
-        epoch["val/right_per_class"] = [r + c for r, c in zip(parts["val/right_per_class"], change, strict=True)]
-    dtw = history.baselines["dtw_1nn"]
-    dtw["val"] = (best.value or 0.0) - 0.01
-    dtw["val_right_per_class"] = [r - c for r, c in zip(parts["val/right_per_class"], [2, -1, 0, 0, 0, 0], strict=True)]
-    dtw["val_queries_per_class"] = [11] * 6
+        right = tuple(r + c for r, c in zip(parts.right_per_class, change, strict=True))
+        place = (trial.best_epoch or 1) - 1
+        trial.epochs[place] = trial.epochs[place].model_copy(update={"right_per_class": right})
+    history.baselines["dtw_1nn"] = baseline(
+        "dtw_1nn",
+        (best.value or 0.0) - 0.01,
+        val_std=0.04,
+        right_per_class=[r - c for r, c in zip(parts.right_per_class, [2, -1, 0, 0, 0, 0], strict=True)],
+        queries_per_class=[11] * 6,
+    )
 
     rows = {row.name: row for row in leaderboard(history)}
     assert rows[best.trial_id].to_best is None
@@ -260,8 +300,7 @@ def test_differences_within_the_noise_are_marked() -> None:
 def test_the_best_curve_has_a_band_of_its_spread(told: dict[str, float], over: str | None) -> None:
     history = made_history(6)
     best = history.ranked()[0]
-    for epoch in best.epochs:
-        epoch |= told
+    best.epochs = [e.model_copy(update={"metrics": {**e.metrics, **told}}) for e in best.epochs]
     figure = learning_curves(history)
     assert figure
     bands = [trace for trace in figure.figure.data if trace.fill == "toself"]
@@ -269,7 +308,7 @@ def test_the_best_curve_has_a_band_of_its_spread(told: dict[str, float], over: s
     assert (over is not None) == ("grey band" in figure.caption)
     for band in bands:
         assert over in band.name
-        values = [epoch["val/accuracy"] for epoch in best.epochs]
+        values = [e.metrics["val/accuracy"] for e in best.epochs]
         assert list(band.y) == pytest.approx([v + 0.03 for v in values] + [v - 0.03 for v in values[::-1]], abs=1e-4)
         assert list(band.x) == [*range(1, 21), *range(20, 0, -1)]
 
@@ -283,10 +322,8 @@ def test_description_in_words() -> None:
 
 def test_the_clock_stands_still_between_interruption_and_resume() -> None:
     history = made_history(4, final=False)
-    last = max(
-        time for t in history.trials.values() for time in (t.started, t.ended or 0, *(e["time"] for e in t.epochs))
-    )
-    history.attempts.append({"time": last + 86_400})
+    last = max(time for t in history.trials.values() for time in (t.started, t.ended or 0, *(e.time for e in t.epochs)))
+    history.attempts.append(history.attempts[0].model_copy(update={"time": last + 86_400}))
     clock = search_clock(history)
     assert clock(START) == 0
     assert clock(last) == pytest.approx((last - START) / 60)

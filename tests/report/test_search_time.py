@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from support.made_history import epoch, search_begun
 
-from sldml.journal import FinalRecord, History, TrialRecord, TrialState
+from sldml.journal import AttemptBegun, Epoch, FinalRecord, History, StageChanged, TrialRecord, TrialState
 from sldml.report.figures import time_spent, timeline
 from sldml.report.search_time import (
     search_clock,
@@ -18,14 +17,11 @@ from sldml.report.search_time import (
 )
 
 
-def epochs(times: list[float], worker: str | None, spent: float = 1.0) -> list[dict[str, Any]]:
+def epochs(times: list[float], worker: str | None, spent: float = 1.0) -> list[Epoch]:
     """Reports at these times; each epoch took half of `spent` in steps, the rest in data and evaluation."""
     parts = {"time/step_s": spent / 2, "time/data_s": spent / 4, "time/evaluation_s": spent / 4}
-    told = {} if worker is None else {"worker": worker}
-    return [
-        {"epoch": i, "val/accuracy": 0.5, "val/accuracy_best": 0.5, "time": time, **parts, **told}
-        for i, time in enumerate(times, start=1)
-    ]
+    reports = [epoch(i, 0.5, time=time, **parts) for i, time in enumerate(times, start=1)]
+    return [report.model_copy(update={"worker": worker}) for report in reports]
 
 
 def trial(
@@ -36,18 +32,27 @@ def trial(
     ended: float | None,
     state: TrialState = "completed",
 ) -> TrialRecord:
-    return TrialRecord(name, {}, {}, started, state, epochs(times, worker), ended=ended)
+    return TrialRecord(name, {}, started, state, epochs(times, worker), ended=ended)
 
 
-def stage(name: str, started: float, ended: float | None) -> list[dict[str, Any]]:
-    begun = {"name": name, "state": "started", "time": started}
-    return [begun] if ended is None else [begun, {"name": name, "state": "ended", "time": ended}]
+def stage(name: str, started: float, ended: float | None) -> list[StageChanged]:
+    begun = StageChanged(name=name, state="started", time=started)
+    return [begun] if ended is None else [begun, StageChanged(name=name, state="ended", time=ended)]
+
+
+def attempt(time: float) -> AttemptBegun:
+    begun = search_begun()
+    return AttemptBegun(time=time, settings=begun.settings, slots=begun.slots, environment=begun.environment)
+
+
+def with_metrics(report: Epoch, **metrics: float) -> Epoch:
+    return report.model_copy(update={"metrics": {**report.metrics, **metrics}})
 
 
 @pytest.fixture
 def two_workers() -> History:
     """Of the 100 s of search 20 s are start-up; then one worker trains at 30-70 and 80-110, the other at 30-60."""
-    history = History(attempts=[{"time": 0.0}])
+    history = History(search_begun(slots=2), attempts=[attempt(0.0)])
     history.stages = [*stage("baselines", 0, 10), *stage("search", 10, 110), *stage("test", 110, 115)]
     for record in (
         trial("t1", 30, [40, 70], "h:1", 70),
@@ -83,14 +88,14 @@ def test_the_timeline_draws_lanes_and_idle_time(two_workers: History) -> None:
     assert list(bars["completed"].text) == ["t1 on h:1", "t3 on h:1"]
     assert figure.caption.startswith("Busy 50 % of worker time")
     assert "workers were not recorded" not in figure.caption
-    two_workers.search["settings"] = {"slots": 3}
+    assert "never used" not in figure.caption
+    two_workers.begun = search_begun(slots=3)
     assert "1 of 3 slots were never used" in (timeline(two_workers) or figure).caption
 
 
 def test_without_workers_trainings_are_packed_into_lanes(two_workers: History) -> None:
     for record in two_workers.trials.values():
-        for epoch in record.epochs:
-            del epoch["worker"]
+        record.epochs = [report.model_copy(update={"worker": None}) for report in record.epochs]
     found = worker_time(two_workers)
     assert [lane.name for lane in found.lanes] == ["lane 1", "lane 2"]
     assert [[span.name for span in lane.spans] for lane in found.lanes] == [["t1", "t3"], ["t2"]]
@@ -100,8 +105,8 @@ def test_without_workers_trainings_are_packed_into_lanes(two_workers: History) -
 
 
 def test_a_trial_that_failed_before_it_told_its_worker_takes_a_free_place(two_workers: History) -> None:
-    two_workers.trials["t4"] = TrialRecord("t4", {}, {}, 72.0, "failed", [], ended=73.0)
-    two_workers.trials["t5"] = TrialRecord("t5", {}, {}, 85.0, "failed", [], ended=86.0)
+    two_workers.trials["t4"] = TrialRecord("t4", {}, 72.0, "failed", [], ended=73.0)
+    two_workers.trials["t5"] = TrialRecord("t5", {}, 85.0, "failed", [], ended=86.0)
     found = worker_time(two_workers)
     lanes = {lane.name: [span.name for span in lane.spans] for lane in found.lanes}
     assert lanes == {"h · 1": ["t1", "t4", "t3"], "h · 2": ["t2", "t5"]}
@@ -111,7 +116,8 @@ def test_a_trial_that_failed_before_it_told_its_worker_takes_a_free_place(two_wo
 def test_a_worker_takes_the_lane_of_one_on_its_host_that_has_ended(two_workers: History) -> None:
     two_workers.stages += stage("final", 115, 145)
     for seed, host in ((1, "h"), (2, "other")):
-        record = FinalRecord("t1", seed, 120.0, {}, epochs([130, 140], f"{host}:{seed + 7}"), ended=140.0)
+        reports = epochs([130, 140], f"{host}:{seed + 7}")
+        record = FinalRecord("t1", {}, 120.0, "completed", reports, ended=140.0, seed=seed)
         two_workers.finals["t1", seed] = record
     found = worker_time(two_workers)
     names = {lane.name: [span.name for span in lane.spans] for lane in found.lanes}
@@ -121,10 +127,9 @@ def test_a_worker_takes_the_lane_of_one_on_its_host_that_has_ended(two_workers: 
 
 def test_a_resumed_trial_is_two_pieces_and_the_pause_is_none(two_workers: History) -> None:
     two_workers.trials["t4"] = trial("t4", 80, [90, 1020, 1030], "h:2", 1030)
-    two_workers.trials["t4"].epochs[0]["worker"] = "h:2"
-    for epoch in two_workers.trials["t4"].epochs[1:]:
-        epoch["worker"] = "h:9"
-    two_workers.attempts.append({"time": 1000.0})
+    before, *later = two_workers.trials["t4"].epochs
+    two_workers.trials["t4"].epochs = [before, *(report.model_copy(update={"worker": "h:9"}) for report in later)]
+    two_workers.attempts.append(attempt(1000.0))
     two_workers.stages += stage("search", 1005, 1035)
     pieces = [(s.begin, s.end, s.worker) for s in training_spans(two_workers) if s.name == "t4"]
     assert pieces == [(80, 90, "h:2"), (1019, 1030, "h:9")]
@@ -136,7 +141,7 @@ def test_a_resumed_trial_is_two_pieces_and_the_pause_is_none(two_workers: Histor
 
 def test_a_stage_that_was_interrupted_ends_with_what_was_last_heard(two_workers: History) -> None:
     two_workers.stages = [*stage("search", 10, None), *stage("search", 1000, 1010)]
-    two_workers.attempts.append({"time": 1000.0})
+    two_workers.attempts.append(attempt(1000.0))
     assert [(s.name, s.begin, s.end) for s in stages_of(two_workers)] == [("search", 10, 110), ("search", 1000, 1010)]
     two_workers.stages = []
     assert [(s.name, s.begin, s.end) for s in stages_of(two_workers)] == [("search", 30, 110)]
@@ -161,9 +166,9 @@ def test_the_parts_of_a_stage_sum_to_its_time(two_workers: History) -> None:
     ]
     assert "trials 1.7 min (87 %)" in figure.alt
     assert "utilisation" not in figure.caption
-    for epoch in two_workers.trials["t1"].epochs:
-        epoch["time/cpu_share"] = 0.5
-    two_workers.trials["t2"].epochs[0] |= {"time/cpu_share": 0.8, "time/step_s": 1.5}
+    first, second = two_workers.trials["t1"], two_workers.trials["t2"]
+    first.epochs = [with_metrics(report, **{"time/cpu_share": 0.5}) for report in first.epochs]
+    second.epochs[0] = with_metrics(second.epochs[0], **{"time/cpu_share": 0.8, "time/step_s": 1.5})
     assert share_while_training(two_workers, "time/cpu_share") == pytest.approx((0.5 * 2 + 0.8 * 2) / 4)
     assert "CPU utilisation during training: 65 %" in (time_spent(two_workers) or figure).caption
     assert share_while_training(two_workers, "time/gpu_share") is None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_history import HOSTILE, START, made_history
+from support.made_history import HOSTILE, START, made_history, search_begun
 from support.made_searches import search, three_searches, write_journal
 from support.pages import text_of
 
@@ -25,12 +25,16 @@ def test_a_row_says_what_a_search_came_to() -> None:
     assert (row.validation, row.test, row.num_seeds) == (best.value, 0.6, 3)
     assert row.ci95 == pytest.approx((0.55, 0.65))
     assert row.best_baseline == ("DTW 1-NN", 0.58)
-    assert row.saved == best.trial_id
+    shipped = one.history.shipped
+    assert row.ships
+    assert shipped
+    assert (row.ships.name, row.ships.accuracy) == (f"{best.trial_id} (seed 0)", shipped.accuracy)
     counts = one.history.counts()
     assert row.trials.startswith(f"12 ({counts['completed']} completed")
     untested = search_row(search("open", final=False))
     assert (untested.test, untested.ci95, untested.num_seeds, untested.best_baseline) == (None, None, 0, None)
-    assert search_row(FoundSearch("nothing", Path("/nothing"), History())).winner is None
+    assert untested.ships is None
+    assert search_row(FoundSearch("nothing", Path("/nothing"), History(search_begun()))).winner is None
 
 
 def test_searches_that_differ_in_auxiliary_classes_alone_need_no_warning() -> None:
@@ -64,12 +68,12 @@ def test_other_protocols_and_novel_classes_are_told() -> None:
     assert "made exemplar.name subject" in warning
     third = search("c")
     assert third.history.test
-    labels = third.history.test["confusion"]["labels"]
-    third.history.test["confusion"]["labels"] = [
-        *labels[:2],
-        "A014 another",
-        *labels[3:],
-    ]  # first and last are the same
+    first_final, *others = third.history.test.finals
+    labels = first_final.confusions[0].labels
+    changed = (*labels[:2], "A014 another", *labels[3:])  # first and last are the same
+    confusions = tuple(matrix.model_copy(update={"labels": changed}) for matrix in first_final.confusions)
+    finals = (first_final.model_copy(update={"confusions": confusions}), *others)
+    third.history.test = third.history.test.model_copy(update={"finals": finals})
     (warning,) = warnings_of([first, third])
     assert warning.startswith("Different novel classes")
     assert notes_of([first, search("d", split={"validation_classes": ["X"]}, final=False)]) == [
@@ -98,8 +102,7 @@ def test_accuracy_is_drawn_against_auxiliary_classes() -> None:
 
 def test_lines_join_only_searches_of_one_dataset_and_protocol() -> None:
     points = [point for one in three_searches() if (point := sealed_point(one))]
-    other = search("other", 40)
-    other.history.search["prepared"]["source"] = "elsewhere"
+    other = search("other", 40, prepared={"source": "elsewhere"})
     alone = sealed_point(other)
     assert alone
     figure = accuracy_by_auxiliary([*points, alone])

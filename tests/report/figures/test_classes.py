@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from sldml.journal import History
+from sldml.journal import EmbeddingMap, History, MapPoint, TestResults
 from sldml.report.figures import embedding_map
 
 
 def test_the_map_tells_exemplars_and_misnamed_queries_apart() -> None:
     points = [
-        {"name": "e1", "label": "a", "x": 0.0, "y": 1.0, "exemplar": True, "named": None},
-        {"name": "e2", "label": "b", "x": 5.0, "y": 6.0, "exemplar": True, "named": None},
-        {"name": "q1", "label": "a", "x": 0.5, "y": 1.5, "exemplar": False, "named": "a"},
-        {"name": "q2", "label": "b", "x": 4.5, "y": 5.5, "exemplar": False, "named": "a"},
-        {"name": "q3", "label": "b", "x": 5.5, "y": 6.5, "exemplar": False, "named": "b"},
+        MapPoint(name="e1", label="a", x=0.0, y=1.0, exemplar=True, named=None),
+        MapPoint(name="e2", label="b", x=5.0, y=6.0, exemplar=True, named=None),
+        MapPoint(name="q1", label="a", x=0.5, y=1.5, exemplar=False, named="a"),
+        MapPoint(name="q2", label="b", x=4.5, y=5.5, exemplar=False, named="a"),
+        MapPoint(name="q3", label="b", x=5.5, y=6.5, exemplar=False, named="b"),
     ]
-    history = History(test={"embedding_map": {"method": "made", "points": points}})
+    found = EmbeddingMap(method="made", points=points)
+    history = History(test=TestResults(num_queries=3, num_classes=2, num_exemplars=2, finals=(), embedding_map=found))
     figure = embedding_map(history)
     assert figure
     shown = {trace.name: trace for trace in figure.figure.data if trace.x[0] is not None}

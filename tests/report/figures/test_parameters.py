@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.made_history import history_of
+from support.made_history import history_of, search_begun
 
 from sldml.journal import History
 from sldml.report.figures import choice_map, slices
@@ -95,7 +95,7 @@ def test_an_axis_is_logarithmic_where_the_space_samples_so() -> None:
         "space:\n  optimizer: {lr: {float: [1.0e-3, 1.0e-2], log: true}}\n  head: {weight: {float: [0.0, 0.5]}}\n"
     )
     for given, expected in ((text, {"optimizer.lr"}), ("space: [broken", set())):
-        history.search = {"space": {"name": "made", "text": given}}
+        history.begun = search_begun(space={"name": "made", "text": given})
         figure = slices(history, UNKNOWN)
         assert figure
         titles = [annotation.text for annotation in figure.figure.layout.annotations]
