@@ -38,7 +38,7 @@ from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Split
 from sldml.recognition.baselines import BaselineScorer
 from sldml.report.comparison import comparison_of, markdown, num_missing, only_winners
-from sldml.report.files import require_writable, write_json, write_text
+from sldml.report.files import Json, require_writable, write_json, write_text
 from sldml.report.report import write_report
 from sldml.report.summary import Timing, search_summary
 from sldml.search.choice import num_deciding_folds
@@ -80,7 +80,7 @@ class Search:
         return self.recorder.history
 
 
-def run(request: Request, watcher: Watcher) -> dict[str, Any]:
+def run(request: Request, watcher: Watcher) -> Json:
     """Work on a search until it is done or interrupted. Returns its summary, and writes it where asked to.
 
     Raises:
@@ -301,7 +301,7 @@ def _job(search: Search) -> Job:
     )
 
 
-def _close(search: Search, state: Literal["completed", "interrupted", "failed"], error: str | None) -> dict[str, Any]:
+def _close(search: Search, state: Literal["completed", "interrupted", "failed"], error: str | None) -> Json:
     """Whatever happened: a report of what there is, tracking closed, and the summary."""
     request, history, tracker, folder = search.request, search.history, search.tracker, search.request.folder
     if history.begun is not None:

@@ -33,6 +33,7 @@ from sldml.recognition.one_shot import score_predictions
 from sldml.recognition.recognizer import Recognizer
 from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.recordings.sources import describe_data
+from sldml.report.files import Json
 from sldml.search.environment import describe_environment
 
 _BASELINES = {"raw_1nn": "raw 1-NN", "dtw_1nn": "DTW 1-NN"}
@@ -65,14 +66,14 @@ def evaluation_task(model: Recognizer, folder: Path, space: str | None, settings
             "space, --space NAME or FILE"
         )
     data = model.data.model_dump(mode="json", exclude_none=True)
-    body: dict[str, Any] = {"data": data, "protocol": protocol}
+    body: Json = {"data": data, "protocol": protocol}
     if model.matching.layout.image_rows:
         body["representation"] = {"name": "image", "steps": model.matching.layout.image_rows}
     config = override(parse_space(json.dumps(body), "model", f"{folder}/model.json"), settings).default_config()
     return Task(config.data, config.protocol)
 
 
-def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path, progress: Progress) -> dict[str, Any]:
+def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path, progress: Progress) -> Json:
     """Prepare (or find) the recordings and score the model on the novel classes of the protocol.
 
     Args:
@@ -155,14 +156,14 @@ def _require_same_rows(model: Recognizer, prepared: PreparedSet, split: Split) -
         )
 
 
-def _with_threshold(threshold: float, distances: NDArray[np.float32], right: NDArray[np.bool_]) -> dict[str, Any]:
+def _with_threshold(threshold: float, distances: NDArray[np.float32], right: NDArray[np.bool_]) -> Json:
     """Number of queries below the model's threshold, and how many of these are recognised correctly."""
     lowest = np.partition(np.maximum(distances, 0.0), 1, axis=0)[:2]
     named = lowest[0] / np.maximum(lowest[1], 1e-12) <= threshold
     return {"ratio": threshold, "named": int(named.sum()), "right": int((named & right).sum())}
 
 
-def _baseline(name: str, model: Recognizer, exemplars: View, queries: View) -> dict[str, Any]:
+def _baseline(name: str, model: Recognizer, exemplars: View, queries: View) -> Json:
     """A baseline, with the normalisation that was best in validation of the model's search, else with the model's."""
     normalization = model.origin.get("baselines", {}).get(name, model.matching.normalize.model_dump())
     matching = Matching(

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sldml.errors import InputError
 from sldml.journal import Latency
@@ -14,6 +13,7 @@ from sldml.recognition.latency import evenly, latency_lines, measure_latency, pe
 from sldml.recognition.recognizer import Recognition, Recognizer
 from sldml.recognition.saved_exemplars import SavedExemplars, read_exemplars
 from sldml.recordings.given_files import RawFile, RawFiles, ReadFile, exemplars_in, given_label
+from sldml.report.files import Json
 
 _BATCH_SIZE = 256
 """Recordings are recognised in batches of this size, so that the first results appear before all files are read."""
@@ -32,7 +32,7 @@ class InputResult:
     true_label: str | None = None
     """The enrolled action that the file is labelled with, if any."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """As plain values."""
         if self.recognition is None:
             return {"file": str(self.file.path), "reason": self.reason}
@@ -212,7 +212,7 @@ def closing_lines(counts: dict[str, int], latency: Latency) -> list[str]:
     return [*lines, *latency_lines(latency)]
 
 
-def as_json(session: Session, folder: Path, latency: Latency, started: float) -> dict[str, Any]:
+def as_json(session: Session, folder: Path, latency: Latency, started: float) -> Json:
     """The results as plain values for one JSON object."""
     model = session.model
     enrolled = zip(session.exemplars.names, session.exemplars.labels, strict=True)

@@ -41,9 +41,7 @@ def report(
             help="File for the page (default: report.html of the one search, or comparison.html in --storage)."
         ),
     ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Write the report again whenever the search goes on.")
-    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Write the report again while the search goes on.")] = False,
 ) -> None:
     """Write the report of a search, also while it runs, or a page that compares several searches."""
     from sldml.report.report import write_report

@@ -18,13 +18,13 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def unflatten(dotted: Mapping[str, Any]) -> dict[str, Any]:
+def unflatten(dotted: Mapping[str, Any]) -> ConfigTree:
     """Invert `flatten`.
 
     Raises:
         ValueError: one path is a prefix of another.
     """
-    nested: dict[str, Any] = {}
+    nested: ConfigTree = {}
     for path, value in dotted.items():
         *parents, leaf = path.split(".")
         node = nested
@@ -38,7 +38,7 @@ def unflatten(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> ConfigTree:
     """Deep-merge two nested mappings; `over` wins. A changed `name` drops the branch of the old one."""
     merged = dict(base)
     if "name" in over and "name" in base and over["name"] != base["name"]:

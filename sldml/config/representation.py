@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -71,14 +71,6 @@ class AugmentConfig(Part):
     """Standard deviation of Gaussian noise on every value, in the normalised signals' units."""
     image: ImageAugment = ImageAugment()
     """Changes of the image itself, after those of the signals."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_former_name(cls, values: Any) -> Any:
-        """`image` was `picture` once: the configurations in older journals still say so."""
-        if isinstance(values, dict) and "picture" in values and "image" not in values:
-            return {("image" if key == "picture" else key): value for key, value in values.items()}
-        return values
 
 
 class SwapAxes(Part):

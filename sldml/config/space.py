@@ -13,7 +13,7 @@ import pydantic
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from pydantic import Field
 
-from sldml.config.dotted import flatten, merge, unflatten
+from sldml.config.dotted import ConfigTree, flatten, merge, unflatten
 from sldml.config.encoder import EncoderConfig
 from sldml.config.parts import Part, first_fault
 from sldml.config.representation import NormalizeConfig, RepresentationConfig
@@ -65,7 +65,7 @@ class SearchSpace:
 
     name: str
     text: str
-    base: dict[str, Any]
+    base: ConfigTree
     """Nested configuration of the fixed values."""
     search: SearchSettings
     root: Group

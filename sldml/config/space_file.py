@@ -17,7 +17,7 @@ import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic.fields import FieldInfo
 
-from sldml.config.dotted import merge
+from sldml.config.dotted import ConfigTree, merge
 from sldml.config.parts import BranchedPart, Part, first_fault
 from sldml.config.space import SearchSettings, SearchSpace
 from sldml.config.space_tree import Branches, Group, Leaf, Node, Scalar, SpaceError
@@ -191,7 +191,7 @@ class _Reader:
     def read(self, name: str, text: str) -> SearchSpace:
         value = self._document.value
         fixed = self._mapping(value.get("fixed", {}), ("fixed",))
-        base: dict[str, Any] = {}
+        base: ConfigTree = {}
         for key in _TOP_LEVEL:
             if key in value and key in fixed:
                 raise self._error(("fixed", key), f"{key} is given twice, here and at the top level")
@@ -352,7 +352,7 @@ class _Reader:
                     f"{self._where_fixed(leaf.path)}: {leaf.path} is fixed here, but searched under `space`"
                 )
 
-    def _mapping(self, body: Any, at: tuple[str, ...]) -> dict[str, Any]:
+    def _mapping(self, body: Any, at: tuple[str, ...]) -> ConfigTree:
         if not isinstance(body, dict):
             raise self._error(at, f"{at[-1]} must be a mapping (key: value), not {body!r}")
         return body

@@ -21,7 +21,7 @@ from sldml.config.data import (
     SyntheticData,
     UtdMhadData,
 )
-from sldml.config.dotted import flatten
+from sldml.config.dotted import ConfigTree, flatten
 from sldml.config.encoder import (
     EncoderConfig,
     PoolingConfig,
@@ -271,7 +271,7 @@ class TrialConfig(Part):
                     )
         return self
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> ConfigTree:
         """Nested plain values, without branches that are not selected."""
         return self.model_dump(mode="json", exclude_none=True)
 

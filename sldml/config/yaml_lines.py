@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from sldml.config.dotted import ConfigTree
 from sldml.errors import InputError
 
 Path = tuple[str, ...]
@@ -52,7 +53,7 @@ class Document:
     """A YAML mapping and the line of each of its keys and list items."""
 
     source: str
-    value: dict[str, Any]
+    value: ConfigTree
     lines: dict[Path, int] = field(default_factory=dict)
 
     def where(self, *path: str) -> str:
@@ -113,7 +114,7 @@ def _construct(node: yaml.Node, path: Path, document: Document) -> Any:
     document.lines.setdefault(path, node.start_mark.line + 1)
     match node:
         case yaml.MappingNode():
-            mapping: dict[str, Any] = {}
+            mapping: ConfigTree = {}
             for key_node, value_node in node.value:
                 if not isinstance(key_node, yaml.ScalarNode):
                     raise InputError(f"{document.source}, line {key_node.start_mark.line + 1}: a key is one word")

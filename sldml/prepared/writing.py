@@ -39,6 +39,9 @@ Progress = Callable[[int, int], None]
 
 _NOTE_EVERY_S = 0.5
 
+Note = dict[str, Any]
+"""A line of the notes: a heading, or what is known of a file that was read."""
+
 
 def write_set(source: RawSource, key: str, scratch: Scratch, num_workers: int, progress: Progress | None) -> None:
     """Read the source's files into `scratch.whole`, resuming from what an interrupted attempt left there.
@@ -150,7 +153,7 @@ def _catalog(notes: Notes) -> pd.DataFrame:
         lengths.append(row["length"])
         rates_hz.append(row["rate_hz"])
     size = np.array(lengths, np.int64)
-    columns: dict[str, Any] = {
+    columns: Note = {
         "name": names,
         "label": labels,
         "subject": subjects,
@@ -234,7 +237,7 @@ class GrowingArray:
 class Notes:
     """The recordings that have been read and synced: a heading, then one line of JSON for each group of files."""
 
-    def __init__(self, path: Path, heading: dict[str, Any]) -> None:
+    def __init__(self, path: Path, heading: Note) -> None:
         """`heading`: notes with another heading are discarded."""
         self._path, self._heading = path, heading
         self._file = path.open("r+b" if path.exists() else "x+b", buffering=0)
@@ -242,7 +245,7 @@ class Notes:
         """Number of files that are done."""
         self.num_frames = 0
         """Number of frames in them."""
-        self._taken: list[dict[str, Any]] = []
+        self._taken: list[Note] = []
         self._refused: list[dict[str, str]] = []
 
     def go_on(self, num_frames: int) -> None:
@@ -280,7 +283,7 @@ class Notes:
         self.num_files, self.num_frames = num_files, num_frames
         self._taken, self._refused = [], []
 
-    def recordings(self) -> Iterator[dict[str, Any]]:
+    def recordings(self) -> Iterator[Note]:
         """All recordings, in order."""
         for note in self._noted():
             yield from note["recordings"]
@@ -294,11 +297,11 @@ class Notes:
         """Close the file as it is."""
         self._file.close()
 
-    def _noted(self) -> Iterator[dict[str, Any]]:
+    def _noted(self) -> Iterator[Note]:
         for note, _ in islice(self._whole_lines(), 1, None):
             yield note
 
-    def _whole_lines(self) -> Iterator[tuple[dict[str, Any], int]]:
+    def _whole_lines(self) -> Iterator[tuple[Note, int]]:
         """Each line's content and its number of bytes, up to the first incomplete line."""
         with self._path.open("rb") as lines:
             for line in lines:
@@ -310,7 +313,7 @@ class Notes:
                     return
                 yield note, len(line)
 
-    def _append(self, note: dict[str, Any]) -> None:
+    def _append(self, note: Note) -> None:
         left = memoryview(json.dumps(note, separators=(",", ":")).encode() + b"\n")
         while left:
             left = left[self._file.write(left) :]

@@ -37,7 +37,6 @@ from sldml.recognition.saved_exemplars import SavedExemplars, read_exemplars, wr
 from sldml.recordings import Layout, Recording
 
 _FORMAT = 3
-_FORMATS = (1, 2, _FORMAT)
 """Format 1 has no matcher: embeddings are compared. Formats before 3 do not say how raw files are read."""
 _NEVER_UNKNOWN = 1.0
 _AT_ONCE = 256
@@ -203,8 +202,8 @@ class Recognizer:
         except (OSError, ValueError) as error:
             raise InputError(f"{folder} holds no model: model.json cannot be read ({error})") from error
         found = saved.get("format") if isinstance(saved, dict) else None
-        if found not in _FORMATS:
-            raise InputError(f"{folder}: the model has format {found}, this version reads 1 to {_FORMAT}")
+        if found != _FORMAT:
+            raise InputError(f"{folder}: the model has format {found}, this version reads {_FORMAT}")
         try:
             model = cls._described(saved, folder / "weights.safetensors")
         except (OSError, RuntimeError, SafetensorError) as error:
@@ -222,7 +221,7 @@ class Recognizer:
         """Build the model from the content of its `model.json`."""
         layout = Layout.from_json(saved["layout"])
         normalization = NormalizeConfig.model_validate(saved["normalize"])
-        data = None if saved.get("data") is None else _DATA.validate_python(saved["data"])
+        data = None if saved["data"] is None else _DATA.validate_python(saved["data"])
         threshold, origin = float(saved["threshold"]), saved["origin"]
         if saved["matching"] not in ("raw_1nn", "dtw_1nn", "encoder"):
             raise ValueError(f"matching is {saved['matching']!r}")
@@ -233,8 +232,8 @@ class Recognizer:
         config = EncoderConfig.model_validate(saved["encoder"])
         encoder = build_encoder(without_download(config), input_shape(config, representation, layout))
         encoder.load_state_dict(load_file(weights))
-        matcher = MatcherConfig.model_validate(saved.get("matcher", {}))
-        scale = float(saved.get("raw_scale", 1.0))
+        matcher = MatcherConfig.model_validate(saved["matcher"])
+        scale = float(saved["raw_scale"])
         matching = Matching("encoder", layout, normalization, representation, encoder.eval(), matcher, scale)
         return cls(matching, encoder=config, threshold=threshold, data=data, origin=origin)
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from sldml.journal import FinalResult, History, SearchBegun, TrialRecord
 from sldml.recognition.one_shot import mean_ci95, paired_ci95, per_class_accuracy
+from sldml.report.files import Json
 from sldml.report.noise import trial_score
 
-ComparisonRow = dict[str, Any]
+ComparisonRow = Json
 SIGNIFICANT = 0.05
 HEADER = (
     "choice",
@@ -66,7 +67,7 @@ def only_winners(history: History) -> History:
     return dataclasses.replace(history, trials={record.trial_id: record for record in best.values()})
 
 
-def comparison_of(history: History) -> dict[str, Any] | None:
+def comparison_of(history: History) -> Json | None:
     """The comparison of a search (`axis`, `choices`, `against`, `num_folds`) with its `rows` so far."""
     compare = None if history.begun is None else history.begun.compare
     if compare is None:
@@ -219,12 +220,12 @@ def _row(name: str, kind: str) -> ComparisonRow:
     return {"name": name, "kind": kind, **dict.fromkeys(empty), "verdict": None, "error": None}
 
 
-def _mean(values: Sequence[float]) -> dict[str, Any]:
+def _mean(values: Sequence[float]) -> Json:
     mean, interval = mean_ci95(values)
     return {"mean": mean, "ci95": list(interval), "values": list(values)}
 
 
-def _difference(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
+def _difference(first: Sequence[float], second: Sequence[float]) -> Json:
     mean, interval = paired_ci95(first, second)
     return {"mean": mean, "ci95": list(interval)}
 

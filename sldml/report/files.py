@@ -11,6 +11,9 @@ from typing import Any
 
 from sldml.errors import InputError
 
+Json = dict[str, Any]
+"""A JSON object."""
+
 
 def write_text(text: str, path: Path) -> Path:
     """Write `text` to `path` atomically, and return `path`. Missing folders are created.

@@ -25,9 +25,10 @@ class ShippedRow:
     """The validation accuracy of its trial or candidate."""
     reason: str
 
-    def in_words(self) -> str:
-        """The row in a sentence."""
-        return f"Saved model: {self.name}, {100 * self.accuracy:.1f} % on the sealed test; {self.reason.rstrip('.')}."
+    @property
+    def sentence(self) -> str:
+        """The reason as a sentence."""
+        return f"{self.reason[:1].upper()}{self.reason[1:].rstrip('.')}."
 
 
 def shipped_row(history: History) -> ShippedRow | None:

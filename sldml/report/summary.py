@@ -10,10 +10,8 @@ from typing import Any
 from sldml.journal import ENDED, FoldTable, History, Record
 from sldml.recognition.baselines import BASELINES
 from sldml.report.comparison import comparison_of
+from sldml.report.files import Json
 from sldml.report.noise import against_best, indistinguishable, noise_sentence, trial_score
-
-Json = dict[str, Any]
-"""A JSON object."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ def connected(address: str | None) -> Iterator[None]:
             ray.shutdown()
 
 
-def _connect(address: str | None, quiet: dict[str, Any]) -> None:
+def _connect(address: str | None, quiet: Mapping[str, Any]) -> None:
     if address is None:
         # "local": else Ray would join a cluster that somebody started on this machine with `ray start`.
         ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)

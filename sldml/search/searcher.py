@@ -77,11 +77,11 @@ class Proposals(Searcher):  # type: ignore[misc]
         self._num_named += 1
         return f"t{self._num_named:04d}"
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Record a report in the study of the trial."""
         self._study_of[trial_id].report(trial_id, result["epoch"], result[OBJECTIVE])
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Record the end of a trial in its study."""
         state = "failed" if error or not result else str(result.get("state", "failed"))
         if state == "failed" or (self._abandoned and state == "running"):

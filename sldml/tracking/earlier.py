@@ -13,6 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from sldml.config.dotted import ConfigTree
 from sldml.errors import InputError
 from sldml.tracking.store import hide_password
 
@@ -26,7 +27,7 @@ class EarlierRun:
     run_id: str
     experiment: str
     """The name of its search space."""
-    config: dict[str, Any]
+    config: ConfigTree
     """Configuration of the trial, nested."""
     validation: float | None
     """The trial's value: the best validation accuracy."""
@@ -89,11 +90,11 @@ def _common(client: MlflowClient, trial: Run, experiment: str, option: str) -> d
     }
 
 
-def _config(client: MlflowClient, trial: Run, option: str) -> dict[str, Any]:
+def _config(client: MlflowClient, trial: Run, option: str) -> ConfigTree:
     with TemporaryDirectory(prefix="sldml-run-") as folder:
         try:
             path = client.download_artifacts(trial.info.run_id, "config.json", folder)
-            found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+            found: ConfigTree = json.loads(Path(path).read_text(encoding="utf-8"))
         except (MlflowException, OSError, ValueError) as error:
             raise InputError(f"{option}: its artifact config.json cannot be read ({error})") from error
     return found

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from pyarrow import fs
 
+from sldml.training.loop import State
+
 _LAST, _BEST = "last.pt", "best.pt"
 _LARGEST_SHARE_OF_TIME = 0.05
 
@@ -35,7 +37,7 @@ class CheckpointFile:
         self._filesystem, self._folder = open_folder(folder)
         self._last_saved, self._last_cost = 0.0, 0.0
 
-    def save(self, state: dict[str, Any], *, must: bool) -> bool:
+    def save(self, state: State, *, must: bool) -> bool:
         """Replace the checkpoint. Returns whether it was saved.
 
         With `must=False`, saving is skipped as long as it would take more than a twentieth of the time.
@@ -48,19 +50,19 @@ class CheckpointFile:
         self._last_cost = self._last_saved - started
         return True
 
-    def save_best(self, weights: dict[str, Any]) -> None:
+    def save_best(self, weights: State) -> None:
         """Replace the weights that `load_best` returns."""
         self._replace(_BEST, weights)
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
+    def load(self, device: torch.device) -> State | None:
         """The last state; None without a checkpoint."""
         return self._load(_LAST, device)
 
-    def load_best(self, device: torch.device) -> dict[str, Any] | None:
+    def load_best(self, device: torch.device) -> State | None:
         """The weights of the best epoch; None without any."""
         return self._load(_BEST, device)
 
-    def _replace(self, name: str, content: dict[str, Any]) -> None:
+    def _replace(self, name: str, content: State) -> None:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         self._filesystem.create_dir(self._folder, recursive=True)
@@ -68,10 +70,10 @@ class CheckpointFile:
             file.write(buffer.getbuffer())
         self._filesystem.move(f"{self._folder}/{name}.tmp", f"{self._folder}/{name}")
 
-    def _load(self, name: str, device: torch.device) -> dict[str, Any] | None:
+    def _load(self, name: str, device: torch.device) -> State | None:
         path = f"{self._folder}/{name}"
         if self._filesystem.get_file_info(path).type != fs.FileType.File:
             return None
         with self._filesystem.open_input_file(path) as file:
-            state: dict[str, Any] = torch.load(io.BytesIO(file.read()), map_location=device, weights_only=True)
+            state: State = torch.load(io.BytesIO(file.read()), map_location=device, weights_only=True)
         return state

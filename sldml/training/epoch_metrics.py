@@ -9,11 +9,13 @@ import numpy as np
 
 from sldml.training.loop import EpochStats
 
-Report = Callable[[dict[str, Any]], None]
+Metrics = dict[str, Any]
+"""What a training reports: numbers by name (`val/accuracy`), numbers of each class as lists, and its state."""
+Report = Callable[[Metrics], None]
 """Called with the metrics of each epoch."""
 
 
-def mean_over_folds(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def mean_over_folds(scores: Sequence[Mapping[str, Any]]) -> Metrics:
     """Validation scores of one model per class fold, as one.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from sldml.config.trial import TrialConfig
 from sldml.embedding.encoders import Encoder
@@ -12,7 +11,7 @@ from sldml.embedding.view import View
 from sldml.prepared.batches import Frames
 from sldml.protocols.split import Development
 from sldml.training.checkpoints import CheckpointFile
-from sldml.training.epoch_metrics import Report, training_metrics
+from sldml.training.epoch_metrics import Metrics, Report, training_metrics
 from sldml.training.loop import DivergedError, Training
 from sldml.training.usage import Usage
 from sldml.training.validation import Validator
@@ -52,13 +51,13 @@ def _run(
     *,
     report: Report,
     checkpoint: CheckpointFile,
-    score: Callable[[Encoder], dict[str, Any]] | None = None,
+    score: Callable[[Encoder], Metrics] | None = None,
 ) -> None:
     """Train for `num_epochs` epochs; with `score`, score the model after the last one."""
     training = Training(config, train)
     usage = Usage(training.device)
     saved = checkpoint.load(training.device)
-    history: list[dict[str, Any]] = []
+    history: list[Metrics] = []
     if saved is not None:
         if "training" in saved:
             training.load_state_dict(saved["training"])

@@ -29,6 +29,9 @@ from sldml.training.optimizers import (
 
 _BATCHES_TO_SETTLE_NORMS = 10
 
+State = dict[str, Any]
+"""The state of a training, as a checkpoint has it: tensors, numbers and texts by name."""
+
 
 class DivergedError(RuntimeError):
     """The loss is not finite."""
@@ -171,7 +174,7 @@ class Training:
         self.schedule.step()
         return losses.detach().mean(dim=0)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """The state that the next epoch depends on."""
         return {
             "epoch": self.epoch,
@@ -185,7 +188,7 @@ class Training:
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Continue exactly from a `state_dict`."""
         self.epoch = state["epoch"]
         self.encoder.load_state_dict(state["encoder"])

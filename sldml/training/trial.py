@@ -6,7 +6,6 @@ development recordings → class folds → one training and one validator each �
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from sldml.config.trial import TrialConfig
 from sldml.embedding.view import View
@@ -15,7 +14,7 @@ from sldml.prepared.batches import Frames
 from sldml.protocols.folds import fold_developments
 from sldml.protocols.split import Development
 from sldml.training.checkpoints import CheckpointFile
-from sldml.training.epoch_metrics import Report, mean_over_folds, training_metrics
+from sldml.training.epoch_metrics import Metrics, Report, mean_over_folds, training_metrics
 from sldml.training.loop import DivergedError, Training
 from sldml.training.usage import Usage
 from sldml.training.validation import Validator
@@ -53,7 +52,7 @@ def run_trial(
     validators = [Validator(config, fold, frames) for fold in folds]
 
     # Continue from the checkpoint.
-    history: list[dict[str, Any]] = []
+    history: list[Metrics] = []
     saved = checkpoint.load(trainings[0].device) if checkpoint is not None else None
     if saved is not None:
         for training, state in zip(trainings, saved["trainings"], strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from sldml.protocols.folds import MOST_TO_SCORE
 from sldml.protocols.split import Development
 from sldml.recognition.matching import Matching, signal_scale
 from sldml.recognition.one_shot import exemplar_draws, map_at_r, map_at_r_distances, score_distances, score_embeddings
+from sldml.training.epoch_metrics import Metrics
 
 
 class Validator:
@@ -33,7 +33,7 @@ class Validator:
         self._view = whole if self._plain else whole.sample(MOST_TO_SCORE)
         self._draws = exemplar_draws(self._view.labels, config.evaluation.num_draws, config.evaluation.seed)
 
-    def __call__(self, encoder: Encoder) -> dict[str, Any]:
+    def __call__(self, encoder: Encoder) -> Metrics:
         """Score an encoder.
 
         Returns:
@@ -54,9 +54,7 @@ class Validator:
             retrieval = map_at_r_distances(distances, labels)
         return {**self._score(encoded, distances, labels, retrieval), "val/map_at_r": retrieval}
 
-    def _score(
-        self, encoded: Tensor, distances: Tensor | None, labels: NDArray[np.int64], retrieval: float
-    ) -> dict[str, Any]:
+    def _score(self, encoded: Tensor, distances: Tensor | None, labels: NDArray[np.int64], retrieval: float) -> Metrics:
         """The objective, its standard deviation over the exemplar draws (0 without draws), and its parts."""
         if self._measure == "map_at_r":
             return {"val/accuracy": retrieval, "val/accuracy_std": 0.0}

@@ -226,14 +226,6 @@ def test_a_model_that_is_not_whole_is_refused_in_one_line(spoil: Any, made_set: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_of_the_first_format_has_no_matcher(made_set: PreparedSet, tmp_path: Path) -> None:
-    folder = recognizer("encoder", made_set.layout).save(tmp_path / "model")
-    saved = json.loads((folder / "model.json").read_text())
-    del saved["matcher"], saved["raw_scale"]
-    (folder / "model.json").write_text(json.dumps({**saved, "format": 1}))
-    assert Recognizer.load(folder).matching.matcher == MatcherConfig()
-
-
 def test_weights_of_another_encoder_are_refused(made_set: PreparedSet, tmp_path: Path) -> None:
     folder = recognizer("encoder", made_set.layout).save(tmp_path / "model")
     saved = json.loads((folder / "model.json").read_text())

@@ -118,13 +118,13 @@ def test_a_model_knows_how_raw_files_are_read(data: DataConfig, tmp_path: Path) 
     assert json.loads((folder / "model.json").read_text())["format"] == 3
 
 
-@pytest.mark.parametrize("old", [1, 2])
-def test_models_of_older_formats_do_not_know_it(old: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [1, 2, 4])
+def test_models_of_other_formats_are_refused(other: int, tmp_path: Path) -> None:
     folder = simple(SyntheticData()).save(tmp_path / "model")
     saved = json.loads((folder / "model.json").read_text())
-    del saved["data"]
-    (folder / "model.json").write_text(json.dumps({**saved, "format": old}))
-    assert Recognizer.load(folder).data is None
+    (folder / "model.json").write_text(json.dumps({**saved, "format": other}))
+    with pytest.raises(InputError, match=f"the model has format {other}, this version reads 3"):
+        Recognizer.load(folder)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_all_views_agree(made: Callable[[], History]) -> None:
     assert row.settings == saved.params
     assert row.name.startswith(f"{saved.name} (")
     said = f"Saved model: {row.name}, {100 * shipped.accuracy:.1f} % on the sealed test"
-    assert row.in_words() == f"{said}; {shipped.reason}."
+    assert row.sentence == f"{shipped.reason[0].upper()}{shipped.reason[1:]}."
 
     page = text_of(render_report(history))
     (line,) = re.findall(r'<p class="note ships">(.*?)</p>', page, flags=re.DOTALL)

@@ -191,8 +191,6 @@ def test_pictures_are_neither_shown_nor_augmented_as_signals(changes: dict[str, 
         TrialConfig.model_validate({**PICTURES, **changes})
     augmented = TrialConfig.model_validate({**PICTURES, "augment": {"image": {"shear_deg": 5.0}}})
     assert augmented.dotted()["augment.image.shear_deg"] == 5.0
-    older = TrialConfig.model_validate({**PICTURES, "augment": {"picture": {"shear_deg": 5.0}}})
-    assert older == augmented  # journals from before the rename
 
 
 def test_a_search_of_pictures_refuses_what_is_for_signals_before_anything_is_read() -> None:
