@@ -75,7 +75,7 @@ def test_the_best_trial_and_the_saved_model(result: sldml.SearchResult, history:
         history.shipped.accuracy,
     )
     assert f"12 trials; best {best.trial_id}" in repr(result)
-    assert "0.700 on the sealed test" in repr(result)
+    assert f"{history.shipped.accuracy:.3f} on the sealed test" in repr(result)
     assert result._repr_html_().count("<table") == 2
 
 

@@ -59,9 +59,9 @@ def test_its_own_protocol_gives_what_the_sealed_test_recorded(
     assert status == 0
     found = json.loads(out.read_text())
     recorded = shipped[name]
-    assert found["accuracy"] == recorded["shipped"]["accuracy"]
-    assert found["confusion"] == recorded["confusion"]
-    assert found["per_class"] == recorded["per_class"]
+    assert found["accuracy"] == recorded.shipped.accuracy
+    assert found["confusion"] == recorded.confusion.model_dump(mode="json")
+    assert found["per_class"] == recorded.per_class
     assert (found["num_queries"], found["num_classes"], found["warnings"]) == (80, 20, [])
     assert found["prepared"] == made_set.hash
     low, high = found["ci95"]
@@ -155,7 +155,7 @@ def test_a_model_without_its_recordings_wants_a_space(evaluate: Run, models, tmp
     status, lines, _ = evaluate("--model", folder, "--space", "demo", *settings, "--summary", out)
     assert status == 0
     assert any("no record of its training classes" in line for line in lines)
-    assert json.loads(out.read_text())["accuracy"] == models[1]["trained"]["shipped"]["accuracy"]
+    assert json.loads(out.read_text())["accuracy"] == models[1]["trained"].shipped.accuracy
 
 
 @pytest.mark.parametrize(

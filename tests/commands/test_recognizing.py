@@ -19,6 +19,7 @@ from support.shipped import ship_model
 from sldml.config.data import ManifestData, SyntheticData, UtdMhadData
 from sldml.config.protocol import NtuOneShot, OneShot, UtdMhadOneShot
 from sldml.config.recording_format import RecordingFormat
+from sldml.journal import Shipped
 from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.protocols.classes import NTU_NOVEL
 from sldml.protocols.exemplars import ntu_exemplar
@@ -55,7 +56,8 @@ def dtw(made_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> tupl
     folder = tmp_path_factory.mktemp("models") / "demo" / "model"
     with pytest.MonkeyPatch.context() as patch:
         shipped = ship_model(folder, made_set, MADE, NtuOneShot(), patch)
-    return folder, shipped["shipped"]["accuracy"]
+    assert shipped.shipped is not None
+    return folder, shipped.shipped.accuracy
 
 
 # ------------------------------------------------------------------------------------------------ as it should be
@@ -141,8 +143,7 @@ def test_a_model_that_does_not_know_its_files_takes_a_space(
 ):
     old = shutil.copytree(dtw[0], tmp_path / "old")
     saved = json.loads((old / "model.json").read_text())
-    del saved["data"]
-    (old / "model.json").write_text(json.dumps({**saved, "format": 2}))
+    (old / "model.json").write_text(json.dumps({**saved, "data": None}))
     query = next((raw / "queries").glob("*A007.skeleton"))
     status, _, err = recognize("--model", old, query)
     assert status == 2
@@ -182,7 +183,7 @@ def test_declared_npy_files(recognize: Run, tmp_path: Path, monkeypatch: pytest.
     )
     counts = json.loads(out.read_text())["counts"]
     assert (status, counts["labelled"]) == (0, 6)
-    assert counts["nearest_right"] / 6 == shipped["shipped"]["accuracy"]
+    assert counts["nearest_right"] / 6 == shipped.shipped.accuracy
 
 
 def test_a_model_is_exported_with_a_persons_exemplars(
@@ -277,12 +278,12 @@ def raw_utd(real_utd: Path, tmp_path: Path) -> tuple[object, ...]:
     return "--exemplars", tmp_path / "exemplars", tmp_path / "queries", "--json", tmp_path / "named.json"
 
 
-def counts_as_recorded(named: Path, shipped: dict[str, Any]) -> dict[str, int]:
+def counts_as_recorded(named: Path, shipped: Shipped) -> dict[str, int]:
     """Raw files are recognised exactly as the sealed test recorded."""
     counts: dict[str, int] = json.loads(named.read_text())["counts"]
     assert (counts["inputs"], counts["labelled"], counts["broken"]) == (494, 494, 0)
-    assert counts["nearest_right"] / 494 == shipped["accuracy"]
-    assert 0.3 < shipped["accuracy"] < 1.0
+    assert counts["nearest_right"] / 494 == shipped.accuracy
+    assert 0.3 < shipped.accuracy < 1.0
     return counts
 
 
@@ -290,8 +291,9 @@ def counts_as_recorded(named: Path, shipped: dict[str, Any]) -> dict[str, int]:
 def test_utd_mhad_by_a_trained_model(
     recognize: Run, utd: PreparedSet, raw_utd: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), monkeypatch, trained=True)["shipped"]
-    assert shipped["kind"] == "trained"
+    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), monkeypatch, trained=True).shipped
+    assert shipped is not None
+    assert shipped.kind == "trained"
     assert recognize("--model", tmp_path / "model", *raw_utd)[0] == 0
     counts_as_recorded(tmp_path / "named.json", shipped)
 
@@ -300,8 +302,9 @@ def test_utd_mhad_by_a_trained_model(
 def test_utd_mhad_without_training_in_a_fresh_process_from_another_folder(
     utd: PreparedSet, raw_utd: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), monkeypatch)["shipped"]
-    assert shipped["kind"] == "training_free"
+    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), monkeypatch).shipped
+    assert shipped is not None
+    assert shipped.kind == "training_free"
     ended = launch("recognize.py", "--model", tmp_path / "model", *raw_utd, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     counts = counts_as_recorded(tmp_path / "named.json", shipped)
