@@ -9,10 +9,12 @@ ships no model; it has `comparison.md` instead.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -56,6 +58,8 @@ from sldml.search.shipping import ship
 from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri, hide_password
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 @dataclass
@@ -110,6 +114,10 @@ def run(request: Request, watcher: Watcher) -> Json:
                 state = "interrupted"
             except NothingToTrainError as found:
                 error = str(found)
+            except OSError as found:
+                error = _disk_error(found, request.folder)
+                if found.errno not in _DISK_ERRORS:
+                    raise
             except Exception as found:
                 error = f"{type(found).__name__}: {found}"
                 raise
@@ -142,8 +150,8 @@ def _work(search: Search) -> None:
     else:
         winners = only_winners(history)
         plan = plan_finals(winners, len(request.comparison.choices), request.space.search.final_seeds)
-    _train_finals(search, plan)
     if history.test is None or not was_tested(history.test, plan):
+        _train_finals(search, plan)
         _score_folds(search, plan)
         _test(search, plan)
 
@@ -305,10 +313,13 @@ def _close(search: Search, state: Literal["completed", "interrupted", "failed"],
     """Whatever happened: a report of what there is, tracking closed, and the summary."""
     request, history, tracker, folder = search.request, search.history, search.tracker, search.request.folder
     if history.begun is not None:
-        write_report(history, folder / "report.html")
-        if comparison := comparison_of(history):
-            write_text(markdown(comparison, history.search), folder / "comparison.md")
-        search.recorder.record(AttemptEnded(state=state, error=error, artifacts=tuple(_artifacts(search))))
+        try:
+            write_report(history, folder / "report.html")
+            if comparison := comparison_of(history):
+                write_text(markdown(comparison, history.search), folder / "comparison.md")
+            search.recorder.record(AttemptEnded(state=state, error=error, artifacts=tuple(_artifacts(search))))
+        except OSError as found:
+            state, error = "failed", error or _disk_error(found, folder)
     search.optuna_journal.close()
     tracker.close()
     places = {
@@ -325,6 +336,10 @@ def _close(search: Search, state: Literal["completed", "interrupted", "failed"],
     if request.summary is not None:
         write_json(outcome, request.summary)
     return outcome
+
+
+def _disk_error(error: OSError, folder: Path) -> str:
+    return f"{error.strerror or error} ({error.filename or folder}); what the journal has is safe"
 
 
 def _artifacts(search: Search) -> Iterator[Artifact]:

@@ -228,7 +228,7 @@ class Board:
     def _rank(self, row: BoardRow) -> BoardRow:
         """Keep the best few, in the order of `History.ranked`, without diverged and failed ones."""
         others = [known for known in self._ranked if known.name != row.name]
-        if row.best is not None and row.state not in ("diverged", "failed"):
+        if row.best is not None and row.state not in ("diverged", "failed", "lost"):
             others.append(row)
         others.sort(key=lambda r: (-(r.best or 0.0), r.state != "completed", r.name))
         # Any running one may still diverge and be replaced by the next.

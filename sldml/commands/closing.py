@@ -58,6 +58,8 @@ def _result_lines(summary: Mapping[str, Any]) -> list[str]:
     if shipped:
         name = shipped["trial_id"] or f"{shipped['candidate']['baseline']} (no training)"
         lines.append(f"saved model: {name}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
+    if summary["against_sentence"]:
+        lines.append(f"difference: {summary['against_sentence']}")
     if summary["latency"]:
         lines += latency_lines(Latency.model_validate(summary["latency"]))
     return lines

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
@@ -121,6 +121,22 @@ def _preformatted(text: str) -> str:
 def _end(message: str, status: int) -> NoReturn:
     print(message, file=sys.stderr, flush=True)
     sys.exit(status)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines; if the reader of the output is gone, as with `| head`, the rest is lost."""
+    try:
+        for line in lines:
+            print(line, flush=True)
+    except BrokenPipeError:
+        discard_output()
+
+
+def discard_output() -> None:
+    """From now on, what is printed to standard output is lost."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def parse_duration(text: str, option: str) -> float:

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sldml.commands.board import Board, BoardRow
+from sldml.commands.command import discard_output
 from sldml.training.machine_load import CpuMeter, GpuMeter
 
 Line = tuple[str, str]
@@ -62,6 +63,11 @@ class LiveConsole(Console):
             super().__exit__(kind, error, trace)
         finally:
             self.drawing.release()
+
+    def on_broken_pipe(self) -> None:
+        """The reader of the output is gone, as with `| head`: the work goes on. Rich would end the process."""
+        self.quiet = True
+        discard_output()
 
 
 class LiveView:
@@ -124,7 +130,7 @@ def board_lines(board: Board, now: float, width: int, height: int, load: str) ->
     """The table of running and best trainings, and the lines of progress."""
     with board.lock:
         running, best = list(board.running.values()), board.best
-        ended = [(state, board.ended[state]) for state in ("pruned", "diverged", "failed")]
+        ended = [(state, board.ended[state]) for state in ("pruned", "diverged", "failed", "lost")]
         waiting = not running and board.num_ended < board.total
         counts = [
             "starting workers" if waiting else f"running {len(running)}",

@@ -25,6 +25,7 @@ from sldml.journal import (
     TrainingRecord,
     TrialEnded,
     TrialEpoch,
+    TrialLost,
     TrialStarted,
 )
 from sldml.search.final import FinalTraining, FoldTraining
@@ -50,6 +51,8 @@ class ProgressPrinter:
         self._printed_at = 0.0
         self._epochs_since = 0
         self._stage = ""
+        self._best = 0.0
+        """The best validation accuracy of an ended trial."""
         self._planned: dict[str, int] = {}
         """Number of epochs of each training, where it is fixed."""
 
@@ -110,6 +113,7 @@ class ProgressPrinter:
         deadline: float | None = None,
     ) -> None:
         """The trials begin, or continue after those in `history`; see `Board.of_trials`."""
+        self._best = max((record.value or 0.0 for record in history.comparable() if record.has_ended), default=0.0)
         self._begin(
             Board.of_trials(
                 history,
@@ -156,6 +160,10 @@ class ProgressPrinter:
                     self._print_trial(event, history)
                 else:
                     self._print_final(event, history)
+            case TrialLost():
+                if self._board is not None:
+                    self._board.end(event.trial_id, "lost")
+                self.say(f"{event.trial_id} is lost ({event.error}): it is tried again when the search is resumed")
             case BaselineFoldsScored():
                 for name, best in history.best_over_folds().items():
                     self._print_folds(name, best.accuracies, f"over {event.num_folds} folds")
@@ -202,15 +210,15 @@ class ProgressPrinter:
         record = history.trials[event.trial_id]
         config = TrialConfig.model_validate(record.config)
         value = "" if record.value is None else f"{record.value:.3f} at epoch {record.best_epoch}"
-        best = max((r.value or 0.0 for r in history.ranked()), default=0.0)
+        if record.is_comparable:
+            self._best = max(self._best, record.value or 0.0)
         seconds = event.time - record.started
         choices = f"{config.loss.name}, miner {config.miner.name}, {config.encoder.name}, lr {config.optimizer.lr:.1e}"
         error = f": {event.error}" if event.error else ""
-        ended = sum(r.has_ended for r in history.trials.values())
-        total = ended if self._board is None else self._board.total
+        ended, total = (1, 1) if self._board is None else (self._board.num_ended, self._board.total)
         self._print_ended(
             f"{ended:>4}/{total} {record.trial_id} {event.state:<9} {value} "
-            f"({len(record.epochs)} epochs, {seconds:.0f} s; best {best:.3f}) {choices}{error}",
+            f"({len(record.epochs)} epochs, {seconds:.0f} s; best {self._best:.3f}) {choices}{error}",
             event.time,
         )
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sldml.commands.command import DONE, FAILED, INTERRUPTED, spelled
+from sldml.commands.command import DONE, FAILED, INTERRUPTED, print_lines, spelled
 from sldml.interruption import interruption
 from sldml.search.request import Request
 
@@ -40,8 +40,7 @@ def run_and_exit(
         from sldml.pipeline import run
 
         outcome = run(request, printer)
-    for line in (*more_lines(outcome), *closing_lines(outcome, resume=_resume(request))):
-        print(line, flush=True)
+    print_lines((*more_lines(outcome), *closing_lines(outcome, resume=_resume(request))))
     sys.exit({"completed": DONE, "interrupted": INTERRUPTED}.get(outcome["state"], FAILED))
 
 

@@ -19,6 +19,7 @@ from sldml.journal.events import (
     Tested,
     TrialEnded,
     TrialEpoch,
+    TrialLost,
     TrialStarted,
 )
 from sldml.journal.file import (
@@ -37,6 +38,7 @@ from sldml.journal.records import (
     ENDED,
     OBJECTIVE,
     Accuracy,
+    AgainstBaseline,
     Artifact,
     BaselineScore,
     Candidate,
@@ -67,13 +69,13 @@ from sldml.journal.records import (
 )
 
 __all__ = [
-    "ALL", "ENDED", "FILE", "OBJECTIVE", "Accuracy", "Artifact", "AttemptBegun", "AttemptEnded", "Baseline",
-    "BaselineFoldsScored", "BaselineScore", "BaselinesScored", "Candidate", "CandidateFolds", "ComparisonRecord",
-    "ConfusedPair", "ConfusionMatrix", "EmbeddingMap", "EnvironmentRecord", "Epoch", "Event", "FinalEnded",
-    "FinalEpoch", "FinalRecord", "FinalResult", "FinalStarted", "FoldRow", "FoldTable", "FoldsScored", "Follower",
-    "FoundSearch", "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage", "Latency",
-    "MapPoint", "PairedDifference", "Params", "PreparedRecord", "Record", "SearchBegun", "SettingsRecord",
-    "Shipped", "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested", "TrainingRecord",
-    "TrialEnded", "TrialEpoch", "TrialRecord", "TrialStarted", "TrialState", "find_search", "not_begun",
-    "read_history",
+    "ALL", "ENDED", "FILE", "OBJECTIVE", "Accuracy", "AgainstBaseline", "Artifact", "AttemptBegun", "AttemptEnded",
+    "Baseline", "BaselineFoldsScored", "BaselineScore", "BaselinesScored", "Candidate", "CandidateFolds",
+    "ComparisonRecord", "ConfusedPair", "ConfusionMatrix", "EmbeddingMap", "EnvironmentRecord", "Epoch", "Event",
+    "FinalEnded", "FinalEpoch", "FinalRecord", "FinalResult", "FinalStarted", "FoldRow", "FoldTable", "FoldsScored",
+    "Follower", "FoundSearch", "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage",
+    "Latency", "MapPoint", "PairedDifference", "Params", "PreparedRecord", "Record", "SearchBegun",
+    "SettingsRecord", "Shipped", "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested",
+    "TrainingRecord", "TrialEnded", "TrialEpoch", "TrialLost", "TrialRecord", "TrialStarted", "TrialState",
+    "find_search", "not_begun", "read_history",
 ]  # fmt: skip

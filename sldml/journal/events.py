@@ -27,6 +27,7 @@ from sldml.journal.records import (
     SpaceRecord,
     SplitRecord,
     TestResults,
+    Text,
     TrialState,
 )
 
@@ -58,9 +59,9 @@ class SearchBegun(_Timed):
     first: tuple[Params, ...] = ()
     """Configurations to try first."""
     compare: ComparisonRecord | None = None
-    data: str | None = None
+    data: Text | None = None
     """Folder of the raw recordings."""
-    command: str = ""
+    command: Text = ""
     prepared: PreparedRecord
     split: SplitRecord
     environment: EnvironmentRecord
@@ -70,7 +71,7 @@ class AttemptBegun(_Timed):
     """A call that works on the search begins."""
 
     event: Literal["attempt"] = "attempt"
-    command: str = ""
+    command: Text = ""
     overrides: tuple[str, ...] = ()
     settings: SettingsRecord
     slots: int
@@ -84,7 +85,7 @@ class AttemptEnded(_Timed):
 
     event: Literal["attempt_ended"] = "attempt_ended"
     state: Literal["completed", "interrupted", "failed"]
-    error: str | None = None
+    error: Text | None = None
     artifacts: tuple[Artifact, ...] = ()
     """The files that it left: report, model …"""
 
@@ -135,7 +136,15 @@ class TrialEnded(_Timed):
     event: Literal["trial_ended"] = "trial_ended"
     trial_id: str
     state: TrialState
-    error: str | None = None
+    error: Text | None = None
+
+
+class TrialLost(_Timed):
+    """The process or the machine of a trial died, again after every retry. It is unfinished: a resume tries again."""
+
+    event: Literal["trial_lost"] = "trial_lost"
+    trial_id: str
+    error: Text
 
 
 class FinalStarted(_Timed):
@@ -163,7 +172,7 @@ class FinalEnded(_Timed):
     trial_id: str
     seed: int
     state: TrialState
-    error: str | None = None
+    error: Text | None = None
 
 
 class FoldsScored(_Timed):
@@ -175,7 +184,7 @@ class FoldsScored(_Timed):
     num_folds: int
     accuracies: tuple[float, ...] | None
     """One per fold."""
-    error: str | None = None
+    error: Text | None = None
 
 
 class Tested(_Timed):
@@ -195,6 +204,7 @@ Event = (
     | TrialStarted
     | TrialEpoch
     | TrialEnded
+    | TrialLost
     | FinalStarted
     | FinalEpoch
     | FinalEnded

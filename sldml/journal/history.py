@@ -24,6 +24,7 @@ from sldml.journal.events import (
     Tested,
     TrialEnded,
     TrialEpoch,
+    TrialLost,
     TrialStarted,
 )
 from sldml.journal.records import (
@@ -75,6 +76,8 @@ class TrialRecord(TrainingRecord):
 
     params: Params = field(default_factory=dict)
     """The sampled parameters."""
+    num_lost: int = 0
+    """Number of calls in which its process or machine died after every retry."""
 
     @property
     def best(self) -> Epoch | None:
@@ -189,19 +192,25 @@ class History:
                 self.training(event).report(event)
             case TrialEnded() | FinalEnded():
                 self.training(event).end(event)
+            case TrialLost():
+                record = self.training(event)
+                assert isinstance(record, TrialRecord)
+                record.num_lost, record.error = record.num_lost + 1, event.error
             case FoldsScored():
                 self.folds[event.trial_id] = event
             case Tested():
                 self.test = event.results
 
-    def training(self, event: TrialEpoch | TrialEnded | FinalStarted | FinalEpoch | FinalEnded) -> TrainingRecord:
+    def training(
+        self, event: TrialEpoch | TrialEnded | TrialLost | FinalStarted | FinalEpoch | FinalEnded
+    ) -> TrainingRecord:
         """The training that an event is of.
 
         Raises:
             ValueError: it never started.
         """
         try:
-            if isinstance(event, TrialEpoch | TrialEnded):
+            if isinstance(event, TrialEpoch | TrialEnded | TrialLost):
                 return self.trials[event.trial_id]
             return self.finals[event.trial_id, event.seed]
         except KeyError as error:

@@ -6,9 +6,9 @@ Accuracies are fractions and times are seconds since 1970.
 from __future__ import annotations
 
 from statistics import mean, stdev
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from sldml.config.dotted import ConfigTree
 
@@ -20,6 +20,13 @@ Interval = tuple[float, float]
 """A 95 % interval."""
 Params = dict[str, str | int | float | bool]
 """Sampled parameters: dotted path to value."""
+
+Text = Annotated[str, BeforeValidator(lambda text: _storable(text) if isinstance(text, str) else text)]
+"""Text from outside. Characters that UTF-8 cannot hold, of file names that are not UTF-8, are escaped."""
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Record(BaseModel):
@@ -226,6 +233,19 @@ class PairedDifference(Record):
     ci95: Interval
 
 
+class AgainstBaseline(Record):
+    """The saved model less the best one without training, on the sealed test."""
+
+    candidate: Candidate
+    accuracy: float
+    """Of the candidate."""
+    difference: float
+    over_queries: Interval
+    """Paired over the queries: the effect of other recordings of these classes."""
+    over_classes: Interval
+    """Paired over the novel classes: the effect of other classes."""
+
+
 class FoldRow(Record):
     """A configuration or a baseline over all class folds."""
 
@@ -333,6 +353,8 @@ class TestResults(Record):
     finals: tuple[FinalResult, ...]
     """In the order of validation."""
     shipped: Shipped | None = None
+    against: AgainstBaseline | None = None
+    """None if the saved model is the best one without training."""
     confusion: ConfusionMatrix | None = None
     per_class: dict[str, float] = {}
     folds: FoldTable | None = None

@@ -18,17 +18,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from pyarrow import ArrowException
 
 from sldml.config.data import DataConfig, ManifestData, SyntheticData
 from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
-from sldml.prepared.whole_folder import FILES, continuing
+from sldml.prepared.whole_folder import FILES, continuing, remove_folder
 from sldml.prepared.writing import FORMAT, Progress, write_set
 from sldml.recordings import Layout
 from sldml.recordings.reading import held_steps, read_or_refuse
@@ -45,6 +48,8 @@ __all__ = [
     "prepared_key",
     "read_or_refuse",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,23 @@ def open_prepared(folder: Path) -> PreparedSet:
     return PreparedSet(folder, pd.read_parquet(folder / "catalog.parquet"), meta)
 
 
+def damage(folder: Path) -> str | None:
+    """What is wrong with a finished prepared set: files that are missing, cut, or do not fit one another."""
+    try:
+        prepared = open_prepared(folder)
+        num_frames, num_rows = prepared.meta["num_frames"], prepared.layout.num_rows
+        shapes = {"signals.npy": (num_frames, num_rows, 3), "held.npy": (num_frames,)}
+        for name, shape in shapes.items():
+            found = np.load(folder / name, mmap_mode="r").shape
+            if found != shape:
+                return f"{name} has the shape {found}, not {shape}"
+        if len(prepared.catalog) != prepared.meta["num_recordings"]:
+            return f"catalog.parquet has {len(prepared.catalog)} recordings, not {prepared.meta['num_recordings']}"
+    except (InputError, ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        return " ".join(str(error).split())
+    return None
+
+
 def prepare(
     config: DataConfig,
     data_folder: Path | None,
@@ -112,6 +134,9 @@ def prepare(
         source_key = source.key()
     key = prepared_key(source_key)
     folder = cache / f"{config.dataset}-{key[:16]}"
+    if folder.is_dir() and (reason := damage(folder)) is not None:
+        _log.warning("prepared set %s is damaged (%s): it is made again", folder, reason)
+        remove_folder(folder)
     with continuing(folder) as scratch:
         if scratch is not None:
             if source is None:

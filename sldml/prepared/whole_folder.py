@@ -91,6 +91,17 @@ def continuing(folder: Path) -> Iterator[Scratch | None]:
         scratch.discard()
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a finished folder, under its lock.
+
+    Raises:
+        InputError: it cannot be removed.
+    """
+    with disk_errors(folder.parent), filelock.FileLock(folder.with_name(folder.name + ".lock")):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+
+
 @contextmanager
 def disk_errors(cache: Path) -> Iterator[None]:
     """Turn an OSError of what is written below `cache` (disk full, no permission) into an InputError.

@@ -38,7 +38,7 @@ from sldml.recordings import Layout, Recording
 
 _FORMAT = 3
 """Format 1 has no matcher: embeddings are compared. Formats before 3 do not say how raw files are read."""
-_NEVER_UNKNOWN = 1.0
+NEVER_UNKNOWN = 1.0
 _AT_ONCE = 256
 """Number of recordings in one array at a time."""
 _DATA: TypeAdapter[DataConfig] = TypeAdapter(DataConfig)
@@ -65,7 +65,7 @@ class Recognizer:
         matching: Matching,
         *,
         encoder: EncoderConfig | None = None,
-        threshold: float = _NEVER_UNKNOWN,
+        threshold: float = NEVER_UNKNOWN,
         data: DataConfig | None = None,
         origin: Mapping[str, Any] | None = None,
     ) -> None:
@@ -283,7 +283,7 @@ def calibrate(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.in
         draws: [D, C] from `sldml.recognition.one_shot.exemplar_draws`.
     """
     if draws.shape[1] < 3:
-        return _NEVER_UNKNOWN  # an unknown recording needs two other exemplars for a ratio
+        return NEVER_UNKNOWN  # an unknown recording needs two other exemplars for a ratio
     table = distances.cpu().numpy()
     known, strange = [], []
     for draw in draws:

@@ -48,6 +48,22 @@ def shipped_row(history: History) -> ShippedRow | None:
     return ShippedRow(name, candidate_settings(shipped.candidate), False, shipped.accuracy, val, shipped.reason)
 
 
+def against_sentence(history: History) -> str | None:
+    """The difference of the saved model to the best one without training in a sentence; None without a difference."""
+    found = None if history.test is None else history.test.against
+    if found is None:
+        return None
+
+    def points(interval: tuple[float, float]) -> str:
+        return f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
+
+    return (
+        f"On the sealed test it is {100 * found.difference:+.1f} points from {baseline_name(found.candidate.baseline)} "
+        f"({100 * found.accuracy:.1f} %); paired 95 % interval {points(found.over_queries)} over queries, "
+        f"{points(found.over_classes)} over classes."
+    )
+
+
 def candidate_settings(candidate: Candidate) -> list[tuple[str, str]]:
     """What tells a candidate from others, as text: its normalisation, and names of encoder and representation."""
     found = [(path, number(value)) for path, value in flatten({"normalize": candidate.normalize})]

@@ -12,6 +12,7 @@ from sldml.recognition.baselines import BASELINES
 from sldml.report.comparison import comparison_of
 from sldml.report.files import Json
 from sldml.report.noise import against_best, indistinguishable, noise_sentence, trial_score
+from sldml.report.shipped import against_sentence
 
 
 @dataclass
@@ -89,6 +90,8 @@ def search_summary(
         "comparison": comparison_of(history),
         "folds": None if test is None or test.folds is None else _folds(test.folds),
         "shipped": _json(history.shipped),
+        "against": None if test is None else _json(test.against),
+        "against_sentence": against_sentence(history),
         "latency": None if test is None else _json(test.latency),
         "timing": timing.to_json(history),
         "environment": None if begun is None else _json(begun.environment),

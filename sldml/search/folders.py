@@ -26,21 +26,30 @@ def fold_folder(trial_id: str, num_folds: int, num_epochs: int, fold: int) -> st
     return f"folds/{trial_id}-{num_folds}-{num_epochs}/{fold}"
 
 
-def final_weights(search: Path, trial_id: str, seed: int, num_epochs: int) -> Mapping[str, Any]:
+def final_weights(search: Path | str, trial_id: str, seed: int, num_epochs: int) -> Mapping[str, Any]:
     """The state of the encoder at the end of a final training.
 
     Raises:
-        FileNotFoundError: its checkpoint is missing.
+        FileNotFoundError: its checkpoint is missing or damaged.
     """
     saved = CheckpointFile(f"{search}/{final_folder(trial_id, seed, num_epochs)}").load(torch.device("cpu"))
     return _present(None if saved is None else saved["training"]["encoder"], f"final {trial_id} seed {seed}")
+
+
+def has_final_weights(search: Path | str, trial_id: str, seed: int, num_epochs: int) -> bool:
+    """Whether the checkpoint of a final training can be read."""
+    try:
+        final_weights(search, trial_id, seed, num_epochs)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def trial_weights(search: Path, trial_id: str) -> Mapping[str, Any]:
     """The state of the encoder at a trial's best epoch.
 
     Raises:
-        FileNotFoundError: its checkpoint is missing.
+        FileNotFoundError: its checkpoint is missing or damaged.
     """
     saved = CheckpointFile(f"{search}/{trial_folder(trial_id)}").load_best(torch.device("cpu"))
     return _present(saved, trial_id)
@@ -48,5 +57,5 @@ def trial_weights(search: Path, trial_id: str) -> Mapping[str, Any]:
 
 def _present(weights: Mapping[str, Any] | None, owner: str) -> Mapping[str, Any]:
     if weights is None:
-        raise FileNotFoundError(f"the checkpoint of {owner} is missing in the folder of the search")
+        raise FileNotFoundError(f"the checkpoint of {owner} is missing or damaged in the folder of the search")
     return weights

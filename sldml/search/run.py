@@ -15,9 +15,19 @@ from ray.tune.schedulers import TrialScheduler
 
 from sldml.config.space import SearchSpace
 from sldml.interruption import interruption
-from sldml.journal import FinalEnded, FinalEpoch, FinalStarted, FoldsScored, TrialEnded, TrialEpoch, TrialStarted
+from sldml.journal import (
+    FinalEnded,
+    FinalEpoch,
+    FinalStarted,
+    FoldsScored,
+    TrialEnded,
+    TrialEpoch,
+    TrialLost,
+    TrialStarted,
+)
 from sldml.search.cluster import Slots
 from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.folders import has_final_weights
 from sldml.search.recorder import Recorder, epoch_fields
 from sldml.search.searcher import Proposals
 from sldml.search.trainable import Job, train_final, train_fold, train_trial
@@ -30,6 +40,8 @@ Result = Mapping[str, Any]
 
 _MACHINE_FAILURES = 2
 """How often a trial is tried again after its machine or process died."""
+_MOST_LOST = 3
+"""A trial that is lost in this many calls, each time after every retry, has failed."""
 
 
 def run_trials(
@@ -85,7 +97,8 @@ def run_finals(
     for final in finals:
         record = known.get((final.trial_id, final.seed))
         # A trial that continued after an interruption may now be best at another epoch: its final models are new ones.
-        if record is None or record.state != "completed" or len(record.epochs) != final.num_epochs:
+        is_trained = record is not None and record.state == "completed" and len(record.epochs) == final.num_epochs
+        if not is_trained or not has_final_weights(job.storage, final.trial_id, final.seed, final.num_epochs):
             waiting.append(final)
     if not waiting:
         return
@@ -199,7 +212,10 @@ class _Events(Protocol):
     def reported(self, config: Config, result: Result) -> None: ...
 
     def ended(self, config: Config, result: Result) -> None:
-        """`result` is the last report; its `state` is `failed` where the process or machine died."""
+        """`result` is the last report."""
+
+    def lost(self, config: Config, error: str) -> None:
+        """The process or the machine died, again after every retry."""
 
 
 class _Callback(tune.Callback):  # type: ignore[misc]
@@ -223,7 +239,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         if trial.status == Trial.ERROR:
-            self._events.ended(trial.config, {"state": "failed", "error": _one_line(trial)})
+            self._events.lost(trial.config, _one_line(trial))
 
 
 class _TrialEvents:
@@ -248,6 +264,13 @@ class _TrialEvents:
                 return
             state = "pruned"
         self._recorder.record(TrialEnded(trial_id=config["trial_id"], state=state, error=result.get("error")))
+
+    def lost(self, config: Config, error: str) -> None:
+        trial_id = config["trial_id"]
+        if self._recorder.history.trials[trial_id].num_lost + 1 < _MOST_LOST:
+            self._recorder.record(TrialLost(trial_id=trial_id, error=error))
+        else:  # in several calls: then it is the configuration that kills its process
+            self._recorder.record(TrialEnded(trial_id=trial_id, state="failed", error=error))
 
 
 class _FinalEvents:
@@ -274,6 +297,9 @@ class _FinalEvents:
         if state != "running":
             error = result.get("error")
             self._recorder.record(FinalEnded(trial_id=final.trial_id, seed=final.seed, state=state, error=error))
+
+    def lost(self, config: Config, error: str) -> None:
+        self.ended(config, {"state": "failed", "error": error})  # a resume trains what is not completed
 
 
 class _FoldEvents:
@@ -315,6 +341,9 @@ class _FoldEvents:
                 error="; ".join(errors) or None,
             )
         )
+
+    def lost(self, config: Config, error: str) -> None:
+        self.ended(config, {"state": "failed", "error": error})  # a resume scores what has no score
 
 
 def _one_line(trial: Trial) -> str:

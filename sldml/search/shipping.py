@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sldml.config.data import DataConfig
 from sldml.config.encoder import EncoderConfig
 from sldml.config.training import EvaluationConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.view import View
-from sldml.journal import History, Shipped, TestResults
+from sldml.journal import AgainstBaseline, Candidate, History, Shipped, TestResults
 from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
 from sldml.protocols.split import Split
 from sldml.recognition.baselines import baseline_matching
 from sldml.recognition.latency import evenly, measure_latency
 from sldml.recognition.matching import Matching
-from sldml.recognition.one_shot import exemplar_draws, score_predictions
-from sldml.recognition.recognizer import Recognizer, calibrate
+from sldml.recognition.one_shot import exemplar_draws, paired_ci95, score_predictions
+from sldml.recognition.recognizer import NEVER_UNKNOWN, Recognizer, calibrate
 from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.search.choice import choose
 from sldml.search.final import matching_scale, trained_matching
 from sldml.search.novel_class_figures import confused_pairs, embedding_map
 
 Weights = Mapping[str, Any]
+_log = logging.getLogger(__name__)
 
 
 def ship(
@@ -70,6 +75,7 @@ def ship(
         "baselines": {name: known.best.candidate.normalize for name, known in history.baselines.items()},
     }
     exemplars, queries = View(frames, split.sealed.exemplars), View(frames, split.sealed.queries)
+    calibrated: Matching | None
     merged = View(frames, split.development.merged())
     # A trial over class folds keeps the best model of its first fold, which knows the classes of the others.
     development = fold_developments(split.development, config.evaluation.num_folds)[0]
@@ -80,19 +86,24 @@ def ship(
         scale = matching_scale(config, merged)
         matching = trained_matching(config, load_final(winner.trial_id, seed), exemplars.layout, scale)
         scale = matching_scale(config, View(frames, development.train))
-        calibrated = trained_matching(config, load_trial(winner.trial_id), validation.layout, scale)
+        try:
+            calibrated = trained_matching(config, load_trial(winner.trial_id), validation.layout, scale)
+        except FileNotFoundError as error:
+            _log.warning("%s: the threshold for unknown actions cannot be calibrated, none will be unknown", error)
+            calibrated = None
         kind: dict[str, Any] = {"kind": "trained", "trial_id": winner.trial_id, "seed": seed}
         encoder: EncoderConfig | None = config.encoder
         unseen = validation
     else:
         found = choice.candidate.encoder
         encoder = None if found is None else EncoderConfig.model_validate(found)
-        matching, calibrated = (baseline_matching(choice.candidate, x.layout) for x in (exemplars, validation))
+        matching = baseline_matching(choice.candidate, exemplars.layout)
+        calibrated = baseline_matching(choice.candidate, validation.layout)
         kind = {"kind": "training_free", "candidate": choice.candidate.model_dump()}
         # An untrained model has seen no class, and more classes give a better estimate for unknown actions.
         unseen = merged
 
-    threshold = _threshold(calibrated, unseen, config.evaluation)
+    threshold = NEVER_UNKNOWN if calibrated is None else _threshold(calibrated, unseen, config.evaluation)
     model = Recognizer(
         matching, encoder=encoder, threshold=threshold, data=data, origin={**origin, **kind, "reason": choice.reason}
     )
@@ -107,6 +118,7 @@ def ship(
     some = [queries.recorded(i) for i in evenly(len(queries))]
     return results.model_copy(
         update={
+            "against": None if choice.trial_id is None else against(choice.candidate, exemplars, queries, predicted),
             "shipped": Shipped(**kind, reason=choice.reason, accuracy=scored.accuracy, threshold=threshold),
             "confusion": scored.confusion,
             "per_class": scored.per_class,
@@ -115,6 +127,23 @@ def ship(
             "embedding_map": embedding_map(matching, exemplars, queries, predicted),
             "confused": confused_pairs(matching, exemplars, queries, distances, predicted),
         }
+    )
+
+
+def against(candidate: Candidate, exemplars: View, queries: View, predicted: NDArray[np.int64]) -> AgainstBaseline:
+    """A model's predictions [Q] on the sealed test, compared with those of a candidate without training."""
+    distances = baseline_matching(candidate, exemplars.layout).between(exemplars, queries).cpu().numpy()
+    own = predicted == queries.labels
+    free = exemplars.labels[distances.argmin(axis=0)] == queries.labels
+    difference, over_queries = paired_ci95(own.astype(float).tolist(), free.astype(float).tolist())
+    asked = np.unique(queries.labels)
+    by_class = [[float(right[queries.labels == c].mean()) for c in asked] for right in (own, free)]
+    return AgainstBaseline(
+        candidate=candidate,
+        accuracy=float(free.mean()),
+        difference=difference,
+        over_queries=over_queries,
+        over_classes=paired_ci95(*by_class)[1],
     )
 
 

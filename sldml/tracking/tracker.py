@@ -127,10 +127,13 @@ class Tracker:
             if not self._attempt(call) and self._follower.given_up.is_set():
                 return False
         self.num_written += len(events)
-        scratch = self._cursor_file.with_suffix(".new")
         cursor = {"store": self.shown_uri, "search": self._search_id, "position": self._reader.position}
-        scratch.write_text(json.dumps(cursor), encoding="utf-8")
-        scratch.replace(self._cursor_file)
+        scratch = self._cursor_file.with_suffix(".new")
+        try:
+            scratch.write_text(json.dumps(cursor), encoding="utf-8")
+            scratch.replace(self._cursor_file)
+        except OSError as error:  # what was written is written again by the next call
+            self._warn(f"{self._cursor_file} cannot be written ({error.strerror})")
         return True
 
     def _read_cursor(self) -> int:

@@ -30,6 +30,7 @@ from sldml.journal import (
     TestResults,
     TrialEnded,
     TrialEpoch,
+    TrialLost,
     TrialStarted,
     TrialState,
 )
@@ -100,6 +101,9 @@ class RunWriter:
                 if (best := history.trials[event.trial_id].best) is not None and best.right_per_class:
                     yield self._validation(_key(event), best, history)
                 yield self._end(_key(event), event.state, event.error, event.time)
+            case TrialLost():
+                self._closed.add(_key(event))
+                yield self._end(_key(event), "running", event.error, event.time)
             case FinalEnded(state=state) if state != "completed":  # else its run stays open until the sealed test
                 yield self._end(_key(event), state, event.error, event.time)
             case BaselinesScored():
@@ -216,9 +220,9 @@ class RunWriter:
         return functools.partial(self._runs.end, key, _RUN_STATUS[state], tags, _ms(time))
 
 
-def _key(event: TrialStarted | TrialEpoch | TrialEnded | FinalStarted | FinalEpoch | FinalEnded) -> str:
+def _key(event: TrialStarted | TrialEpoch | TrialEnded | TrialLost | FinalStarted | FinalEpoch | FinalEnded) -> str:
     """What identifies the run of a training."""
-    if isinstance(event, TrialStarted | TrialEpoch | TrialEnded):
+    if isinstance(event, TrialStarted | TrialEpoch | TrialEnded | TrialLost):
         return f"trial:{event.trial_id}"
     return f"final:{event.trial_id}:{event.seed}"
 

@@ -7,6 +7,8 @@ continue from the same file. Loading executes no pickle.
 from __future__ import annotations
 
 import io
+import logging
+import pickle
 import time
 from typing import Any
 
@@ -17,6 +19,7 @@ from sldml.training.loop import State
 
 _LAST, _BEST = "last.pt", "best.pt"
 _LARGEST_SHARE_OF_TIME = 0.05
+_log = logging.getLogger(__name__)
 
 
 def open_folder(uri: str) -> tuple[Any, str]:
@@ -55,11 +58,11 @@ class CheckpointFile:
         self._replace(_BEST, weights)
 
     def load(self, device: torch.device) -> State | None:
-        """The last state; None without a checkpoint."""
+        """The last state; None without a checkpoint, or with a damaged one."""
         return self._load(_LAST, device)
 
     def load_best(self, device: torch.device) -> State | None:
-        """The weights of the best epoch; None without any."""
+        """The weights of the best epoch; None without any, or with damaged ones."""
         return self._load(_BEST, device)
 
     def _replace(self, name: str, content: State) -> None:
@@ -75,5 +78,10 @@ class CheckpointFile:
         if self._filesystem.get_file_info(path).type != fs.FileType.File:
             return None
         with self._filesystem.open_input_file(path) as file:
-            state: State = torch.load(io.BytesIO(file.read()), map_location=device, weights_only=True)
+            content = file.read()
+        try:
+            state: State = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        except (EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+            _log.warning("checkpoint %s is damaged and is not used (%s)", path, " ".join(str(error).split())[:120])
+            return None
         return state

@@ -58,7 +58,9 @@ def run_trial(
         for training, state in zip(trainings, saved["trainings"], strict=True):
             training.load_state_dict(state)
         history = saved["history"]
-        for past in history[epochs_reported:]:
+        # A trial whose last report was lost with its end has nothing left to train: it reports its last epoch again.
+        is_over = len(history) == config.train.max_epochs
+        for past in history[min(epochs_reported, len(history) - is_over) :]:
             report(past)
 
     usage = Usage(trainings[0].device)

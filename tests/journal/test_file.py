@@ -13,6 +13,7 @@ from support.made_history import epoch, search_begun
 
 from sldml.errors import InputError
 from sldml.journal import (
+    AttemptEnded,
     Event,
     History,
     Journal,
@@ -169,6 +170,16 @@ def test_numbers_that_are_not_finite_make_no_event(value: float):
         TrialEpoch(trial_id="t0", epoch=3, metrics={"train/loss": value})
     with pytest.raises(ValueError, match="finite"):
         TrialStarted(trial_id="t0", params={"optimizer.lr": value}, config={})
+
+
+def test_text_that_utf8_cannot_hold_is_escaped(path: Path):
+    journal = Journal(path)
+    journal.append(search_begun(data="/data/\udcff", command="tune --data \udce9"))
+    journal.append(AttemptEnded(state="failed", error="ValueError: \ud800 is no character"))
+    history = read_history(path)
+    assert history.search.data == "/data/\\udcff"
+    assert history.ended is not None
+    assert history.ended.error == "ValueError: \\ud800 is no character"
 
 
 def test_a_search_is_found_by_name_or_folder(tmp_path: Path):

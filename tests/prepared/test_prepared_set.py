@@ -268,6 +268,24 @@ def test_the_official_list_of_missing_skeletons_is_left_out(data: Path, cache: P
     assert prepared.meta["refused"] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "keep"),
+    [("signals.npy", -4), ("signals.npy", 10), ("held.npy", -1), ("catalog.parquet", 50), ("meta.json", 40)],
+)
+def test_a_damaged_set_is_made_again(
+    data: Path, cache: Path, caplog: pytest.LogCaptureFixture, name: str, keep: int
+) -> None:
+    first = ready(data, cache)
+    path, whole = first.folder / name, (first.folder / name).read_bytes()
+    path.write_bytes(whole[:keep])
+    again = ready(data, cache)
+    assert (again.folder, again.hash) == (first.folder, first.hash)
+    assert path.read_bytes() == whole
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert f"prepared set {first.folder} is damaged" in line
+    assert "\n" not in line
+
+
 def test_two_at_once_read_once(data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, lock, count = ntu.read, threading.Lock(), [0]
 

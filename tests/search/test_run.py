@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from ray.tune.experiment import Trial
 from support.made_events import CONFIG
 
 from sldml.commands.progress import ProgressPrinter
-from sldml.journal import FoldsScored, History, Journal, read_history
+from sldml.journal import (
+    FinalEnded,
+    FinalEpoch,
+    FinalStarted,
+    FoldsScored,
+    History,
+    Journal,
+    JournalReader,
+    read_history,
+)
 from sldml.search import run
-from sldml.search.final import FoldTraining
+from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.folders import final_folder
 from sldml.search.recorder import Recorder
+from sldml.training.checkpoints import CheckpointFile
 
 
 class FakeTrial:
@@ -84,6 +97,56 @@ def test_a_trial_that_the_scheduler_ends_is_pruned_and_one_that_the_deadline_end
     assert searcher.stopped
     assert not deadline("t3", {}), "one trial alone is never ended by the deadline"
     assert not run._Deadline().stop_all()
+
+
+class LostTrial(RunningTrial):
+    """A trial of the search whose process died after every retry."""
+
+    def __init__(self, trial_id: str) -> None:
+        super().__init__(trial_id)
+        self.status, self._error = Trial.ERROR, "Traceback\nray.exceptions.WorkerCrashedError: out of \udcffmemory"
+
+
+def test_a_trial_whose_process_died_is_unfinished_until_it_was_lost_in_several_calls(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    for call in range(1, 4):
+        callback: Any = run._Callback(run._TrialEvents(recorder, run._Deadline()))
+        callback.on_trial_start(0, [], LostTrial("t1"))
+        callback.on_trial_error(0, [], LostTrial("t1"))
+        record = read_history(tmp_path / "journal.jsonl").trials["t1"]
+        assert record.state == ("running" if call < 3 else "failed")
+        assert record.error == "ray.exceptions.WorkerCrashedError: out of \\udcffmemory"
+    assert [e.event for e in JournalReader(tmp_path / "journal.jsonl").read()] == [
+        *("trial_started", "trial_lost", "trial_lost", "trial_ended"),
+    ]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_final_model_without_its_checkpoint_is_trained_again(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: str
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(run, "_fit", lambda *_, param_space, **__: asked.extend(param_space["final"]["grid_search"]))
+    plan = [FinalTraining("t1", {}, 2, seed) for seed in (1, 2)]
+    for final in plan:
+        recorder.record(FinalStarted(trial_id="t1", seed=final.seed, config={}))
+        for epoch in (1, 2):
+            recorder.record(FinalEpoch(trial_id="t1", seed=final.seed, epoch=epoch))
+        recorder.record(FinalEnded(trial_id="t1", seed=final.seed, state="completed"))
+        file = CheckpointFile(f"{tmp_path}/{final_folder('t1', final.seed, 2)}")
+        file.save({"training": {"encoder": {"weight": torch.ones(3)}}}, must=True)
+    job: Any = SimpleNamespace(storage=str(tmp_path))
+    slots: Any = SimpleNamespace(count=1)
+    run.run_finals(plan, job, slots, recorder)
+    assert asked == []
+    path = tmp_path / final_folder("t1", 2, 2) / "last.pt"
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:100])
+    run.run_finals(plan, job, slots, recorder)
+    assert asked == plan[1:]
 
 
 def test_folds_are_told_in_order_once_all_have_ended(recorder: Recorder, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from sldml.protocols.folds import fold_developments
 from sldml.protocols.split import Split
 from sldml.recognition.baselines import UNTRAINED_SEEDS, initialised
 from sldml.recognition.matching import Matching
-from sldml.recognition.one_shot import exemplar_draws
+from sldml.recognition.one_shot import exemplar_draws, paired_ci95
 from sldml.recognition.recognizer import Recognizer, calibrate
 from sldml.search import choice
 from sldml.search.final import predict, trained_matching
@@ -211,6 +211,49 @@ def test_a_training_free_way_that_is_as_good_ships_instead(
     assert model.matching.kind == expected.kind
     assert model.threshold == pytest.approx(threshold(expected, made_split, made_frames, trained=False))
     assert model.threshold != pytest.approx(threshold(expected, made_split, made_frames))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_trained_model_is_compared_with_the_best_candidate_query_by_query(
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames
+) -> None:
+    outcome = send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.61)
+    found, sealed = outcome.against, made_split.sealed
+    assert found.candidate == candidate("dtw_1nn", FREE_NORMALIZATION)
+    own = predict(trained_matching(CONFIG, state("final"), made_set.layout), sealed, made_frames)
+    free = predict(Matching("dtw_1nn", made_set.layout, FREE_NORMALIZATION), sealed, made_frames)
+    own, free = own == sealed.queries.labels, free == sealed.queries.labels
+    assert found.accuracy == pytest.approx(free.mean())
+    assert found.difference == pytest.approx(own.mean() - free.mean())
+    assert found.difference == pytest.approx(outcome.shipped.accuracy - found.accuracy)
+    assert found.over_queries == pytest.approx(paired_ci95(own.astype(float), free.astype(float))[1])
+    classes = range(len(sealed.exemplars.classes))
+    shares = [[right[sealed.queries.labels == c].mean() for c in classes] for right in (own, free)]
+    assert found.over_classes == pytest.approx(paired_ci95(*shares)[1])
+    assert send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.5).against is None
+
+
+@pytest.mark.usefixtures("trusted")
+def test_without_the_trials_checkpoint_nothing_is_unknown(
+    made_split: Split, made_frames: Frames, tmp_path: Path, state: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(trial_id: str) -> Any:
+        raise FileNotFoundError(f"the checkpoint of {trial_id} is missing or damaged in the folder of the search")
+
+    outcome = ship(
+        tmp_path / "model",
+        history(raw_1nn=0.5, dtw_1nn=0.6),
+        results(0.99),
+        split=made_split,
+        frames=made_frames,
+        data=CONFIG.data,
+        load_final=lambda trial_id, seed: state("final"),
+        load_trial=missing,
+        search_name="demo-1",
+    )
+    assert outcome.shipped is not None
+    assert outcome.shipped.threshold == 1.0
+    assert "the checkpoint of t1 is missing or damaged" in caplog.text
 
 
 @pytest.mark.usefixtures("trusted")

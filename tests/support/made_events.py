@@ -18,6 +18,7 @@ from sldml.journal import (
     Tested,
     TrialEnded,
     TrialEpoch,
+    TrialLost,
     TrialStarted,
 )
 from support.made_history import START, candidate, epoch, made_history, search_begun
@@ -77,7 +78,9 @@ def made_events() -> list[Event]:
         BaselineFoldsScored(num_folds=2, scores=folds, time=START + 2),
         StageChanged(name="baselines", state="ended", time=START + 2),
         *trial_events("t1", 0.5, 0.7, 0.6),
-        *trial_events("t2", 0.3, state="failed"),
+        *trial_events("t2", 0.3, state="running"),
+        TrialLost(trial_id="t2", error="WorkerCrashedError", time=START + 8),
+        TrialEnded(trial_id="t2", state="failed", time=START + 9),
         FinalStarted(trial_id="t1", seed=1, config=CONFIG, time=START + 10),
         FinalEpoch(trial_id="t1", seed=1, epoch=1, metrics={"train/loss": 0.5}, time=START + 11),
         FinalEnded(trial_id="t1", seed=1, state="completed", time=START + 12),

@@ -38,6 +38,25 @@ def test_what_is_saved_is_loaded_on_a_path_and_on_a_uri(folder: str) -> None:
     assert [info.base_name for info in filesystem.get_file_info(fs.FileSelector(where))] == ["last.pt"]
 
 
+@pytest.mark.parametrize("cut_to", [0, 1, 100, -1])
+def test_a_damaged_checkpoint_is_as_none_with_a_line(
+    tmp_path: Path, cut_to: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = CheckpointFile(str(tmp_path))
+    file.save(state(1.5), must=True)
+    file.save_best(state(1.5))
+    for name in ("last.pt", "best.pt"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:cut_to])
+    assert file.load(CPU) is None
+    assert file.load_best(CPU) is None
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.startswith("checkpoint ") and "is damaged and is not used" in line for line in lines] == [True, True]
+    assert not any("\n" in line for line in lines)
+    file.save(state(2.5), must=True)
+    assert file.load(CPU) is not None
+
+
 def test_a_relative_folder_is_refused() -> None:
     with pytest.raises(ValueError, match="URI has empty scheme"):
         open_folder("results/search")

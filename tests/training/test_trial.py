@@ -203,7 +203,8 @@ def test_epochs_that_the_checkpoint_lacks_are_trained_again(run: Run, checkpoint
 
 def test_a_completed_trial_repeats_only_what_did_not_count(run: Run, checkpoint: CheckpointFile) -> None:
     first = run(checkpoint=checkpoint)
-    assert run(checkpoint=checkpoint, epochs_reported=4) == []
+    # Its end may have been lost with its machine: something has to be reported.
+    assert run(checkpoint=checkpoint, epochs_reported=4) == first[3:]
     assert run(checkpoint=checkpoint, epochs_reported=3) == first[3:]
     assert run(checkpoint=checkpoint, epochs_reported=0) == first
 
