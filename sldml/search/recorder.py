@@ -16,6 +16,10 @@ class Recorder:
     def __init__(self, journal: Journal, history: History, watcher: Watcher) -> None:
         self._journal, self.history, self._watcher = journal, history, watcher
 
+    def say(self, message: str) -> None:
+        """Show a line."""
+        self._watcher.say(message)
+
     def record(self, event: Event) -> None:
         """Write an event to the journal, add it to the history and show it."""
         self._journal.append(event)

@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ray import tune
@@ -28,6 +28,7 @@ from sldml.journal import (
 from sldml.search.cluster import Slots
 from sldml.search.final import FinalTraining, FoldTraining
 from sldml.search.folders import has_final_weights
+from sldml.search.hanging import HangWatch
 from sldml.search.recorder import Recorder, epoch_fields
 from sldml.search.searcher import Proposals
 from sldml.search.trainable import Job, train_final, train_fold, train_trial
@@ -78,6 +79,7 @@ def run_trials(
         job,
         slots,
         events=_TrialEvents(recorder, stopper),
+        say=recorder.say,
         stopper=stopper,
         tune_config={"search_alg": proposals, "scheduler": scheduler, "num_samples": proposals.num_left},
         param_space={},
@@ -104,7 +106,7 @@ def run_finals(
         return
     if watcher is not None:
         watcher.training("final models", waiting, num_slots=slots.count)
-    _fit_all(train_final, "final", waiting, job, slots, _FinalEvents(recorder))
+    _fit_all(train_final, "final", waiting, job, slots, _FinalEvents(recorder), recorder.say)
 
 
 def run_folds(
@@ -124,11 +126,17 @@ def run_folds(
         return
     if watcher is not None:
         watcher.training("class folds", waiting, num_slots=slots.count)
-    _fit_all(train_fold, "fold", waiting, job, slots, _FoldEvents(recorder, watcher))
+    _fit_all(train_fold, "fold", waiting, job, slots, _FoldEvents(recorder, watcher), recorder.say)
 
 
 def _fit_all(
-    trainable: Any, key: str, waiting: Sequence[FinalTraining | FoldTraining], job: Job, slots: Slots, events: _Events
+    trainable: Any,
+    key: str,
+    waiting: Sequence[FinalTraining | FoldTraining],
+    job: Job,
+    slots: Slots,
+    events: _Events,
+    say: Callable[[str], None],
 ) -> None:
     """Run `trainable` once with each of `waiting` under `key` of its configuration."""
     _fit(
@@ -136,6 +144,7 @@ def _fit_all(
         job,
         slots,
         events=events,
+        say=say,
         stopper=_Deadline(),
         tune_config={"num_samples": 1},
         param_space={key: tune.grid_search(list(waiting))},
@@ -148,6 +157,7 @@ def _fit(
     slots: Slots,
     *,
     events: _Events,
+    say: Callable[[str], None],
     stopper: tune.Stopper,
     tune_config: Mapping[str, Any],
     param_space: Mapping[str, Any],
@@ -168,7 +178,7 @@ def _fit(
                 # What Tune itself writes is not needed afterwards: the journal is the truth.
                 storage_path=folder,
                 name="tune",
-                callbacks=[_Callback(events)],
+                callbacks=[_Callback(events, HangWatch(say))],
                 stop=stopper,
                 failure_config=tune.FailureConfig(max_failures=_MACHINE_FAILURES),
                 verbose=0,
@@ -221,23 +231,30 @@ class _Events(Protocol):
 class _Callback(tune.Callback):  # type: ignore[misc]
     """Passes Tune's callbacks on, before the searcher is called with how a trial ended."""
 
-    def __init__(self, events: _Events) -> None:
-        self._events = events
+    def __init__(self, events: _Events, watch: HangWatch) -> None:
+        self._events, self._watch = events, watch
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self._watch.look()
 
     def __getstate__(self) -> Config:
         """Nothing: Tune's snapshot is never restored, and a journal cannot be pickled."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._watch.started(trial)
         self._events.started(trial.config)
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: Result, **info: Any) -> None:
+        self._watch.reported(trial, result.get("worker"))
         self._events.reported(trial.config, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._watch.ended(trial)
         self._events.ended(trial.config, trial.last_result or {"state": "failed"})
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._watch.ended(trial)
         if trial.status == Trial.ERROR:
             self._events.lost(trial.config, _one_line(trial))
 

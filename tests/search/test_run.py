@@ -25,6 +25,7 @@ from sldml.journal import (
 from sldml.search import run
 from sldml.search.final import FinalTraining, FoldTraining
 from sldml.search.folders import final_folder
+from sldml.search.hanging import HangWatch
 from sldml.search.recorder import Recorder
 from sldml.training.checkpoints import CheckpointFile
 
@@ -33,6 +34,7 @@ class FakeTrial:
     """What a callback sees of a trial of Tune's."""
 
     def __init__(self, trial_id: str, fold: int, result: dict[str, Any] | None, error: str | None = None) -> None:
+        self.trial_id = f"{trial_id}-{fold}"
         self.config: dict[str, Any] = {"fold": FoldTraining(trial_id, {}, 4, 3, fold)}
         self.last_result = result
         self.status = Trial.ERROR if error else Trial.TERMINATED
@@ -80,7 +82,7 @@ def test_a_trial_that_the_scheduler_ends_is_pruned_and_one_that_the_deadline_end
     monkeypatch.setattr("sldml.search.run.time.time", lambda: now[0])
     searcher: Any = ToldNothing()
     deadline = run._Deadline(160.0, searcher)
-    callback: Any = run._Callback(run._TrialEvents(recorder, deadline))
+    callback: Any = run._Callback(run._TrialEvents(recorder, deadline), HangWatch(print))
     for trial_id in ("t1", "t2"):
         callback.on_trial_start(0, [], RunningTrial(trial_id))
     now[0] = 160.0
@@ -111,7 +113,7 @@ def test_a_trial_whose_process_died_is_unfinished_until_it_was_lost_in_several_c
     recorder: Recorder, tmp_path: Path
 ) -> None:
     for call in range(1, 4):
-        callback: Any = run._Callback(run._TrialEvents(recorder, run._Deadline()))
+        callback: Any = run._Callback(run._TrialEvents(recorder, run._Deadline()), HangWatch(print))
         callback.on_trial_start(0, [], LostTrial("t1"))
         callback.on_trial_error(0, [], LostTrial("t1"))
         record = read_history(tmp_path / "journal.jsonl").trials["t1"]
@@ -150,7 +152,7 @@ def test_a_final_model_without_its_checkpoint_is_trained_again(
 
 
 def test_folds_are_told_in_order_once_all_have_ended(recorder: Recorder, tmp_path: Path) -> None:
-    callback = run._Callback(run._FoldEvents(recorder))
+    callback = run._Callback(run._FoldEvents(recorder), HangWatch(print))
     complete(callback, FakeTrial("t1", 3, done(0.3)), FakeTrial("t2", 1, done(0.9)), FakeTrial("t1", 1, done(0.1)))
     assert recorder.history.folds == {}
     complete(callback, FakeTrial("t1", 2, done(0.2)))
@@ -161,7 +163,7 @@ def test_folds_are_told_in_order_once_all_have_ended(recorder: Recorder, tmp_pat
 
 
 def test_a_fold_that_failed_leaves_no_score_and_its_reason(recorder: Recorder) -> None:
-    callback = run._Callback(run._FoldEvents(recorder))
+    callback = run._Callback(run._FoldEvents(recorder), HangWatch(print))
     diverged = {"epoch": 2, "state": "diverged", "error": "the loss is not finite in epoch 2"}
     complete(callback, FakeTrial("t1", 2, diverged), FakeTrial("t1", 1, done(0.5)))
     callback.on_trial_error(0, [], FakeTrial("t1", 3, None, error="Traceback\nOSError: the disk is full"))
