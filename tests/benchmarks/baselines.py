@@ -125,8 +125,8 @@ def isl_kinect() -> None:
 def main() -> None:
     """Print all of it."""
     environment = describe_environment()
-    changed = " and changes" if environment["dirty"] else ""
-    print(f"commit {environment['commit']}{changed}, {time.strftime('%Y-%m-%d')}")
+    changed = " and changes" if environment.dirty else ""
+    print(f"commit {environment.commit}{changed}, {time.strftime('%Y-%m-%d')}")
     utd_mhad()
     utd_mhad_folds()
     isl_kinect()

@@ -164,9 +164,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count() or 1])
     options = parser.parse_args()
     environment = describe_environment()
-    changed = " and changes" if environment["dirty"] else ""
-    print(f"{platform.machine()}, {environment['cores']} cores, torch {torch.__version__}")
-    print(f"commit {environment['commit']}{changed}, {time.strftime('%Y-%m-%d')}, load {os.getloadavg()[0]:.1f}")
+    changed = " and changes" if environment.dirty else ""
+    print(f"{platform.machine()}, {environment.cores} cores, torch {torch.__version__}")
+    print(f"commit {environment.commit}{changed}, {time.strftime('%Y-%m-%d')}, load {os.getloadavg()[0]:.1f}")
     keep_freed_memory()  # as a trial does when it opens its set; the naive way has it, too
     torch.set_num_threads(1)
     gather_alone(options.recordings, options.turns)

@@ -50,11 +50,9 @@ def start_up() -> None:
 def main() -> None:
     """Print what PERFORMANCE.md records."""
     environment = describe_environment()
-    changed = " and changes" if environment["dirty"] else ""
-    print(
-        f"{platform.machine()}, {environment['cores']} cores, Python {environment['python']}, torch {torch.__version__}"
-    )
-    print(f"commit {environment['commit']}{changed}, {time.strftime('%Y-%m-%d')}")
+    changed = " and changes" if environment.dirty else ""
+    print(f"{platform.machine()}, {environment.cores} cores, Python {environment.python}, torch {torch.__version__}")
+    print(f"commit {environment.commit}{changed}, {time.strftime('%Y-%m-%d')}")
     start_up()
 
 

@@ -81,9 +81,9 @@ def compare(name: str, files: list[Path]) -> None:
 def main() -> None:
     """Print what PERFORMANCE.md records."""
     environment = describe_environment()
-    changed = " and changes" if environment["dirty"] else ""
-    print(f"{platform.machine()}, {environment['cores']} cores, Python {environment['python']}")
-    print(f"commit {environment['commit']}{changed}, {time.strftime('%Y-%m-%d')}")
+    changed = " and changes" if environment.dirty else ""
+    print(f"{platform.machine()}, {environment.cores} cores, Python {environment.python}")
+    print(f"commit {environment.commit}{changed}, {time.strftime('%Y-%m-%d')}")
     with tempfile.TemporaryDirectory() as folder:
         compare("one body", one_body(Path(folder) / "one"))
         compare("two bodies", two_bodies(Path(folder) / "two"))

@@ -54,9 +54,9 @@ def compare(name: str, layout: Layout) -> None:
 def main() -> None:
     """Print what PERFORMANCE.md records."""
     environment = describe_environment()
-    changed = " and changes" if environment["dirty"] else ""
-    print(f"{platform.machine()}, one thread, Python {environment['python']}, torch {torch.__version__}")
-    print(f"commit {environment['commit']}{changed}, {time.strftime('%Y-%m-%d')}")
+    changed = " and changes" if environment.dirty else ""
+    print(f"{platform.machine()}, one thread, Python {environment.python}, torch {torch.__version__}")
+    print(f"commit {environment.commit}{changed}, {time.strftime('%Y-%m-%d')}")
     torch.set_num_threads(1)
     for title, layout in LAYOUTS.items():
         print(f"{title}, batches of {BATCH} recordings of {STEPS} steps:")

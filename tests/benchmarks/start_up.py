@@ -47,9 +47,9 @@ class Side:
     def call(self, part: str) -> str:
         """Run a part of first_step.py in the tree, and return what it prints."""
         environment = {**os.environ, "PYTHONPATH": str(self.tree), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
-        environment["PYTHONDONTWRITEBYTECODE"] = "" if self.bytecode else "1"
+        environment.PYTHONDONTWRITEBYTECODE = "" if self.bytecode else "1"
         if self.bytecode:
-            environment["PYTHONPYCACHEPREFIX"] = str(self.folder / "bytecode")
+            environment.PYTHONPYCACHEPREFIX = str(self.folder / "bytecode")
         command = [self.python, str(FIRST_STEP), part, str(self.folder)]
         done = subprocess.run(command, cwd=self.tree, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         return done.stdout
@@ -81,8 +81,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     environment = describe_environment()
-    changed = " and changes" if environment["dirty"] else ""
-    print(f"commit {environment['commit']}{changed}, {time.strftime('%Y-%m-%d')}, {arguments.runs} runs")
+    changed = " and changes" if environment.dirty else ""
+    print(f"commit {environment.commit}{changed}, {time.strftime('%Y-%m-%d')}, {arguments.runs} runs")
     with tempfile.TemporaryDirectory(prefix="sldml-start-up-") as name:
         folder = Path(name)
         sides = [Side("this", ROOT, sys.executable, folder / "this", arguments.bytecode)]
