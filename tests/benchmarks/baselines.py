@@ -104,7 +104,7 @@ def utd_mhad_folds() -> None:
     print(f"UTD-MHAD, 11 auxiliary classes, {len(folds)} class folds, best normalisation: mean (folds)")
     candidates = scorer.validate_folds(folds, EvaluationConfig())
     for name in BASELINES:
-        best = max((c["accuracies"] for c in candidates if c["baseline"] == name), key=np.mean)
+        best = max((c.accuracies for c in candidates if c.candidate.baseline == name), key=np.mean)
         print(f"  {name:9} {np.mean(best):.3f} ({', '.join(f'{value:.3f}' for value in best)})")
 
 

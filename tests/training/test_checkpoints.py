@@ -128,8 +128,7 @@ def test_a_checkpoint_executes_no_pickle(tmp_path: Path) -> None:
             return Path.touch, (tmp_path / "harm",)  # type: ignore[return-value]
 
     torch.save({"training": Harm()}, tmp_path / "last.pt")
-    with pytest.raises(Exception, match=r"[Ww]eights"):
-        CheckpointFile(str(tmp_path)).load(CPU)
+    assert CheckpointFile(str(tmp_path)).load(CPU) is None
     assert not (tmp_path / "harm").exists()
 
 

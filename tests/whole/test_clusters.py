@@ -118,15 +118,15 @@ def test_a_search_as_a_job_and_one_on_two_nodes(head: Head, tmp_path: Path) -> N
     assert summary["mlflow"]["tracking_uri"] == f"sqlite:///{storage / 'mlflow.db'}"
     assert Path(summary["report"]).is_file()
 
+    # A relative folder is refused in one line: the job's working folder is a temporary copy.
+    refused = head.submit(*TINY)
+    assert refused.returncode != 0
+    assert "error: --storage" in refused.stdout + refused.stderr
+
     # A second node joins, in another folder and with a cache of its own.
     cache = tmp_path / "second" / "cache"
     second = node(tmp_path / "second", ["--address", head.address], {**head.environment, "SLDML_CACHE": str(cache)})
     with second as (process, log):
-        # Meanwhile, a relative folder is refused in one line: the job's working folder is a temporary copy.
-        refused = head.submit(*TINY)
-        assert refused.returncode != 0
-        assert "error: --storage" in refused.stdout + refused.stderr
-
         wait_for(lambda: head.num_nodes() == 2, process, log, timeout_s=120)
         # Long enough that the second node's worker has started before the first one has run all trials.
         long = ["--trials", "6", "--max-epochs", "60", "--set", "search.scheduler=none"]

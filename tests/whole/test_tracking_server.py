@@ -18,7 +18,7 @@ from support.servers import MlflowServer, postgresql
 from sldml.journal import read_history
 
 pytestmark = [pytest.mark.verify, pytest.mark.timeout(1200)]
-NUM_TRIALS, NUM_EPOCHS = 8, 20
+NUM_TRIALS, NUM_EPOCHS = 6, 8
 
 
 @pytest.fixture
