@@ -58,6 +58,11 @@ def _result_lines(summary: Mapping[str, Any]) -> list[str]:
     if shipped:
         name = shipped["trial_id"] or f"{shipped['candidate']['baseline']} (no training)"
         lines.append(f"saved model: {name}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
+        if shipped["unknown_accepted"] is not None:
+            lines.append(
+                f"unknown above the ratio {shipped['threshold']:.3f}: on development classes, this rejects "
+                f"{shipped['known_rejected']:.1%} of known and {1 - shipped['unknown_accepted']:.1%} of unknown actions"
+            )
     if summary["against_sentence"]:
         lines.append(f"difference: {summary['against_sentence']}")
     if summary["latency"]:

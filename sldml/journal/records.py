@@ -214,6 +214,10 @@ class Shipped(Record):
     """On the sealed test."""
     threshold: float
     """Ratio of nearest to second-nearest distance above which an action is unknown."""
+    known_rejected: float | None = None
+    """On development recordings: share of recordings of known actions that are unknown by the threshold."""
+    unknown_accepted: float | None = None
+    """Share of recordings of actions without an exemplar that are given a name nevertheless."""
 
     @property
     def is_trained(self) -> bool:

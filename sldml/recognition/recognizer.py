@@ -39,6 +39,8 @@ from sldml.recordings import Layout, Recording
 _FORMAT = 3
 """Format 1 has no matcher: embeddings are compared. Formats before 3 do not say how raw files are read."""
 NEVER_UNKNOWN = 1.0
+MOST_REJECTED = 0.05
+"""Of the recordings of known actions, at most this share is unknown by a calibrated threshold."""
 _AT_ONCE = 256
 """Number of recordings in one array at a time."""
 _DATA: TypeAdapter[DataConfig] = TypeAdapter(DataConfig)
@@ -271,11 +273,22 @@ def torch_device(name: str) -> torch.device:
     return device
 
 
-def calibrate(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.int64]) -> float:
-    """The threshold for "unknown": the ratio of nearest to second-nearest distance that separates known from unknown.
+@dataclass(frozen=True)
+class Calibration:
+    """A threshold for "unknown", and its rates on the recordings that it was calibrated on."""
 
-    In every draw, the exemplar of each class is left out once: recordings of that class should then be unknown. The
-    threshold is the ratio with the best mean of two shares: known recordings at or below it, unknown ones above it.
+    threshold: float
+    """Ratio of nearest to second-nearest distance above which a recording is unknown."""
+    known_rejected: float
+    """Share of recordings of known actions that are unknown by it."""
+    unknown_accepted: float
+    """Share of recordings of actions without an exemplar that are given a name nevertheless."""
+
+
+def calibrate(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.int64]) -> Calibration:
+    """The lowest threshold by which at most `MOST_REJECTED` of the recordings of known actions are unknown.
+
+    In every draw, the exemplar of each class is left out once: recordings of that class should then be unknown.
 
     Args:
         distances: [N, N] of validation recordings.
@@ -283,7 +296,7 @@ def calibrate(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.in
         draws: [D, C] from `sldml.recognition.one_shot.exemplar_draws`.
     """
     if draws.shape[1] < 3:
-        return NEVER_UNKNOWN  # an unknown recording needs two other exemplars for a ratio
+        return Calibration(NEVER_UNKNOWN, 0.0, 1.0)  # an unknown recording needs two other exemplars for a ratio
     table = distances.cpu().numpy()
     known, strange = [], []
     for draw in draws:
@@ -294,9 +307,8 @@ def calibrate(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.in
         without_own[labels[queries], np.arange(len(queries))] = np.inf
         strange.append(_top_ratio(without_own))
     inside, outside = np.concatenate(known), np.concatenate(strange)
-    candidates = np.unique(np.quantile(np.concatenate([inside, outside]), np.linspace(0.0, 1.0, 201)))
-    balance = [(inside <= t).mean() + (outside > t).mean() for t in candidates]
-    return float(candidates[int(np.argmax(balance))])
+    threshold = float(np.quantile(inside, 1.0 - MOST_REJECTED, method="higher"))
+    return Calibration(threshold, float((inside > threshold).mean()), float((outside <= threshold).mean()))
 
 
 def _top_ratio(distances: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from sldml.recognition.baselines import baseline_matching
 from sldml.recognition.latency import evenly, measure_latency
 from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import exemplar_draws, paired_ci95, score_predictions
-from sldml.recognition.recognizer import NEVER_UNKNOWN, Recognizer, calibrate
+from sldml.recognition.recognizer import NEVER_UNKNOWN, Calibration, Recognizer, calibrate
 from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.search.choice import choose
 from sldml.search.final import matching_scale, trained_matching
@@ -103,7 +103,8 @@ def ship(
         # An untrained model has seen no class, and more classes give a better estimate for unknown actions.
         unseen = merged
 
-    threshold = NEVER_UNKNOWN if calibrated is None else _threshold(calibrated, unseen, config.evaluation)
+    calibration = None if calibrated is None else _calibration(calibrated, unseen, config.evaluation)
+    threshold = NEVER_UNKNOWN if calibration is None else calibration.threshold
     model = Recognizer(
         matching, encoder=encoder, threshold=threshold, data=data, origin={**origin, **kind, "reason": choice.reason}
     )
@@ -119,7 +120,14 @@ def ship(
     return results.model_copy(
         update={
             "against": None if choice.trial_id is None else against(choice.candidate, exemplars, queries, predicted),
-            "shipped": Shipped(**kind, reason=choice.reason, accuracy=scored.accuracy, threshold=threshold),
+            "shipped": Shipped(
+                **kind,
+                reason=choice.reason,
+                accuracy=scored.accuracy,
+                threshold=threshold,
+                known_rejected=None if calibration is None else calibration.known_rejected,
+                unknown_accepted=None if calibration is None else calibration.unknown_accepted,
+            ),
             "confusion": scored.confusion,
             "per_class": scored.per_class,
             "folds": choice.folds,
@@ -147,7 +155,7 @@ def against(candidate: Candidate, exemplars: View, queries: View, predicted: NDA
     )
 
 
-def _threshold(matching: Matching, unseen: View, evaluation: EvaluationConfig) -> float:
+def _calibration(matching: Matching, unseen: View, evaluation: EvaluationConfig) -> Calibration:
     view = unseen.sample(MOST_TO_SCORE)
     draws = exemplar_draws(view.labels, evaluation.num_draws, evaluation.seed)
     return calibrate(matching.between(view, view), view.labels, draws)

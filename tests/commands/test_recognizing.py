@@ -307,6 +307,6 @@ def test_utd_mhad_without_training_in_a_fresh_process_from_another_folder(
     ended = launch("recognize.py", "--model", tmp_path / "model", *raw_utd, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     counts = counts_as_recorded(tmp_path / "named.json", shipped)
-    # Its threshold comes from eleven classes: sixteen can be told from strangers by it.
-    assert 0.6 < counts["named"] / 494 < 0.95
+    # Its threshold rejects at most 5 % of the eleven development classes; of the sixteen novel ones it is near to that.
+    assert 0.9 < counts["named"] / 494 < 1.0
     assert counts["right"] > 0.95 * counts["named"]

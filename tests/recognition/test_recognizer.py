@@ -20,7 +20,7 @@ from sldml.protocols.split import Sealed, Split, Subset
 from sldml.recognition.baselines import initialised
 from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import exemplar_draws
-from sldml.recognition.recognizer import Recognizer, calibrate
+from sldml.recognition.recognizer import MOST_REJECTED, Calibration, Recognizer, calibrate
 from sldml.recordings import Layout, Recording
 
 CONFIG = trial_config(normalize={"view": "face_camera"}, encoder={"small_cnn": {"dropout": 0.5}})
@@ -239,7 +239,9 @@ def test_weights_of_another_encoder_are_refused(made_set: PreparedSet, tmp_path:
 # ---------------------------------------------------------------------------------------------------- threshold
 
 
-def naive_best_balance(distances: NDArray[np.float64], labels: NDArray[np.int64], draws: NDArray[np.int64]) -> Any:
+def naive_ratios(
+    distances: NDArray[np.float64], labels: NDArray[np.int64], draws: NDArray[np.int64]
+) -> tuple[list[float], list[float]]:
     known, strange = [], []
     for draw in draws:
         for query in set(range(len(labels))) - set(draw.tolist()):
@@ -247,11 +249,7 @@ def naive_best_balance(distances: NDArray[np.float64], labels: NDArray[np.int64]
             known.append(own[0] / own[1])
             rest = sorted(distances[e, query] for e in draw if labels[e] != labels[query])
             strange.append(rest[0] / rest[1])
-
-    def balance(threshold: float) -> float:
-        return float(np.mean(np.array(known) <= threshold) + np.mean(np.array(strange) > threshold)) / 2
-
-    return balance, max(balance(t) for t in known + strange)
+    return known, strange
 
 
 def test_the_threshold_by_hand() -> None:
@@ -261,21 +259,25 @@ def test_the_threshold_by_hand() -> None:
     table[[0, 2, 4], 3] = [8.0, 2.0, 9.0]  # known .25; 8/9
     table[[0, 2, 4], 5] = [9.0, 10.0, 3.0]  # known 1/3; .9
     labels = np.array([0, 0, 1, 1, 2, 2])
-    threshold = calibrate(torch.from_numpy(table), labels, np.array([[0, 2, 4]]))
-    assert 1 / 3 - 1e-9 <= threshold < 10 / 12
+    found = calibrate(torch.from_numpy(table), labels, np.array([[0, 2, 4]]))
+    assert found == Calibration(pytest.approx(1 / 3), 0.0, 0.0)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_threshold_is_the_best_that_naive_loops_find(seed: int) -> None:
+def test_the_threshold_is_the_lowest_that_rejects_few_by_naive_loops(seed: int) -> None:
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(4), 4)
     centre = rng.normal(size=(4, 3))
     points = centre[labels] + 0.5 * rng.normal(size=(16, 3))
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)
     draws = exemplar_draws(labels, 3, seed)
-    balance, best = naive_best_balance(distances, labels, draws)
-    assert balance(calibrate(torch.from_numpy(distances), labels, draws)) == pytest.approx(best, abs=0.02)
+    known, strange = naive_ratios(distances, labels, draws)
+    found = calibrate(torch.from_numpy(distances), labels, draws)
+    assert found.known_rejected == np.mean(np.array(known) > found.threshold) <= MOST_REJECTED
+    assert found.unknown_accepted == np.mean(np.array(strange) <= found.threshold)
+    lower = max(ratio for ratio in known if ratio < found.threshold)
+    assert np.mean(np.array(known) > lower) > MOST_REJECTED, "a lower threshold rejects too many"
 
 
 def test_two_classes_leave_a_stranger_without_a_ratio() -> None:
-    assert calibrate(torch.rand(4, 4), np.array([0, 0, 1, 1]), np.array([[0, 2]])) == 1.0
+    assert calibrate(torch.rand(4, 4), np.array([0, 0, 1, 1]), np.array([[0, 2]])).threshold == 1.0

@@ -148,7 +148,7 @@ def threshold(matching: Matching, split: Split, frames: Frames, *, trained: bool
     """Of a trained model from validation; one that was not trained has seen none of the development classes."""
     view = View(frames, split.development.validation if trained else split.development.merged())
     draws = exemplar_draws(view.labels, CONFIG.evaluation.num_draws, CONFIG.evaluation.seed)
-    return calibrate(matching.between(view, view), view.labels, draws)
+    return calibrate(matching.between(view, view), view.labels, draws).threshold
 
 
 @pytest.mark.usefixtures("trusted")
