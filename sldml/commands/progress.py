@@ -215,7 +215,9 @@ class ProgressPrinter:
         seconds = event.time - record.started
         choices = f"{config.loss.name}, miner {config.miner.name}, {config.encoder.name}, lr {config.optimizer.lr:.1e}"
         error = f": {event.error}" if event.error else ""
-        ended, total = (1, 1) if self._board is None else (self._board.num_ended, self._board.total)
+        board = self._board
+        ended = history.counts().total() - history.counts()["running"] if board is None else board.num_ended
+        total = ended if board is None else board.total
         self._print_ended(
             f"{ended:>4}/{total} {record.trial_id} {event.state:<9} {value} "
             f"({len(record.epochs)} epochs, {seconds:.0f} s; best {self._best:.3f}) {choices}{error}",
