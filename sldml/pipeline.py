@@ -44,10 +44,11 @@ from sldml.report.files import Json, require_writable, write_json, write_text
 from sldml.report.report import write_report
 from sldml.report.summary import Timing, search_summary
 from sldml.search.choice import num_deciding_folds
-from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out
+from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out, starts_ray
 from sldml.search.final import FinalTraining, NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
 from sldml.search.folders import final_weights, trial_folder, trial_weights
 from sldml.search.identity import attempt_begun, search_begun
+from sldml.search.machine import check_machine
 from sldml.search.optuna_journal import OptunaJournal
 from sldml.search.preflight import earlier_history, folder_lock, prepared_data, require_same_data
 from sldml.search.recorder import Recorder
@@ -97,6 +98,8 @@ def run(request: Request, watcher: Watcher) -> Json:
         history = earlier_history(request)
         check(request.tracking_uri or default_uri(request.storage))
         check_address(request.address)
+        if starts_ray(request.address):
+            check_machine()
         for name in EncoderConfig.pretrained_names():
             if request.space.may_be(f"encoder.{name}.weights", "imagenet"):
                 require_imagenet_weights(name)

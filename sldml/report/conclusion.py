@@ -100,8 +100,11 @@ def _describe_test(history: History, winner: FinalResult, warnings: list[str]) -
         not_beaten = [
             f"{name} ({percent(value)})" for name, value in baseline_values(history, "test").items() if value >= mean
         ]
+        verb = "is" if len(not_beaten) == 1 else "are"
         if not_beaten:
-            warnings.append(f"Not above every baseline: {', '.join(not_beaten)} is at least as good without training.")
+            warnings.append(
+                f"Not above every baseline: {', '.join(not_beaten)} {verb} at least as good without training."
+            )
         elif interval is None:
             warnings.append("There is only one seed, so the difference may be chance.")
         elif interval[0] <= base[1]:

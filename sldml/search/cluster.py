@@ -48,7 +48,8 @@ def connected(address: str | None) -> Iterator[None]:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    address = address or os.environ.get("RAY_ADDRESS")
+    if address is None and in_ray_job():
+        address = os.environ.get("RAY_ADDRESS")
     # A caller (a test, a notebook) may have its own connection; it stays the caller's.
     borrowed = ray.is_initialized()
     try:
@@ -82,6 +83,16 @@ def _sigterm_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
+def in_ray_job() -> bool:
+    """Whether this process is the driver of a submitted Ray job."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def starts_ray(address: str | None) -> bool:
+    """Whether `connected` will start a Ray of its own on this machine."""
+    return address in (None, "local") and not in_ray_job() and not ray.is_initialized()
+
+
 def check_address(address: str | None) -> None:
     """Check that `host:port` accepts connections (Ray itself would retry for minutes).
 
@@ -90,6 +101,10 @@ def check_address(address: str | None) -> None:
     """
     if address in (None, "auto", "local"):
         return
+    if str(address).startswith(("http://", "https://")):
+        raise InputError(
+            f"--address {address}: is the address of Ray's dashboard, for `ray job submit`; give host:port of the head"
+        )
     host, _, port = str(address).removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise InputError(f"--address {address}: write auto, or host:port of the cluster's head")

@@ -67,7 +67,9 @@ def main() -> None:
     tenth = num_trials // 10
     each = [(times[i + tenth - 1] - times[i]) / (tenth - 1) for i in range(0, tenth * 10, tenth)]
     print("ms a trial, by tenths: " + " ".join(f"{1000 * value:.0f}" for value in each))
-    print(f"driver {psutil.Process().memory_info().rss / 2**30:.2f} GiB; MLflow {caught_up_s:.1f} s after the last trial")
+    print(
+        f"driver {psutil.Process().memory_info().rss / 2**30:.2f} GiB; MLflow {caught_up_s:.1f} s after the last trial"
+    )
     print(f"ratio of the last tenth to the second: {each[-1] / each[1]:.2f}")
 
 
