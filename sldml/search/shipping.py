@@ -119,6 +119,6 @@ def ship(
 
 
 def _threshold(matching: Matching, unseen: View, evaluation: EvaluationConfig) -> float:
-    view = unseen.sample(MOST_TO_SCORE)
+    view = unseen.sample_for_draws(MOST_TO_SCORE)
     draws = exemplar_draws(view.labels, evaluation.num_draws, evaluation.seed)
     return calibrate(matching.between(view, view), view.labels, draws)
