@@ -94,21 +94,26 @@ def _look_alikes(counts: dict[str, int], what: str) -> list[str]:
 def _lost(
     source: RawSource, refused: Sequence[dict[str, str]], names: Sequence[str], labels: dict[str, int]
 ) -> list[str]:
-    """Classes of a table without any readable recording, or without their first, which may be the exemplar."""
+    """Classes without any readable recording, or without the first of a subject, which may be the exemplar."""
     rows = source.listed()
     if not rows or not refused:
         return []
     readable = set(names)
-    broken: dict[str, list[str]] = {}
-    whole: dict[str, list[str]] = {}
-    for name, label in rows:
-        (whole if name in readable else broken).setdefault(label, []).append(name)
+    broken: dict[str, dict[str, list[str]]] = {}
+    firsts: dict[tuple[str, str], str] = {}
+    for name, label, subject in rows:
+        firsts[label, subject] = min(firsts.get((label, subject), name), name, key=natural_key)
+        if name not in readable:
+            broken.setdefault(label, {}).setdefault(subject, []).append(name)
     found = []
-    for label, lost in broken.items():
+    for label, by_subject in broken.items():
         if label not in labels:
-            found.append(f"class {label} is left out: none of its {len(lost)} recordings can be read")
-        elif (first := min([*lost, *whole[label]], key=natural_key)) in lost:
-            found.append(f"the first recording of class {label}, {first}, cannot be read")
+            num_lost = sum(map(len, by_subject.values()))
+            found.append(f"class {label} is left out: none of its {num_lost} recordings can be read")
+            continue
+        for subject, lost in by_subject.items():
+            if (first := firsts[label, subject]) in lost:
+                found.append(f"the first recording of class {label} by {subject}, {first}, cannot be read")
     return found
 
 

@@ -58,9 +58,11 @@ class RawSource:
         files = [(str(f.relative_to(self.folder)), *_size_and_time(f)) for f in self.files]
         return _digest([self.dataset, self.settings, files, facts])
 
-    def listed(self) -> list[tuple[str, str]]:
-        """Name and label of each file, if a table lists the files."""
-        return [(row.name, row.label) for row in self.facts or () if isinstance(row, ManifestRow)]
+    def listed(self) -> list[tuple[str, str, str]]:
+        """Name, label and subject of each file, if a table or its folders tell them without reading the file."""
+        if self.dataset == "simitate":
+            return [named for file in self.files if (named := simitate.named(file)) is not None]
+        return [(row.name, row.label, row.subject) for row in self.facts or () if isinstance(row, ManifestRow)]
 
 
 def synthetic_key(config: SyntheticData) -> str:

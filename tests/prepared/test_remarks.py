@@ -11,6 +11,9 @@ import pytest
 from sldml.config.data import ManifestData
 from sldml.errors import InputError
 from sldml.prepared.prepared_set import PreparedSet, prepare
+from sldml.prepared.remarks import remarks_on
+from sldml.recordings.readers import simitate
+from sldml.recordings.sources import RawSource
 
 BODY = {"joints": ["hip", "chest", "left", "right"], "root": "hip"}
 
@@ -101,5 +104,18 @@ def test_a_class_without_files_and_a_class_without_its_first_are_said(tmp_path: 
     ]
     assert prepared(tmp_path, rows).meta["notes"] == [
         "class clap is left out: none of its 2 recordings can be read",
-        "the first recording of class jump, c2, cannot be read",
+        "the first recording of class jump by anna, c2, cannot be read",
     ]
+
+
+def test_folders_tell_the_class_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    names = ["wave/anna/seq_2/a", "wave/anna/seq_10/a", "clap/anna/seq_1/a"]
+    files = tuple(tmp_path / "motions" / f"{name}.csv" for name in names)
+    source = RawSource("simitate", {}, tmp_path, files, simitate.LAYOUT, simitate.read)
+    remarks = {"extent": None, "still": False}
+    row = {"name": names[1], "label": "wave", "subject": "anna", "digest": "1", "remarks": remarks}
+    refused = [{"file": str(files[number]), "reason": "is empty"} for number in (0, 2)]
+    assert remarks_on(source, [row], refused).notes == (
+        "the first recording of class wave by anna, wave/anna/seq_2/a, cannot be read",
+        "class clap is left out: none of its 1 recordings can be read",
+    )

@@ -90,6 +90,14 @@ def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
         raise RecordingError(path, error.reason) from None
 
 
+def named(path: Path) -> tuple[str, str, str] | None:
+    """Name, label and subject by the folders of a file; None if it is misplaced."""
+    if not _is_in_place(path):
+        return None
+    label, subject, sequence = path.absolute().parts[-4:-1]
+    return f"{label}/{subject}/{sequence}/{path.stem}", label, subject
+
+
 def _is_in_place(path: Path) -> bool:
     names = path.absolute().parts[-5:-1]
     return len(names) == 4 and names[0] in CATEGORIES
