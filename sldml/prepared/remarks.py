@@ -64,7 +64,7 @@ def remarks_on(source: RawSource, recordings: Iterable[Row], refused: Sequence[d
     notes += _few(sorted(copies, key=lambda text: "(class " in text), "recordings are copies of others")
     notes += _few(_look_alikes(labels, "labels"), "pairs of labels look alike")
     notes += _few(_look_alikes(subjects, "subjects"), "pairs of subjects look alike")
-    notes += _few(_lost(source, refused, names, labels), "classes have lost recordings")
+    notes += _few(_lost(source, refused, names, labels), "such classes and first recordings")
     return Remarks(tuple(notes), unit)
 
 

@@ -343,8 +343,8 @@ def _by_subjects(catalog: pd.DataFrame, plan: _Plan) -> tuple[Development, list[
         note = f"auxiliary classes with fewer than two recordings on one side are left out: {listed(few)}"
         development, notes = _by_subjects(catalog, _without(plan, few, note))
         return development, [note, *notes]
-    for subset in (train, validation):
-        _require_two_each(subset)
+    _require_two_each(train, " of the subjects to train on")
+    _require_two_each(validation, " of the subjects held out for validation")
     note = (
         f"{len(auxiliary)} auxiliary classes are too few to hold any out: validation holds out the subjects "
         f"{', '.join(natural_order(held_out))} and scores retrieval (MAP@R)"
@@ -352,11 +352,11 @@ def _by_subjects(catalog: pd.DataFrame, plan: _Plan) -> tuple[Development, list[
     return Development(train, validation, "map_at_r"), [note]
 
 
-def _require_two_each(subset: Subset) -> None:
+def _require_two_each(subset: Subset, of: str = "") -> None:
     counts = np.bincount(subset.labels, minlength=len(subset.classes))
     for label, count in zip(subset.classes, counts, strict=True):
         if count < 2:
-            raise ProtocolError(f"class {label} has {count} recordings, but the protocol needs at least two")
+            raise ProtocolError(f"class {label} has {count} recordings{of}, but the protocol needs at least two")
 
 
 def _sealed(catalog: pd.DataFrame, plan: _Plan) -> tuple[Sealed, list[str]]:

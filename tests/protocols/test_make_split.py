@@ -317,7 +317,7 @@ def without(catalog: pd.DataFrame, *names: str) -> pd.DataFrame:
         (ImageFolderOneShot(), UTD, "image_folder needs data.dataset=image_folder"),
         (UtdMhadOneShot(num_auxiliary=20, num_novel=8), UTD, "num_novel is 8, but 20 auxiliary classes leave 7 of 27"),
         (UtdMhadOneShot(num_auxiliary=3), catalog_of(utd_names(1, 4)), "all of one subject"),
-        (UtdMhadOneShot(num_auxiliary=3), catalog_of(utd_names(2, 1)), "class a1 has 1 recordings"),
+        (UtdMhadOneShot(num_auxiliary=3), catalog_of(utd_names(2, 1)), "class a1 has 1 recordings of the subjects"),
         (UtdMhadOneShot(), without(UTD, "a12_s1_t1"), "the exemplar a12_s1_t1 of the novel class a12 is not among"),
         (UtdMhadOneShot(num_auxiliary=11), catalog_of(utd_names(1, 1)), "needs two auxiliary classes, but 0 are left"),
         (
