@@ -14,7 +14,9 @@ DataOption = Annotated[
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the configuration.")
 ]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Stop if a recording cannot be read.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop if a recording cannot be read, or the size of the bodies is implausible.")
+]
 StorageOption = Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")]
 SummaryOption = Annotated[Path | None, typer.Option(help="Write a summary to this JSON file.")]
 

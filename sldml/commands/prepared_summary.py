@@ -8,7 +8,7 @@ import pandas as pd
 
 from sldml.config.data import DataConfig
 from sldml.prepared.prepared_set import PreparedSet
-from sldml.protocols.classes import natural_key
+from sldml.recordings.naming import natural_key
 from sldml.recordings.sources import describe_data
 
 _MOST_REFUSED_SHOWN = 20

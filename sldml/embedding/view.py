@@ -77,6 +77,10 @@ class View:
         """At most `count` recordings, drawn evenly from the classes; see `Subset.sample`."""
         return View(self.frames, self.subset.sample(count))
 
+    def sample_for_draws(self, count: int) -> View:
+        """At most `count` recordings, at least two of each class; see `Subset.sample_for_draws`."""
+        return View(self.frames, self.subset.sample_for_draws(count))
+
     def batch(self, index: Tensor, steps: int) -> Tensor:
         """The recordings at `index`, int64 [B], resampled linearly in time: float32 [B, steps, rows, 3] on `device`."""
         whole = self.frames.gather(self._offsets[index], self._lengths[index], steps)

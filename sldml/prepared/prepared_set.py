@@ -6,7 +6,8 @@ A prepared set is a folder of four files:
   pixels of imported images (`Layout.dtype`);
 - `held.npy`: int32 [all frames], the number of frames from a dropped frame to the one that replaces it in batches (the
   nearest earlier frame of the recording with values, else the first later one); 0 for all other frames;
-- `catalog.parquet`: one row per recording: name, label, subject, offset, length, rate_hz, and details of the source;
+- `catalog.parquet`: one row per recording: name, label, subject, offset, length, rate_hz, a digest of the values,
+  and details of the source;
 - `meta.json`: source, layout of the rows, counts, refused files with their reasons, hash of the contents.
 
 It is written to a hidden folder and renamed under a lock, so a half-written set is never found; writing resumes after
@@ -120,12 +121,14 @@ def prepare(
         config: The `data` part of a configuration.
         data_folder: Folder of raw datasets; not needed for synthetic recordings.
         cache: Folder of prepared sets; created if it does not exist.
-        strict: Stop if a recording cannot be read, instead of listing it and leaving it out.
+        strict: Stop if a recording cannot be read, instead of listing it and leaving it out, or if the bodies have an
+            implausible size.
         progress: Called with (files done, files in all).
         num_workers: Number of processes that read; None for one per core.
 
     Raises:
-        InputError: no raw data, an unwritable or full cache, no readable recording, or (strict) an unreadable one.
+        InputError: no raw data, an unwritable or full cache, no readable recording, or (strict) an unreadable one
+            or an implausible size of the bodies.
     """
     if isinstance(config, SyntheticData):
         source, source_key = None, synthetic_key(config)
@@ -155,6 +158,8 @@ def prepare(
         raise InputError(
             f"{len(prepared.meta['refused'])} broken recordings (--strict): {first['file']}: {first['reason']}"
         )
+    if strict and prepared.meta["unit"]:
+        raise InputError(f"{prepared.meta['unit']} (--strict)")
     return prepared
 
 

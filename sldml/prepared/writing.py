@@ -27,12 +27,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sldml.errors import InputError
+from sldml.prepared.remarks import remarks_on
 from sldml.prepared.whole_folder import Scratch, disk_errors
 from sldml.recordings import RecordingError
 from sldml.recordings.reading import Entry, ReadArguments, Reader, read_all
 from sldml.recordings.sources import RawSource
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files. Sets of another format are not found."""
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
@@ -79,6 +80,8 @@ def write_set(source: RawSource, key: str, scratch: Scratch, num_workers: int, p
             raise InputError(
                 f"{source.folder}: {len(twice)} recordings appear twice (in several sub-folders?), first {twice[0]}"
             )
+        refused = list(notes.refused())
+        remarks = remarks_on(source, notes.recordings(), refused)
         meta = {
             "format": FORMAT,
             "key": key,
@@ -90,8 +93,9 @@ def write_set(source: RawSource, key: str, scratch: Scratch, num_workers: int, p
             "layout": source.layout.to_json(),
             "num_recordings": len(catalog),
             "num_frames": notes.num_frames,
-            "refused": list(notes.refused()),
-            "notes": list(source.notes),
+            "refused": refused,
+            "notes": [*source.notes, *remarks.notes],
+            "unit": remarks.unit,
         }
         with disk_errors(place):
             catalog.to_parquet(scratch.whole / "catalog.parquet")
@@ -139,6 +143,7 @@ def _catalog(notes: Notes) -> pd.DataFrame:
     names: list[str] = []
     labels: list[str] = []
     subjects: list[str] = []
+    digests: list[str] = []
     lengths, rates_hz = array("q"), array("d")
     details: dict[str, list[int | str | None]] = {}
     for row in notes.recordings():
@@ -150,6 +155,7 @@ def _catalog(notes: Notes) -> pd.DataFrame:
         names.append(row["name"])
         labels.append(sys.intern(row["label"]))
         subjects.append(sys.intern(row["subject"]))
+        digests.append(row["digest"])
         lengths.append(row["length"])
         rates_hz.append(row["rate_hz"])
     size = np.array(lengths, np.int64)
@@ -160,6 +166,7 @@ def _catalog(notes: Notes) -> pd.DataFrame:
         "offset": np.cumsum(size) - size,
         "length": size,
         "rate_hz": np.array(rates_hz, np.float64),
+        "digest": digests,
     }
     for column in sorted(details):
         columns[column] = _detail_column(details[column])
@@ -177,7 +184,8 @@ def _content_hash(source: RawSource, notes: Notes) -> str:
     """Hash of layout, catalogue and signals; it does not depend on the machine or on interruptions."""
     digest = hashlib.blake2b(json.dumps(source.layout.to_json()).encode(), digest_size=16)
     for row in notes.recordings():
-        digest.update(json.dumps(row, sort_keys=True).encode())
+        facts = {key: value for key, value in row.items() if key != "remarks"}
+        digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -267,7 +275,7 @@ class Notes:
 
     def take(self, entry: Entry) -> None:
         """Add the recording of the next file."""
-        self._taken.append(entry.facts)
+        self._taken.append({**entry.facts, "remarks": entry.remarks})
 
     def refuse(self, reason: dict[str, str]) -> None:
         """Add the next file as unreadable: `file` and `reason`."""

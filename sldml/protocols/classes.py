@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from sldml.config.protocol import FoldValidation, OneShot
 from sldml.errors import InputError, suggestion
+from sldml.recordings.naming import natural_key
 
 NTU_CLASSES = tuple(f"A{action:03d}" for action in range(1, 121))
 NTU_NOVEL = NTU_CLASSES[::6]
@@ -20,12 +20,6 @@ _AUXILIARY_SHARE = 0.7
 
 class ProtocolError(InputError):
     """The protocol cannot be applied to the recordings; the message says which class or exemplar is missing."""
-
-
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """To sort names with numbers in them as a person would: `a2` before `a10`."""
-    parts = re.split(r"([0-9]+)", name)
-    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from sldml.config.protocol import ExemplarConfig
 from sldml.errors import listed
-from sldml.protocols.classes import ProtocolError, natural_key, natural_order
+from sldml.protocols.classes import ProtocolError, natural_order
+from sldml.recordings.naming import natural_key
 
 
 def ntu_exemplar(label: str) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from sldml.protocols.classes import ProtocolError, class_folds, natural_order
-from sldml.protocols.split import Development, Subset
+from sldml.protocols.split import Development
 
 MOST_TO_SCORE = 1_000
 """Largest number of validation recordings if all pairs of them are compared."""
@@ -34,7 +32,11 @@ def fold_developments(development: Development, num_folds: int) -> list[Developm
     except ProtocolError as error:
         raise ProtocolError(f"evaluation.num_folds: {error}") from None
     return [
-        Development(_of(merged, [c for c in merged.classes if c not in fold]), _of(merged, fold), "one_shot_accuracy")
+        Development(
+            merged.of_classes([c for c in merged.classes if c not in fold]),
+            merged.of_classes(fold),
+            "one_shot_accuracy",
+        )
         for fold in folds
     ]
 
@@ -46,24 +48,6 @@ def scored_folds(development: Development, num_folds: int) -> list[Development]:
     models are scored on the same recordings with the same exemplar draws.
     """
     return [
-        replace(fold, validation=fold.validation.sample(MOST_TO_SCORE))
+        replace(fold, validation=fold.validation.sample_for_draws(MOST_TO_SCORE))
         for fold in fold_developments(development, num_folds)
     ]
-
-
-def _of(subset: Subset, classes: list[str]) -> Subset:
-    """The recordings of some classes of a subset."""
-    code = np.full(len(subset.classes), -1, dtype=np.int64)
-    for label, name in enumerate(classes):
-        code[subset.classes.index(name)] = label
-    index = np.flatnonzero(code[subset.labels] >= 0)
-    taken = subset.take(index)
-    return Subset(
-        tuple(classes),
-        code[taken.labels],
-        taken.offsets,
-        taken.lengths,
-        taken.names,
-        taken.subjects,
-        taken.rows,
-    )

@@ -7,7 +7,7 @@ and the sealed test (`Sealed`), which is read once per search.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,7 @@ from sldml.protocols.classes import (
     require_known,
     spread,
 )
+from sldml.protocols.copies import require_no_copies
 from sldml.protocols.exemplars import choose_exemplars, first_by_name, ntu_exemplar, utd_exemplar
 from sldml.protocols.split import Development, Sealed, Split, Subset, union
 from sldml.recordings import Rows
@@ -109,17 +110,20 @@ def make_split(config: ProtocolConfig, catalog: pd.DataFrame) -> Split:
             plan, development_catalog, sealed_catalog = _image_folder(config, catalog)
         case OneShot():
             plan = _one_shot(config, catalog)
+    plan = _without_singles(plan, development_catalog)
     for side, classes in (("auxiliary", plan.auxiliary), ("novel", plan.novel)):
         if len(classes) < 2:
             raise ProtocolError(
                 f"{plan.description} needs two {side} classes, but {len(classes)} are among the recordings"
             )
     development, more = _development(development_catalog, plan)
+    sealed, without_queries = _sealed(sealed_catalog, plan)
+    require_no_copies(catalog, development, sealed)
     return Split(
         development,
-        _sealed(sealed_catalog, plan),
+        sealed,
         f"{plan.description}: {len(plan.auxiliary)} auxiliary and {len(plan.novel)} novel classes",
-        (*plan.notes, *more),
+        (*plan.notes, *more, *without_queries),
     )
 
 
@@ -278,6 +282,28 @@ def _absent(wanted: int, found: Sequence[str], kind: str) -> list[str]:
 # ----------------------------------------------------------------------------------------------------- two sides
 
 
+def _without_singles(plan: _Plan, catalog: pd.DataFrame) -> _Plan:
+    """Leave out auxiliary classes with a single recording: it could be an exemplar or a query, not both."""
+    counts = catalog["label"].value_counts()
+    single = [c for c in plan.auxiliary if counts.get(c, 0) == 1]
+    if not single:
+        return plan
+    return _without(plan, single, f"auxiliary classes with a single recording are left out: {listed(single)}")
+
+
+def _without(plan: _Plan, classes: Sequence[str], note: str) -> _Plan:
+    """The plan without some auxiliary classes."""
+    auxiliary = [c for c in plan.auxiliary if c not in classes]
+    if len(auxiliary) < 2:
+        raise ProtocolError(f"{plan.description} needs two auxiliary classes, but {len(auxiliary)} are left: {note}")
+    held_out = [c for c in plan.held_out if c not in classes]
+    notes = [*plan.notes, note]
+    if len(held_out) == 1:
+        notes.append(f"only {held_out[0]} is left for validation: validation classes are spread evenly")
+        held_out = []
+    return replace(plan, auxiliary=auxiliary, held_out=held_out, notes=notes)
+
+
 def _development(catalog: pd.DataFrame, plan: _Plan) -> tuple[Development, list[str]]:
     auxiliary, held_out = plan.auxiliary, plan.held_out
     if not held_out and len(auxiliary) < _FEWEST_CLASSES_TO_HOLD_OUT_FROM and plan.num_validation is None:
@@ -312,8 +338,13 @@ def _by_subjects(catalog: pd.DataFrame, plan: _Plan) -> tuple[Development, list[
     held_out = set(subjects[-max(1, len(subjects) // 4) :])
     mask = np.array([subject in held_out for subject in everything.subjects])
     train, validation = everything.take(np.flatnonzero(~mask)), everything.take(np.flatnonzero(mask))
-    for subset in (train, validation):
-        _require_two_each(subset)
+    few = [c for number, c in enumerate(auxiliary) if min((s.labels == number).sum() for s in (train, validation)) < 2]
+    if few and len(auxiliary) - len(few) >= 2:
+        note = f"auxiliary classes with fewer than two recordings on one side are left out: {listed(few)}"
+        development, notes = _by_subjects(catalog, _without(plan, few, note))
+        return development, [note, *notes]
+    _require_two_each(train, " of the subjects to train on")
+    _require_two_each(validation, " of the subjects held out for validation")
     note = (
         f"{len(auxiliary)} auxiliary classes are too few to hold any out: validation holds out the subjects "
         f"{', '.join(natural_order(held_out))} and scores retrieval (MAP@R)"
@@ -321,14 +352,14 @@ def _by_subjects(catalog: pd.DataFrame, plan: _Plan) -> tuple[Development, list[
     return Development(train, validation, "map_at_r"), [note]
 
 
-def _require_two_each(subset: Subset) -> None:
+def _require_two_each(subset: Subset, of: str = "") -> None:
     counts = np.bincount(subset.labels, minlength=len(subset.classes))
     for label, count in zip(subset.classes, counts, strict=True):
         if count < 2:
-            raise ProtocolError(f"class {label} has {count} recordings, but the protocol needs at least two")
+            raise ProtocolError(f"class {label} has {count} recordings{of}, but the protocol needs at least two")
 
 
-def _sealed(catalog: pd.DataFrame, plan: _Plan) -> Sealed:
+def _sealed(catalog: pd.DataFrame, plan: _Plan) -> tuple[Sealed, list[str]]:
     everything = Subset.of(catalog, plan.novel, plan.test_rows)
     position = {name: i for i, name in enumerate(everything.names)}
     label_of = dict(zip(catalog["name"], catalog["label"], strict=True))
@@ -342,4 +373,8 @@ def _sealed(catalog: pd.DataFrame, plan: _Plan) -> Sealed:
     queries = np.setdiff1d(np.arange(len(everything)), chosen)
     if not len(queries):
         raise ProtocolError("the novel classes have their exemplars but no query")
-    return Sealed(everything.take(chosen), everything.take(queries))
+    sealed = Sealed(everything.take(chosen), everything.take(queries))
+    asked = set(sealed.queries.labels.tolist())
+    without = [label for index, label in enumerate(plan.novel) if index not in asked]
+    note = f"novel classes without a query, only an exemplar: {listed(without)}"
+    return sealed, [note] if without else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -66,6 +66,27 @@ class Subset:
         order = np.random.default_rng(seed).permutation(len(self))
         rank = pd.Series(self.labels[order]).groupby(self.labels[order]).cumcount().to_numpy()
         return self.take(np.sort(order[np.argsort(rank, kind="stable")[:count]]))
+
+    def sample_for_draws(self, count: int, seed: int = 0) -> Subset:
+        """At most `count` recordings, with at least two of each class: an exemplar and a query.
+
+        Like `sample`, but if there are more classes than `count` has pairs, some of them are drawn at random and the
+        others are left out. The labels of the result are positions in its own classes.
+        """
+        num_classes = count // 2
+        if len(self) <= count or len(self.classes) <= num_classes:
+            return self.sample(count, seed)
+        kept = np.sort(np.random.default_rng(seed).permutation(len(self.classes))[:num_classes])
+        return self.of_classes([self.classes[number] for number in kept]).sample(count, seed)
+
+    def of_classes(self, classes: Sequence[str]) -> Subset:
+        """The recordings of these classes, which become the classes of the result."""
+        code = np.full(len(self.classes), -1, dtype=np.int64)
+        number = {name: index for index, name in enumerate(self.classes)}
+        for label, name in enumerate(classes):
+            code[number[name]] = label
+        taken = self.take(np.flatnonzero(code[self.labels] >= 0))
+        return replace(taken, classes=tuple(classes), labels=code[taken.labels])
 
 
 def union(first: Subset, second: Subset) -> Subset:

@@ -78,29 +78,29 @@ class BaselineScorer:
 
     def _validate(self, development: Development, evaluation: EvaluationConfig) -> list[BaselineScore]:
         """Score every candidate on one set of validation classes."""
-        view = View(self._frames, development.validation.sample(MOST_TO_SCORE))
+        view = View(self._frames, development.validation.sample_for_draws(MOST_TO_SCORE))
         draws = exemplar_draws(view.labels, evaluation.num_draws, evaluation.seed)
 
         one_shot = development.measure != "map_at_r"
-        queries = tuple((np.bincount(view.labels) - 1).tolist()) if one_shot else ()
+        none = np.zeros(0, dtype=np.int64)
 
-        def score(distances: Tensor) -> tuple[float, float, NDArray[np.float64]]:
+        def score(distances: Tensor) -> tuple[float, float, NDArray[np.float64], NDArray[np.int64]]:
             if not one_shot:
-                return map_at_r_distances(distances, view.labels), 0.0, np.zeros(0)
-            result = score_distances(distances, view.labels, draws)
-            return result.mean, result.std, result.right
+                return map_at_r_distances(distances, view.labels), 0.0, np.zeros(0), none
+            result = score_distances(distances, view.labels, draws).over(view.classes, development.validation.classes)
+            return result.mean, result.std, result.right, result.queries
 
         found = []
         for candidate in self.candidates():
             scores = [score(matching.between(view, view)) for matching in _matchings(candidate, view.layout)]
-            mean, std, right = (np.mean(parts, axis=0) for parts in zip(*scores, strict=True))
+            mean, std, right, queries = (np.mean(parts, axis=0) for parts in zip(*scores, strict=True))
             found.append(
                 BaselineScore(
                     candidate=candidate,
                     val=float(mean),
                     val_std=float(std),
                     right_per_class=tuple(right.round(4).tolist()),
-                    queries_per_class=queries,
+                    queries_per_class=tuple(queries.tolist()),
                 )
             )
             self._scored()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,14 @@ class OneShotScore:
     """Number of correctly recognised queries of each class, mean over the draws [C]."""
     queries: NDArray[np.int64]
     """Number of queries of each class in a draw: its recordings without the exemplar [C]."""
+
+    def over(self, scored: Sequence[str], classes: Sequence[str]) -> OneShotScore:
+        """The same score with `right` and `queries` of `classes`; those that are not among the scored have none."""
+        place = {name: index for index, name in enumerate(classes)}
+        places = [place[name] for name in scored]
+        right, queries = np.zeros(len(classes)), np.zeros(len(classes), dtype=np.int64)
+        right[places], queries[places] = self.right, self.queries
+        return replace(self, right=right, queries=queries)
 
 
 def exemplar_draws(labels: NDArray[np.int64], num_draws: int, seed: int) -> NDArray[np.int64]:

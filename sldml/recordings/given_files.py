@@ -24,6 +24,7 @@ from sldml.recordings import Layout, Recording, RecordingError, Rows
 from sldml.recordings.readers import declared, image_folder, manifest, ntu, simitate, utd_mhad
 from sldml.recordings.readers.declared import ManifestRow
 from sldml.recordings.reading import Reader, read_all
+from sldml.recordings.walking import files_below
 
 _TABLE = "manifest.csv"
 _ESTIMATES = "openpose.csv"
@@ -90,7 +91,7 @@ class RawFiles:
             outside = isinstance(self.data, ManifestData) and self.data.allow_outside
             table = manifest.find(given / name, allow_outside=outside)
             return [RawFile(file, row) for file, row in zip(table.files, table.rows, strict=True)]
-        paths = [path for path in sorted(given.rglob("*")) if self._may_be(path) and not _is_hidden(path, given)]
+        paths = [path for path in files_below(given) if self._may_be(path) and not _is_hidden(path, given)]
         if not paths:
             raise InputError(f"{given}: contains no file of the kind {self._kind()}")
         return [RawFile(path, folder_label=self._folder_label(path.relative_to(given))) for path in paths]

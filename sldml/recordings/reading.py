@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 
 from sldml.errors import InputError
 from sldml.recordings import Layout, Recording, RecordingError
+from sldml.recordings.content import extent_of, stands_still
 
 ReadArguments = tuple[Any, ...]
 """Arguments of `read`: the path of a file, and its row in a table if there is one."""
 
-COLUMNS = {"name", "label", "subject", "offset", "length", "rate_hz"}
+COLUMNS = {"name", "label", "subject", "offset", "length", "rate_hz", "digest"}
 """The columns of the catalogue for all sources."""
 
 _MOST_AHEAD = 256
@@ -54,7 +55,9 @@ class Entry:
     held: NDArray[np.int32]
     """[frames], see `held_steps`."""
     facts: dict[str, Any]
-    """Its row in the catalogue without the offset, and the digest of its values, as plain values."""
+    """Its row in the catalogue without the offset, as plain values."""
+    remarks: dict[str, Any]
+    """What is told of all recordings together: `extent` (of a body; may be None) and `still`."""
 
 
 Results = Generator[Entry | RecordingError, None, None]
@@ -145,7 +148,8 @@ def _entry(recording: Recording, layout: Layout) -> Entry:
         raise RecordingError(recording.name, "the name of the file or of a folder is not UTF-8") from None
     # A black column of an image is part of it, not a frame in which nothing was recorded.
     held = np.zeros(len(values), np.int32) if layout.image_rows else held_steps(values)
-    return Entry(values, held, facts)
+    remarks = {"extent": extent_of(recording.values, layout), "still": stands_still(recording.values, layout)}
+    return Entry(values, held, facts, remarks)
 
 
 # ------------------------------------------------------------------------------------------------------ processes

@@ -24,6 +24,7 @@ from sldml.config.data import (
 from sldml.errors import InputError
 from sldml.recordings import Layout, Recording
 from sldml.recordings.readers import declared, image_folder, manifest, ntu, simitate, utd_mhad
+from sldml.recordings.readers.declared import ManifestRow
 from sldml.recordings.synthetic import dataset as synthetic
 
 _NTU_ORIGIN = "NTU RGB+D 120 skeletons, to be requested from rose1.ntu.edu.sg/dataset/actionRecognition"
@@ -56,6 +57,12 @@ class RawSource:
         facts = self.facts or (None,) * len(self.files)
         files = [(str(f.relative_to(self.folder)), *_size_and_time(f)) for f in self.files]
         return _digest([self.dataset, self.settings, files, facts])
+
+    def listed(self) -> list[tuple[str, str, str]]:
+        """Name, label and subject of each file, if a table or its folders tell them without reading the file."""
+        if self.dataset == "simitate":
+            return [named for file in self.files if (named := simitate.named(file)) is not None]
+        return [(row.name, row.label, row.subject) for row in self.facts or () if isinstance(row, ManifestRow)]
 
 
 def synthetic_key(config: SyntheticData) -> str:

@@ -156,6 +156,6 @@ def against(candidate: Candidate, exemplars: View, queries: View, predicted: NDA
 
 
 def _calibration(matching: Matching, unseen: View, evaluation: EvaluationConfig) -> Calibration:
-    view = unseen.sample(MOST_TO_SCORE)
+    view = unseen.sample_for_draws(MOST_TO_SCORE)
     draws = exemplar_draws(view.labels, evaluation.num_draws, evaluation.seed)
     return calibrate(matching.between(view, view), view.labels, draws)

@@ -23,14 +23,15 @@ class Validator:
     """Scores an encoder on the validation recordings of a split by the configuration's matcher.
 
     A matcher that compares more than embeddings needs the distances of all pairs: it is scored on a fixed sample of at
-    most `MOST_TO_SCORE` recordings.
+    most `MOST_TO_SCORE` recordings, which may leave out classes if there are very many.
     """
 
     def __init__(self, config: TrialConfig, development: Development, frames: Frames) -> None:
         self._config, self._plain, self._measure = config, config.matcher.is_plain, development.measure
+        self._classes = development.validation.classes
         self._train = View(frames, development.train)
         whole = View(frames, development.validation)
-        self._view = whole if self._plain else whole.sample(MOST_TO_SCORE)
+        self._view = whole if self._plain else whole.sample_for_draws(MOST_TO_SCORE)
         self._draws = exemplar_draws(self._view.labels, config.evaluation.num_draws, config.evaluation.seed)
 
     def __call__(self, encoder: Encoder) -> Metrics:
@@ -62,6 +63,7 @@ class Validator:
             result = score_embeddings(encoded, labels, self._draws)
         else:
             result = score_distances(distances, labels, self._draws)
+        result = result.over(self._view.classes, self._classes)
         return {
             "val/accuracy": result.mean,
             "val/accuracy_std": result.std,

@@ -303,7 +303,7 @@ def test_details_may_differ_between_recordings(tmp_path: Path) -> None:
         ],
     )
     assert list(catalog.columns) == [
-        *("name", "label", "subject", "offset", "length", "rate_hz"),
+        *("name", "label", "subject", "offset", "length", "rate_hz", "digest"),
         *("mixed", "role", "trial", "whole"),
     ]
     assert catalog["whole"].dtype == np.int64

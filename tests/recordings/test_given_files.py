@@ -123,13 +123,13 @@ def test_a_format_that_the_model_does_not_know_is_looked_for_beside_the_exemplar
     with pytest.raises(InputError, match=r"manifest\.yaml: there is no such file"):
         RawFiles(ManifestData(), declared.layout_of(SENSOR), tmp_path)
     (tmp_path / "manifest.yaml").write_text("sensors: {wrist: 4.0}\nrate_hz: 50\n")
-    np.save(tmp_path / "wave.npy", np.ones((5, 1, 3)))
+    np.save(tmp_path / "wave.npy", np.arange(15.0).reshape(5, 1, 3))
     assert found(RawFiles(ManifestData(), declared.layout_of(SENSOR), tmp_path), tmp_path) == {"wave": "wave"}
 
 
 def test_pictures_and_trajectories_need_none_of_their_datasets_folders(tmp_path: Path) -> None:
     (tmp_path / "wave").mkdir()
-    Image.new("RGB", (16, 16), "red").save(tmp_path / "wave" / "one.png")
+    Image.linear_gradient("L").save(tmp_path / "wave" / "one.png")
     assert found(RawFiles(ImageFolderData(image_px=16), image_folder.layout(16)), tmp_path) == {"one": "wave"}
 
 

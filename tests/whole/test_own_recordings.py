@@ -133,7 +133,7 @@ def test_the_page_lists_every_key():
 def source_of(folder: Path, **keys):
     (folder / "yours").mkdir(exist_ok=True)
     (folder / "yours" / "manifest.csv").write_text("path,label,subject\na.npy,wave,p\nb.npy,clap,p\n")
-    np.save(folder / "yours" / "a.npy", np.ones((3, 1, 3)))
+    np.save(folder / "yours" / "a.npy", np.arange(9.0).reshape(3, 1, 3))
     return find_source(ManifestData.model_validate({"folder": "yours", "format": GLOVE, **keys}), folder)
 
 
@@ -149,7 +149,7 @@ def test_a_missing_or_broken_file_is_listed_and_left_out(tmp_path):
     (tmp_path / "yours" / "b.npy").write_bytes(b"no array")
     prepared = prepare(config, tmp_path, tmp_path / "cache")
     assert prepared.meta["refused"] == [{"file": "b.npy", "reason": "is not a NumPy file, or it is cut"}]
-    np.save(tmp_path / "yours" / "b.npy", np.ones((3, 1, 3)))
+    np.save(tmp_path / "yours" / "b.npy", np.arange(9.0).reshape(3, 1, 3))
     assert len(prepare(config, tmp_path, tmp_path / "cache").catalog) == 2
 
 

@@ -33,11 +33,14 @@ _NPY_DESCR = re.compile(r"""['"]descr['"]\s*:\s*['"]([^'"]*)['"]""")
 _NPY_ORDER = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)""")
 _NPY_SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(([\d\s,L]*)\)""", re.ASCII)
 _MOST_AXES = 8
+_MOST_OTHERS = 8
+"""Number of columns of text that are kept although they are not read."""
 _GARBLED_ARCHIVE = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, struct.error,
 )  # fmt: skip
 # Unambiguous and bounded, so that matching a garbled file cannot take long.
 _NUMBER = re.compile(r"[ \t]*[-+]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][-+]?\d{1,9})?[ \t]*", re.ASCII)
+_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas", " ": "blanks"}
 _NOT_A_NUMBER = ("nan", "+nan", "-nan")
 
 
@@ -49,6 +52,8 @@ class Numbers:
     """In the shape of the file; a text table is [lines, columns]. Missing numbers are NaN."""
     times: Array | None
     """The time column [lines] in its own unit, if one is declared."""
+    others: tuple[tuple[str, ...], ...] = ()
+    """For each line of a text table its cells that are not read, unless there are many."""
 
 
 def read_numbers(path: Path, declared: RecordingFormat) -> Numbers:
@@ -149,7 +154,12 @@ def _text(data: bytes, suffix: str, declared: RecordingFormat) -> Numbers:
     if not lines:
         raise ValueError("has no line with numbers")
     width = len(splitter.cells(*lines[0]))
+    if width == 1 and declared.text.delimiter is None:
+        _require_delimiter(lines[0], declared)
     picked, time = _picked(declared, width, names)
+    others = [column for column in range(width) if column not in picked and column != time]
+    others = others if len(others) <= _MOST_OTHERS else []
+    kept: list[tuple[str, ...]] = []
     parser = _Parser(declared)
     values, times = array("d"), array("d")
     for number, line in lines:
@@ -159,8 +169,22 @@ def _text(data: bytes, suffix: str, declared: RecordingFormat) -> Numbers:
         if time is not None:
             times.append(parser.number(cells[time], number, time))
         values.extend(parser.numbers(cells, picked, number))
+        if others:
+            kept.append(tuple(cells[column].strip() for column in others))
     table = np.frombuffer(values, np.float64).reshape(-1, len(picked))
-    return Numbers(table, np.frombuffer(times, np.float64) if time is not None else None)
+    return Numbers(table, np.frombuffer(times, np.float64) if time is not None else None, tuple(kept))
+
+
+def _require_delimiter(first: tuple[int, str], declared: RecordingFormat) -> None:
+    """A line that is one column may have another delimiter than files of its suffix usually do."""
+    number, line = first
+    for delimiter, name in _OTHER_DELIMITERS.items():
+        cells = [cell.strip() for cell in line.split(None if delimiter == " " else delimiter)]
+        numbers = [cell.replace(",", ".", 1) if declared.text.decimal == "," else cell for cell in cells]
+        if len(cells) > 1 and delimiter != declared.text.decimal and any(map(_NUMBER.fullmatch, numbers)):
+            raise ValueError(
+                f"line {number} is a single column, but {name} are in it: set format.text.delimiter to {delimiter!r}"
+            )
 
 
 def _table_lines(text: str, declared: RecordingFormat) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +11,14 @@ import numpy as np
 
 from sldml.config.recording_format import AXES, LENGTHS_M, TIMES_S, RecordingFormat, SkeletonFormat
 from sldml.errors import InputError
+from sldml.recordings.content import require_content
 from sldml.recordings.layout import Layout
+from sldml.recordings.readers.agreement import require_frames, require_shape
 from sldml.recordings.readers.arrays import Array, Numbers, read_numbers
 from sldml.recordings.recording import Recording, RecordingError
 from sldml.recordings.skeletons import SKELETONS, Skeleton
 
-READER_FORMAT = 1
+READER_FORMAT = 2
 """Incremented when the same files give different recordings, to invalidate older prepared sets."""
 
 
@@ -87,13 +90,16 @@ def read(path: str | os.PathLike[str], row: ManifestRow | None = None, *, declar
     layout = layout_of(declared)
     numbers = read_numbers(path, declared)
     try:
-        values = _fold(_without(numbers.values, declared), declared, layout)
+        numbers = replace(numbers, values=_without(numbers.values, declared))
+        values = _fold(numbers.values, declared, layout)
+        require_frames(numbers, len(values), declared)
         rate_hz = row.rate_hz or declared.rate_hz or _measured_rate(numbers, len(values), declared)
         values = _fill_missing(_arrange(values, declared, layout), declared, layout)
         # Adding 0 removes the sign of zeros on inverted axes.
         with np.errstate(over="ignore"):  # overflows are refused as not finite
             stored = np.ascontiguousarray(values + 0.0, dtype=np.float32)
-        return Recording(stored, rate_hz, layout.row_names, row.name, row.label, row.subject, row.details)
+        found = Recording(stored, rate_hz, layout.row_names, row.name, row.label, row.subject, row.details)
+        return require_content(found, layout)
     except RecordingError as error:
         raise RecordingError(path, error.reason) from None
     except ValueError as error:
@@ -114,6 +120,8 @@ def _fold(values: Array, declared: RecordingFormat, layout: Layout) -> Array:
     sizes = {"bodies": bodies, "rows": len(in_file), "values": len(declared.values)}
     if values.ndim <= 2:
         # A table, or numbers one after another: in reading order, as many frames as they fill.
+        if values.ndim == 2:
+            require_shape(values.shape, sizes, declared)
         one_frame = bodies * len(in_file) * len(declared.values)
         if values.size == 0 or values.size % one_frame:
             raise ValueError(
@@ -156,10 +164,7 @@ def _arrange(values: Array, declared: RecordingFormat, layout: Layout) -> Array:
 def _measured_rate(numbers: Numbers, num_frames: int, declared: RecordingFormat) -> float:
     if numbers.times is None:
         raise ValueError("has no rate: set format.rate_hz, format.time_column or the manifest's rate_hz")
-    lines_per_frame, rest = divmod(len(numbers.times), num_frames)
-    if rest or lines_per_frame == 0:
-        raise ValueError(f"{len(numbers.times)} time stamps do not match {num_frames} frames")
-    times = numbers.times[::lines_per_frame]
+    times = numbers.times[:: len(numbers.times) // num_frames]
     if not np.isfinite(times).all() or np.any(np.diff(times) < 0) or not times[-1] > times[0]:
         raise ValueError("its time stamps must be finite and increasing")
     return float((num_frames - 1) / ((times[-1] - times[0]) * TIMES_S[declared.time_unit]))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sldml.recordings.content import require_content
 from sldml.recordings.layout import Layout
 from sldml.recordings.readers.files import read_bytes
 from sldml.recordings.recording import Recording, RecordingError
@@ -78,7 +79,7 @@ def read(path: str | os.PathLike[str], image_px: int, *, any_name: bool = False)
         raise RecordingError(path, "class and file name must be printable Unicode")
     pixels = _read_pixels(path, image_px)
     try:
-        return Recording(
+        recording = Recording(
             values=np.ascontiguousarray(pixels.transpose(1, 0, 2), dtype=np.float32),
             rate_hz=_RATE_HZ,
             row_names=layout(image_px).row_names,
@@ -87,6 +88,7 @@ def read(path: str | os.PathLike[str], image_px: int, *, any_name: bool = False)
             subject="",
             details={"role": role} if in_place else {},
         )
+        return require_content(recording, layout(image_px))
     except RecordingError as error:
         raise RecordingError(path, error.reason) from None
 

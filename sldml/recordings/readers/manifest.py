@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pydantic
 
@@ -24,7 +24,7 @@ from sldml.recordings.readers.files import read_bytes
 from sldml.recordings.recording import RecordingError
 
 _NEEDED = ("path", "label", "subject")
-_OWN_TO_THE_CATALOGUE = ("name", "offset", "length")
+_OWN_TO_THE_CATALOGUE = ("name", "offset", "length", "digest")
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,13 @@ class _Inside:
         """The path to a file, as `folder` with a relative path."""
         if "\0" in text:
             raise InputError(f"{_at(self._manifest, number)}: {text!r} is not a path")
+        if "\\" in text and not os.path.lexists(self._folder / text):
+            if PureWindowsPath(text).drive:
+                raise InputError(
+                    f"{_at(self._manifest, number)}: {text} is a path of another computer; write it relative to the "
+                    "folder of the table"
+                )
+            text = text.replace("\\", "/")
         real = self._real(self._folder / text)
         if real == self._real_folder:
             raise InputError(f"{_at(self._manifest, number)}: {text} is the folder, not a file in it")

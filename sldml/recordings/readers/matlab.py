@@ -20,6 +20,8 @@ from sldml.recordings.recording import RecordingError
 Order = Literal["<", ">"]
 
 _HEADER_BYTES = 128
+_HDF5, _HDF5_USER_BLOCK = b"\x89HDF\r\n\x1a\n", 512
+"""MATLAB 7.3 files are HDF5 files, whose signature follows a block of the user's."""
 _INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
 _STORED_AS = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
@@ -59,6 +61,8 @@ def read_array(path: Path, name: str | None, *, finite: bool = True) -> NDArray[
 def _byte_order(data: bytes) -> Order:
     if not data:
         raise ValueError("is empty")
+    if data.startswith(_HDF5) or data.startswith(_HDF5, _HDF5_USER_BLOCK):
+        raise ValueError("is a MATLAB 7.3 file (HDF5), which is not read: save it in MATLAB with save(..., '-v7')")
     # Version, then "MI" in the byte order of the writer; text comes first (a MATLAB 4 file starts with zeros).
     orders: dict[bytes, Order] = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
     if len(data) < _HEADER_BYTES or 0 in data[:4] or data[124:128] not in orders:

@@ -22,6 +22,7 @@ import math
 import os
 import re
 from bisect import bisect_right
+from codecs import BOM_UTF8
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -29,10 +30,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sldml.recordings.content import require_content
 from sldml.recordings.layout import Layout
 from sldml.recordings.readers.files import read_bytes
 from sldml.recordings.recording import Recording, RecordingError
 from sldml.recordings.skeletons import KINECT_V2
+from sldml.recordings.walking import files_below
 
 LAYOUT = Layout(skeleton=KINECT_V2, num_bodies=2)
 RATE_HZ = 30.0
@@ -76,10 +79,13 @@ def parse_name(stem: str) -> NtuName:
 
 
 def find(folder: str | os.PathLike[str]) -> list[Path]:
-    """All ``*.skeleton`` files in `folder` and below, sorted. Raises RecordingError if it is not a folder."""
+    """All ``*.skeleton`` files in `folder` and below, sorted; links are followed.
+
+    Raises RecordingError if it is not a folder.
+    """
     if not Path(folder).is_dir():
         raise RecordingError(folder, "is not a folder")
-    return sorted(Path(folder).rglob("*.skeleton"))
+    return [path for path in files_below(Path(folder)) if path.suffix == ".skeleton"]
 
 
 def missing_list(folder: str | os.PathLike[str]) -> set[str] | None:
@@ -106,14 +112,15 @@ def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
     used, and the last one, its tracking state, must be present. With `any_name` the file may have any name; if it is
     not the dataset's, label and subject are empty.
 
-    Raises only RecordingError: the file is missing, truncated, garbled or without any body.
+    Raises only RecordingError: the file is missing, truncated, garbled or without any body (see `require_content`).
     """
     path = Path(path)
     try:
         if any_name and _NAME.fullmatch(path.stem) is None:
-            return Recording(_actors(_parse(path)), RATE_HZ, LAYOUT.row_names, path.stem, "", "")
+            unnamed = Recording(_actors(_parse(path)), RATE_HZ, LAYOUT.row_names, path.stem, "", "")
+            return require_content(unnamed, LAYOUT)
         name = parse_name(path.stem)
-        return Recording(
+        recording = Recording(
             values=_actors(_parse(path)),
             rate_hz=RATE_HZ,
             row_names=LAYOUT.row_names,
@@ -122,6 +129,7 @@ def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
             subject=f"P{name.performer:03d}",
             details={"setup": name.setup, "camera": name.camera, "replication": name.replication},
         )
+        return require_content(recording, LAYOUT)
     except RecordingError as error:
         raise RecordingError(path, error.reason) from None
 
@@ -139,7 +147,7 @@ class _Bodies(NamedTuple):
 def _parse(path: Path) -> _Bodies:
     # The structure is parsed line by line in Python (27 lines per body); the joints are converted in one call of a
     # compiled reader. Identities are kept as integers, because their 17 digits exceed the precision of float64.
-    data = read_bytes(path)
+    data = read_bytes(path).removeprefix(BOM_UTF8)
     if not data.isascii():
         raise RecordingError(path, "is not a text file")
     lines = data.strip().splitlines()

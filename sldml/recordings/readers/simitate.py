@@ -8,16 +8,19 @@ transforms, of which those from ``world`` to ``hand`` are read; the folders are
 
 import os
 import re
+from codecs import BOM_UTF8
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sldml.recordings.content import require_content
 from sldml.recordings.layout import Layout
 from sldml.recordings.readers.files import read_bytes
 from sldml.recordings.recording import Recording, RecordingError
 from sldml.recordings.skeletons import HAND
+from sldml.recordings.walking import files_below
 
 LAYOUT = Layout(skeleton=HAND, num_bodies=1)
 CATEGORIES = ("basic_motions", "motions", "sequential", "complex")
@@ -45,7 +48,7 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise RecordingError(folder, "is not a folder")
-    found = (path for path in folder.rglob("*.csv") if path.name != _ESTIMATES)
+    found = (path for path in files_below(folder) if path.suffix == ".csv" and path.name != _ESTIMATES)
     return sorted(path for path in found if not set(CATEGORIES).isdisjoint(path.relative_to(folder).parts[:-1]))
 
 
@@ -72,7 +75,7 @@ def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
             path, f"stamps must be {_SLOWEST_HZ:g} to {_FASTEST_HZ:g} per second, but they are {rate_hz:.3g}"
         )
     number = re.search(r"\d{1,9}$", sequence, re.ASCII)
-    return Recording(
+    recording = Recording(
         values=places[first].astype(np.float32)[:, None],
         rate_hz=rate_hz,
         row_names=LAYOUT.row_names,
@@ -81,6 +84,18 @@ def read(path: str | os.PathLike[str], *, any_name: bool = False) -> Recording:
         subject=subject,
         details={"sequence": int(number[0])} if number else {},
     )
+    try:
+        return require_content(recording, LAYOUT)
+    except RecordingError as error:
+        raise RecordingError(path, error.reason) from None
+
+
+def named(path: Path) -> tuple[str, str, str] | None:
+    """Name, label and subject by the folders of a file; None if it is misplaced."""
+    if not _is_in_place(path):
+        return None
+    label, subject, sequence = path.absolute().parts[-4:-1]
+    return f"{label}/{subject}/{sequence}/{path.stem}", label, subject
 
 
 def _is_in_place(path: Path) -> bool:
@@ -105,7 +120,7 @@ def _folders(path: Path) -> tuple[str, ...]:
 
 def _parse(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Stamps [poses] in nanoseconds and positions [poses, 3] of the hand, in the order of the file."""
-    data = read_bytes(path)
+    data = read_bytes(path).removeprefix(BOM_UTF8)
     if not data.isascii() or b"\x00" in data:
         raise RecordingError(path, "is not a text file")
     lines = data.decode("ascii").splitlines()

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sldml.recordings.content import require_content
 from sldml.recordings.layout import Layout
 from sldml.recordings.readers.matlab import read_array
 from sldml.recordings.recording import Recording, RecordingError
 from sldml.recordings.skeletons import KINECT_V1
+from sldml.recordings.walking import files_below
 
 MODALITIES = ("skeleton", "inertial", "fused")
 SENSORS = {"acceleration": 8.0, "rotation": 1000.0}
@@ -49,8 +51,8 @@ def find(folder: str | os.PathLike[str], modality: str = "skeleton") -> list[Pat
         raise RecordingError(folder, "is not a folder")
     kind = "inertial" if modality == "inertial" else "skeleton"
     found: list[tuple[tuple[int, ...], Path]] = []
-    for path in Path(folder).rglob(f"*_{kind}.mat"):
-        match = _NAME.fullmatch(path.stem)
+    for path in files_below(Path(folder)):
+        match = _NAME.fullmatch(path.stem) if path.name.endswith(f"_{kind}.mat") else None
         if match and (modality != "fused" or _partner(path).is_file()):
             found.append((tuple(map(int, match.groups()[:3])), path))
     return [path for _, path in sorted(found)]
@@ -84,7 +86,7 @@ def read(path: str | os.PathLike[str], modality: str = "skeleton", *, any_name: 
     with np.errstate(over="ignore"):  # overflows are refused as not finite
         stored = np.ascontiguousarray(values, dtype=np.float32)
     try:
-        return Recording(
+        recording = Recording(
             values=stored,
             rate_hz=_RATE_HZ[modality],
             row_names=rows.row_names,
@@ -93,6 +95,7 @@ def read(path: str | os.PathLike[str], modality: str = "skeleton", *, any_name: 
             subject=f"s{match[2]}" if match else "",
             details={"trial": int(match[3])} if match else {},
         )
+        return require_content(recording, rows)
     except RecordingError as error:
         raise RecordingError(path, error.reason) from None
 

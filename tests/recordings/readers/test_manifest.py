@@ -217,3 +217,16 @@ def test_a_wrong_format_says_where_and_why(tmp_path, text, said):
 def test_no_format_anywhere(tmp_path):
     with pytest.raises(InputError, match=r"m\.yaml: there is no such file, nor data\.format"):
         manifest.format_beside(tmp_path / "m.csv")
+
+
+def test_windows_separators_are_accepted_and_windows_drives_are_not(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x\\odd.npy").touch()  # a name that may have one here
+    found = manifest.find(table(tmp_path, "path,label,subject\nx\\y\\a.npy,wave,p\nx\\odd.npy,wave,p\n"))
+    assert found.files == (tmp_path / "x/y/a.npy", tmp_path / "x\\odd.npy")
+    assert [row.name for row in found.rows] == ["x/y/a", "x\\odd"]
+    with pytest.raises(InputError, match=r"line 2: .* is outside of"):
+        manifest.find(table(tmp_path, "path,label,subject\n..\\a.npy,wave,p\n"))
+    with pytest.raises(InputError, match=r"line 2: .* is a path of another computer; write it relative to") as caught:
+        manifest.find(table(tmp_path, "path,label,subject\nC:\\data\\a.npy,wave,p\n"))
+    assert "\n" not in str(caught.value)
