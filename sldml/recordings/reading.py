@@ -32,6 +32,9 @@ from sldml.recordings.content import extent_of, stands_still
 ReadArguments = tuple[Any, ...]
 """Arguments of `read`: the path of a file, and its row in a table if there is one."""
 
+Facts = dict[str, Any]
+"""What is known of a recording, by name."""
+
 COLUMNS = {"name", "label", "subject", "offset", "length", "rate_hz", "digest"}
 """The columns of the catalogue for all sources."""
 
@@ -54,9 +57,9 @@ class Entry:
     """[frames, rows, 3] in the layout's dtype."""
     held: NDArray[np.int32]
     """[frames], see `held_steps`."""
-    facts: dict[str, Any]
+    facts: Facts
     """Its row in the catalogue without the offset, as plain values."""
-    remarks: dict[str, Any]
+    remarks: Facts
     """What is told of all recordings together: `extent` (of a body; may be None) and `still`."""
 
 

@@ -21,6 +21,7 @@ from sldml.config.data import (
     SyntheticData,
     UtdMhadData,
 )
+from sldml.config.dotted import ConfigTree
 from sldml.errors import InputError
 from sldml.recordings import Layout, Recording
 from sldml.recordings.readers import declared, image_folder, manifest, ntu, simitate, utd_mhad
@@ -40,7 +41,7 @@ class RawSource:
     """Raw files and how to read them."""
 
     dataset: str
-    settings: dict[str, Any]
+    settings: ConfigTree
     """Settings that affect the recordings, for the key of the prepared set."""
     folder: Path
     files: tuple[Path, ...]

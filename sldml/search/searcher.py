@@ -41,7 +41,9 @@ class Proposals(Searcher):  # type: ignore[misc]
         self.studies: dict[str, Study] = {}
         self._left: dict[str, int] = {}
         self._study_of: dict[str, Study] = {}
-        self._num_named = sum(len(records) for records in earlier.values())
+        # Not their number: a trial that was interrupted before its worker had started is not among them.
+        known = [record.trial_id for records in earlier.values() for record in records]
+        self._num_named = max((int(name[1:]) for name in known if name[1:].isdigit()), default=0)
         self._abandoned = False
         for choice, space in spaces.items():
             records = earlier.get(choice, [])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Any
 
 import torch
 
+from sldml.training.epoch_metrics import Metrics
 from sldml.training.machine_load import GpuMeter
 
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
@@ -24,7 +24,7 @@ class Usage:
             self._gpu = GpuMeter(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
         self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
 
-    def of_epoch(self) -> dict[str, Any]:
+    def of_epoch(self) -> Metrics:
         """Usage since the last call.
 
         Returns:

@@ -115,6 +115,12 @@ def test_a_resumed_search_knows_ended_trials_and_hands_out_interrupted_ones_firs
     assert new["trial_id"] == "t0006"
 
 
+def test_a_new_trial_never_has_the_name_of_an_earlier_one(space):
+    """t0001 was proposed, and interrupted before its worker had started."""
+    searcher = proposals(space, [record("t0002", "running", [0.4]), record("t0007", "completed", [0.5])])
+    assert [searcher.suggest(f"ray{i}")["trial_id"] for i in range(3)] == ["t0002", "t0008", "t0009"]
+
+
 def test_a_trial_of_another_space_is_refused(space):
     with pytest.raises(SpaceError, match=r"optimizer\.lr"):
         study_trial(space, record("t0001", "completed", [0.5], **{"optimizer.lr": 5.0}))
