@@ -19,6 +19,7 @@ import torch
 
 from sldml.config.encoder import EncoderConfig
 from sldml.embedding.encoders import require_imagenet_weights
+from sldml.errors import hide_secrets
 from sldml.interruption import interruption
 from sldml.journal import (
     ALL,
@@ -55,7 +56,7 @@ from sldml.search.scheduler import make_scheduler, prunes
 from sldml.search.shipping import ship
 from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
-from sldml.tracking import Tracker, check, default_artifact_root, default_uri, hide_password
+from sldml.tracking import Tracker, check, default_artifact_root, default_uri
 
 
 @dataclass
@@ -111,7 +112,7 @@ def run(request: Request, watcher: Watcher) -> Json:
             except NothingToTrainError as found:
                 error = str(found)
             except Exception as found:
-                error = f"{type(found).__name__}: {found}"
+                error = hide_secrets(request.tracking_uri or "", f"{type(found).__name__}: {found}")
                 raise
             finally:
                 interruption.mark_closing()
@@ -313,7 +314,7 @@ def _close(search: Search, state: Literal["completed", "interrupted", "failed"],
     tracker.close()
     places = {
         "mlflow": {
-            "tracking_uri": hide_password(request.tracking_uri or default_uri(request.storage)),
+            "tracking_uri": hide_secrets(request.tracking_uri or default_uri(request.storage)),
             "experiment_id": tracker.experiment_id,
             "run_id": tracker.run_id,
         },

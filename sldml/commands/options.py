@@ -15,6 +15,9 @@ SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the configuration.")
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop if a recording cannot be read.")]
+StrictOrNotOption = Annotated[
+    bool | None, typer.Option("--strict/--no-strict", help="Whether to stop if a recording cannot be read.")
+]
 StorageOption = Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")]
 SummaryOption = Annotated[Path | None, typer.Option(help="Write a summary to this JSON file.")]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sldml.commands.request import check_request
+from sldml.errors import hide_secrets
 from sldml.recordings.sources import describe_data
 from sldml.search.choice import FEWEST_CLASSES_TO_TRUST, MOST_FOLDS
 from sldml.search.request import Request
-from sldml.tracking import check, default_uri, hide_password
+from sldml.tracking import check, default_uri
 
 
 def plan_lines(request: Request) -> list[str]:
@@ -23,7 +24,7 @@ def plan_lines(request: Request) -> list[str]:
     return [
         f"search {request.name}: {describe_data(config.data)}, {files}",
         f"results: {request.folder}; prepared sets: {request.cache}",
-        f"tracking: {hide_password(request.tracking_uri or default_uri(request.storage))}",
+        f"tracking: {hide_secrets(request.tracking_uri or default_uri(request.storage))}",
         *(_search_lines(request) if request.comparison is None else _comparison_lines(request)),
         f"searched ({len(searched)}): {', '.join(searched)}",
         "nothing was written (--dry-run)",

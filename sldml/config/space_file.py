@@ -114,8 +114,13 @@ def _read(document: Document, name: str, text: str) -> SearchSpace:
     return _Reader(document).read(name, text)
 
 
+def is_file_of_space(name_or_file: str) -> bool:
+    """Whether a search space is given by its file, not by its name."""
+    return name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file
+
+
 def _find(name_or_file: str) -> Path:
-    if name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file:
+    if is_file_of_space(name_or_file):
         path = Path(name_or_file)
         if not path.is_file():
             raise InputError(f"{name_or_file}: no such file of a search space")
