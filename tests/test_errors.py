@@ -38,7 +38,7 @@ def test_else_the_known_names_are_listed_and_of_many_the_first_ones() -> None:
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
-        ("postgresql+psycopg://runs:pa#ss-w0rd@127.0.0.1:54399/runs", "postgresql+psycopg://runs:***@127.0.0.1:54399/runs"),
+        ("postgresql+psycopg://runs:pa#ss-w0rd@1.2.3.4:99/runs", "postgresql+psycopg://runs:***@1.2.3.4:99/runs"),
         ("postgresql://me:a/b?c@db/runs", "postgresql://me:***@db/runs"),
         ("mysql://me:a[b@db:3306/runs?charset=utf8", "mysql://me:***@db:3306/runs?charset=utf8"),
         ("mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3Dabc", "mssql+pyodbc:///?odbc_connect=***"),
@@ -123,6 +123,8 @@ def uris(draw: st.DrawFn) -> tuple[str, bool]:
     is_server = scheme.startswith("http")
     kind = draw(st.sampled_from(["password", "token", "empty password", "none"]))
     secret = draw(spelled_secrets)
+    if kind != "password":
+        secret = secret.replace(":", "%3A")  # else it is a name and a password
     info = {"password": f"{draw(users)}:{secret}@", "token": f"{secret}@", "empty password": f"{secret}:@", "none": ""}
     uri = f"{scheme}://{info[kind]}thehost:5000/thedatabase"
     raw = set(secret) if kind != "none" else set()

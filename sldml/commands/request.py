@@ -14,7 +14,7 @@ from sldml.config.space import SearchSpace
 from sldml.config.space_file import is_file_of_space, override, parse_space, read_space
 from sldml.errors import HIDDEN, InputError
 from sldml.journal import FILE, ComparisonRecord, History, OptionsRecord, Params, find_search, not_begun
-from sldml.recordings.sources import find_source
+from sldml.recordings.sources import find_source, make_source
 from sldml.search.compared_spaces import Comparison, compare_again
 from sldml.search.compared_spaces import compare as compared
 from sldml.search.request import Request, folder_lock_path, was_begun
@@ -238,15 +238,20 @@ def _history_of(folder: Path) -> History:
 
 
 def check_request(request: Request) -> str:
-    """Check what needs neither a cluster nor writing, and describe the data in a few words.
+    """Check what needs neither a cluster nor reading nor writing, and describe the data in a few words.
 
     Raises:
-        InputError: there are no raw files, or a search of this name exists.
+        InputError: there are no raw files, a search of this name exists, or the files show that it would fail.
     """
     if not request.resume and was_begun(request.folder):
         raise InputError(f"search {request.name} exists in {request.storage}: use --resume or another --name")
     config = request.space.default_config().data
     if isinstance(config, SyntheticData):
-        return "generated when the search starts"
-    source = find_source(config, request.data)
-    return f"{len(source.files)} files in {source.folder}"
+        source, described = make_source(config, request.cache), "generated when the search starts"
+    else:
+        source = find_source(config, request.data)
+        described = f"{len(source.files)} files in {source.folder}"
+    from sldml.commands.foresight import require_no_faults
+
+    require_no_faults(request, source)
+    return described

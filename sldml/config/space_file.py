@@ -17,7 +17,7 @@ import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic.fields import FieldInfo
 
-from sldml.config.dotted import ConfigTree, merge
+from sldml.config.dotted import ConfigTree, merge, without
 from sldml.config.parts import BranchedPart, Part, first_fault
 from sldml.config.space import SearchSettings, SearchSpace
 from sldml.config.space_tree import Branches, Group, Leaf, Node, Scalar, SpaceError
@@ -42,7 +42,8 @@ def read_space(given: str | Mapping[str, Any], overrides: Sequence[str] = ()) ->
 
     Args:
         given: `demo`, or a path that ends in .yaml or .yml, or what such a file contains.
-        overrides: `dotted.path=value`, each of which fixes one path (a key of `search` as `search.trials`).
+        overrides: `dotted.path=value`, each of which fixes one path (a key of `search` as `search.trials`), or without a
+            value sets it to its default.
 
     Raises:
         InputError: no such file, or an error in it or in an override; the message names file and line.
@@ -71,7 +72,7 @@ def _space_of(content: Mapping[str, Any]) -> SearchSpace:
 
 
 def override(space: SearchSpace, settings: Sequence[str]) -> SearchSpace:
-    """The space changed by `dotted.path=value` settings.
+    """The space changed by `dotted.path=value` settings, in any order; without a value, a path gets its default.
 
     Raises:
         InputError: a setting is wrong.
@@ -79,13 +80,20 @@ def override(space: SearchSpace, settings: Sequence[str]) -> SearchSpace:
     if not settings:
         return space
     changed = space
-    for setting in settings:
+    for setting in sorted(settings, key=_place):
         changed = _override(changed, setting)
     try:
         changed.check()
     except SpaceError as error:
         raise InputError(f"{_culprit(space, settings)}: {error}") from error
     return changed
+
+
+def _place(setting: str) -> tuple[bool, int]:
+    """Names of branches come first, outer ones before inner ones, because another name drops the old branch."""
+    path = setting.partition("=")[0]
+    is_name = path.endswith((".name", ".dataset"))
+    return not is_name, path.count(".") if is_name else 0
 
 
 def _culprit(space: SearchSpace, settings: Sequence[str]) -> str:
@@ -138,7 +146,8 @@ def _override(space: SearchSpace, setting: str) -> SearchSpace:
     value = load_value(text, f"--set {setting}")
     try:
         if path.startswith("search."):
-            settings = merge(space.search.model_dump(), {path.removeprefix("search."): value})
+            key, known = path.removeprefix("search."), space.search.model_dump()
+            settings = without(known, key) if value is None and key in known else merge(known, {key: value})
             return replace(space, search=SearchSettings.model_validate(settings))
         kinds = [_models(field.annotation) for field in fields_at(path)]
         if all(kinds):
@@ -146,7 +155,7 @@ def _override(space: SearchSpace, setting: str) -> SearchSpace:
             raise SpaceError(f"{path} is no value but a part with keys of its own: {keys}")
         if isinstance(value, list | dict):
             raise SpaceError(f"{value!r} is no plain value")
-        return space.fixed(path, value)
+        return space.unset(path) if value is None else space.fixed(path, value)
     except pydantic.ValidationError as error:
         raise InputError(f"--set {setting}: {first_fault(error)[1]}") from error
     except SpaceError as error:

@@ -29,7 +29,9 @@ from sldml.tracking import Tracker, default_artifact_root, default_uri, runs
 PLANTED = ("plantedinuri", "plantedinyaml", "plantedinenv", "plantedinquery")
 URI = f"postgresql+psycopg://me:{PLANTED[0]}#/?s@127.0.0.1:54399/runs?sslpassword={PLANTED[3]}"
 TOKEN_URI = f"http://{PLANTED[0]}@127.0.0.1:54399"
-SPACE = f"# tune.py --tracking-uri http://me:{PLANTED[1]}@host:5000\nspace: {{optimizer: {{lr: {{float: [0.001, 0.1]}}}}}}\n"
+SPACE = f"""# tune.py --tracking-uri http://me:{PLANTED[1]}@host:5000
+space: {{optimizer: {{lr: {{float: [0.001, 0.1]}}}}}}
+"""
 
 
 @pytest.mark.parametrize("uri", [URI, TOKEN_URI])
@@ -47,6 +49,7 @@ def test_nothing_written_or_printed_has_a_secret(
     caplog.set_level("DEBUG", "sldml")
     for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD"):
         monkeypatch.setenv(name, PLANTED[2])
+    monkeypatch.chdir(storage)
     (storage / "my.yaml").write_text(SPACE)
     given = [f"--tracking-uri={uri}"] if glued else ["--tracking-uri", uri]
     monkeypatch.setattr("sys.argv", ["launch/tune.py", "--space", "my.yaml", *given])
