@@ -18,7 +18,9 @@ _PLACE = re.compile(r"(\[[^\]/?#]*\]|[^:/?#\[\]]*)(:\d*)?(?=[/?#]|\Z)")
 """A host, and a port that is a number."""
 _DATABASE_USER = re.compile(r"([^:/]*)(?::([^@]*))?@")
 """As SQLAlchemy has it: a password may contain #, / and ?."""
-_SECRET_NAME = re.compile(r"pass|pwd|pw$|secret|token|key|auth|cred|sig|user|uid|account", re.I)
+_PORT_AND_QUERY = re.compile(r"\d*/.*\?.*=", re.DOTALL)
+"""What SQLAlchemy takes for a password in `db:5432/runs?user=me@work`."""
+_SECRET_NAME = re.compile(r"pass|pwd|pw$|secret|token|key|auth|cred|sig|user|uid|account|odbc|dsn", re.I)
 _LONG = 6
 """Secrets from this length on are hidden even inside words."""
 
@@ -113,6 +115,8 @@ def _take_apart(uri: str) -> _Parts:
     is_server, is_sqlite = scheme_of(uri) in ("http", "https"), scheme_of(uri) == "sqlite" and rest.startswith("/")
     user, password, tail = (None, None, rest) if is_sqlite else _user_of(rest, is_server=is_server)
     if not is_sqlite and ("@" in tail or not _PLACE.match(tail)):
+        return _unclear(start, rest)
+    if "@" in (user or "") or _PORT_AND_QUERY.match(password or ""):
         return _unclear(start, rest)
     if user is not None and not is_server and not _agrees(uri, user, password):
         return _unclear(start, rest)

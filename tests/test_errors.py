@@ -6,7 +6,7 @@ import string
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
@@ -68,6 +68,8 @@ def test_secrets_of_a_uri_are_hidden_and_nothing_else(uri: str, shown: str) -> N
         ("postgresql://me:pass/runs", "postgresql://***"),
         ("http://me:pa#ss@host:5000", "http://***"),
         ("http://me:12/34@host", "http://***"),
+        ("postgresql://db:5432/runs?user=me@work", "postgresql://***"),
+        ("postgresql://me@db:5432/runs?user=me@work", "postgresql://***"),
         ("me:pass@host:5000", "***"),
     ],
 )
@@ -152,7 +154,10 @@ def test_no_secret_is_shown(case: tuple[str, bool]) -> None:
 @given(spelled_secrets)
 def test_what_sqlalchemy_takes_for_the_password_is_never_said(secret: str) -> None:
     uri = f"postgresql://me:{secret}@db/runs"
-    password = make_url(uri).password
+    try:
+        password = make_url(uri).password
+    except ValueError:  # nobody connects by it
+        assume(False)
     for message in (f"password {password!r} is wrong", f"dsn: password={password} host=db", f"{secret} was refused"):
         said = hide_secrets(uri, message)
         assert START not in said

@@ -42,8 +42,8 @@ def read_space(given: str | Mapping[str, Any], overrides: Sequence[str] = ()) ->
 
     Args:
         given: `demo`, or a path that ends in .yaml or .yml, or what such a file contains.
-        overrides: `dotted.path=value`, each of which fixes one path (a key of `search` as `search.trials`), or without a
-            value sets it to its default.
+        overrides: `dotted.path=value`, each of which fixes one path (a key of `search` as `search.trials`) or, without
+            a value, sets it to its default.
 
     Raises:
         InputError: no such file, or an error in it or in an override; the message names file and line.

@@ -50,8 +50,8 @@ def check(uri: str, timeout_s: float = 5.0) -> None:
     scheme, shown = scheme_of(uri), hide_secrets(uri)
     if not is_clear(uri):
         raise TrackingError(
-            f"tracking URI {shown}: where user name, password and host end is unclear; write @ in them as %40, / as %2F, "
-            "? as %3F, # as %23, and the port as a number"
+            f"tracking URI {shown}: where user name, password and host end is unclear; write @ in them as %40, / as "
+            "%2F, ? as %3F, # as %23, and the port as a number"
         )
     try:
         if scheme == "sqlite":

@@ -208,7 +208,6 @@ def test_settings_of_the_search(space: SearchSpace):
         ("nothing.at.all=1", "there is no 'nothing'"),
         ("seed.more=1", "there is no 'more'"),
         ("optimizer.lr=-1", "greater than 0, but it is -1"),
-        ("optimizer.lr=", "but it is None"),
         ("optimizer.lr=fast", "but it is 'fast'"),
         ("optimizer.lr=[", "not YAML"),
         ("optimizer.lr=[0.1, 0.2]", "[0.1, 0.2] is no plain value"),

@@ -17,8 +17,7 @@ from sldml.tracking import Tracker, default_artifact_root, default_uri
 def whole(storage: Path, name: str = "demo-1") -> Tracker:
     """A search that is tracked to its end, without a model."""
     search = TrackedSearch(storage, search_begun(name=name, id=name), name)
-    events = [event for event in made_events()[1:-2]]
-    return search.tracked([search.begun, *events, AttemptEnded(state="interrupted", time=START + 20)])
+    return search.tracked([search.begun, *made_events()[1:-2], AttemptEnded(state="interrupted", time=START + 20)])
 
 
 @pytest.fixture
@@ -32,7 +31,8 @@ def old(storage: Path) -> Path:
 
 
 def artifacts(storage: Path) -> set[str]:
-    return {str(path.relative_to(storage)) for path in storage.rglob("*") if path.is_file() and "artifacts" in str(path)}
+    files = (path for path in (storage / "mlflow-artifacts").rglob("*") if path.is_file())
+    return {str(path.relative_to(storage)) for path in files}
 
 
 @pytest.mark.parametrize("copied", [True, False])
