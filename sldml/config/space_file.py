@@ -42,8 +42,7 @@ def read_space(given: str | Mapping[str, Any], overrides: Sequence[str] = ()) ->
 
     Args:
         given: `demo`, or a path that ends in .yaml or .yml, or what such a file contains.
-        overrides: `dotted.path=value`, each of which fixes one path (a key of `search` as `search.trials`) or, without
-            a value, sets it to its default.
+        overrides: As of `override`; a key of `search` is `search.trials`.
 
     Raises:
         InputError: no such file, or an error in it or in an override; the message names file and line.
@@ -55,8 +54,7 @@ def read_space(given: str | Mapping[str, Any], overrides: Sequence[str] = ()) ->
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    space = parse_space(text, path.stem, str(path))
-    return override(space, overrides)
+    return override(parse_space(text, path.stem, str(path)), overrides)
 
 
 def _space_of(content: Mapping[str, Any]) -> SearchSpace:
@@ -79,9 +77,14 @@ def override(space: SearchSpace, settings: Sequence[str]) -> SearchSpace:
     """
     if not settings:
         return space
-    changed = space
+    changed, faults = space, []
     for setting in sorted(settings, key=_place):
-        changed = _override(changed, setting)
+        try:
+            changed = _override(changed, setting)
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("; ".join(faults))
     try:
         changed.check()
     except SpaceError as error:
@@ -89,11 +92,10 @@ def override(space: SearchSpace, settings: Sequence[str]) -> SearchSpace:
     return changed
 
 
-def _place(setting: str) -> tuple[bool, int]:
+def _place(setting: str) -> tuple[int, int]:
     """Names of branches come first, outer ones before inner ones, because another name drops the old branch."""
     path = setting.partition("=")[0]
-    is_name = path.endswith((".name", ".dataset"))
-    return not is_name, path.count(".") if is_name else 0
+    return (0, path.count(".")) if path.endswith((".name", ".dataset")) else (1, 0)
 
 
 def _culprit(space: SearchSpace, settings: Sequence[str]) -> str:
@@ -147,8 +149,8 @@ def _override(space: SearchSpace, setting: str) -> SearchSpace:
     try:
         if path.startswith("search."):
             key, known = path.removeprefix("search."), space.search.model_dump()
-            settings = without(known, key) if value is None and key in known else merge(known, {key: value})
-            return replace(space, search=SearchSettings.model_validate(settings))
+            changed = without(known, key) if value is None and key in known else merge(known, {key: value})
+            return replace(space, search=SearchSettings.model_validate(changed))
         kinds = [_models(field.annotation) for field in fields_at(path)]
         if all(kinds):
             keys = ", ".join(f"{path}.{key}" for key in kinds[0][0].model_fields)

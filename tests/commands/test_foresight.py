@@ -69,8 +69,8 @@ def settings(*given: str) -> list[str]:
         (["normalize.scale=torso"], ["normalize.scale torso: the skeleton"]),
         (["normalize.view=face_camera"], ["normalize.view face_camera: the skeleton"]),
         (
-            ["normalize.scale=torso", "protocol.auxiliary=c1,c77", "representation.name=image"],
-            ["3 faults: ", "normalize.scale torso", "representation.name image", "there is no class c77"],
+            ["normalize.scale=torso", "protocol.auxiliary=c1,c77", "representation.name=tsrji"],
+            ["3 faults: ", "normalize.scale torso", "representation.tsrji.reference all", "there is no class c77"],
         ),
     ],
 )
@@ -91,7 +91,6 @@ def test_faults_are_told_before_anything_is_read(
     [
         ("demo", ["batch.num_classes=99"], "batch.num_classes is 99, but there are 30 auxiliary classes"),
         ("demo", ["protocol.num_validation=29"], "protocol.num_validation is 29, but of 30 auxiliary classes"),
-        ("demo", ["representation.name=image"], "representation.name image shows imported images"),
     ],
 )
 def test_faults_of_synthetic_recordings_are_told(tune: Any, space: str, given: list[str], said: str) -> None:

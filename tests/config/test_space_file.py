@@ -252,6 +252,13 @@ space:
 """
 
 
+def test_all_wrong_settings_are_told_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        override(parse_space(UNSETTABLE, "toy", "toy.yaml"), ["seed.more=1", "seed=3", "train.max_epochs=-1", "x"])
+    assert str(caught.value).count("--set ") == 3
+    assert str(caught.value).count("; ") == 2
+
+
 @pytest.mark.parametrize("nothing", ["", "null", "~"])
 def test_a_key_without_a_value_has_its_default(nothing: str) -> None:
     space = parse_space(UNSETTABLE, "toy", "toy.yaml")
