@@ -69,8 +69,13 @@ def settings(*given: str) -> list[str]:
         (["normalize.scale=torso"], ["normalize.scale torso: the skeleton"]),
         (["normalize.view=face_camera"], ["normalize.view face_camera: the skeleton"]),
         (
-            ["normalize.scale=torso", "protocol.auxiliary=c1,c77", "representation.name=tsrji"],
-            ["3 faults: ", "normalize.scale torso", "representation.tsrji.reference all", "there is no class c77"],
+            [
+                "representation.name=tsrji",
+                "normalize.scale=torso",
+                "protocol.auxiliary=c1,c77",
+                "representation.tsrji.reference=elbow",
+            ],
+            ["3 faults: ", "normalize.scale torso", "representation.tsrji.reference 'elbow'", "there is no class c77"],
         ),
     ],
 )
