@@ -26,7 +26,7 @@ RegisterOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Register the saved model under this name in MLflow.")
 ]
 
-AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port (default: a local one).")]
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port, or local (the default).")]
 CpusOption = Annotated[float | None, typer.Option(min=0.1, help="CPU cores for each training.")]
 GpusOption = Annotated[float | None, typer.Option(min=0.0, help="GPUs for each training, or a fraction of one.")]
 

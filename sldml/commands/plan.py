@@ -33,9 +33,14 @@ def plan_lines(request: Request) -> list[str]:
 
 def _search_lines(request: Request) -> list[str]:
     settings, max_epochs = request.space.search, request.space.default_config().train.max_epochs
-    return [
+    trials = (
         f"{settings.trials} trials of at most {max_epochs} epochs, sampler {settings.sampler}, scheduler "
-        f"{settings.scheduler}; then {settings.top_k} configurations with {settings.final_seeds} seeds each",
+        f"{settings.scheduler}"
+    )
+    if not request.final:
+        return [f"{trials}; no final models, no test, no saved model (--no-final)"]
+    return [
+        f"{trials}; then {settings.top_k} configurations with {settings.final_seeds} seeds each",
         f"saved model: chosen by validation if there are at least {FEWEST_CLASSES_TO_TRUST} auxiliary classes, else by "
         f"up to {MOST_FOLDS} class folds (one more training of each of these configurations per fold)",
     ]

@@ -42,7 +42,7 @@ def run_and_exit(
         outcome = run(request, printer)
     lines = closing_lines(outcome, resume=_resume(request), search_again=_search_again(request))
     if outcome["state"] == "completed" and not request.final:
-        lines.append(f"no final models, as asked; to train and test them: {_resume(request)} --final")
+        lines.insert(-1, f"no final models, as asked; to train and test them: {_resume(request)} --final")
     for line in (*more_lines(outcome), *lines):
         print(line, flush=True)
     sys.exit({"completed": DONE, "interrupted": INTERRUPTED}.get(outcome["state"], FAILED))
