@@ -15,7 +15,7 @@ from mlflow.cli import cli as mlflow_cli
 from support.made_history import made_history
 from support.made_searches import write_journal
 
-from sldml.commands import main, prepare, report, session
+from sldml.commands import main, prepare, session
 from sldml.commands.closing import closing_lines
 from sldml.commands.command import add_command, new_app, tune_command
 from sldml.commands.request import search_request
@@ -123,7 +123,6 @@ def test_the_next_commands_of_a_report(odd: Path, launched: Any, final: bool) ->
         assert (found["resume"], found["tracking_uri"]) == ("one", "postgresql://me:***@host/runs")
     _, lines, _ = launched("report.py", "one", "two", "--storage", odd)
     assert parsed(lines[-1])["names"] == ["one"]
-    assert report.report is not None
 
 
 def test_the_next_commands_of_prepared_recordings(odd: Path, launched: Any) -> None:

@@ -86,7 +86,7 @@ def dump(storage: Path) -> list[object]:
 
 @pytest.mark.parametrize("cursors", ["kept", "lost", "of another store"])
 def test_a_search_sent_twice_changes_nothing(storage: Path, cursors: str) -> None:
-    """Also where the cursor was lost or is that of a store whose URI is shown alike, so that all of it is sent again."""
+    """Also where the cursor was lost, or is of a store whose URI is shown alike, so that all of it is sent again."""
     search = TrackedSearch(storage)
     # Without a shipped model: its folder is missing here.
     events = [search.begun, *made_events()[1:-2], AttemptEnded(state="interrupted", time=START + 20)]
