@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from sldml.commands.command import storage_folder
-from sldml.errors import InputError
+from sldml.errors import InputError, hide_secrets, hide_uris
 from sldml.journal import FoundSearch, Shipped, find_search
 from sldml.report.frames import (
     BestTrial,
@@ -47,10 +47,10 @@ def tune(
     seed: int | None = None,
     top_k: int | None = None,
     final_seeds: int | None = None,
-    final: bool = True,
+    final: bool | None = None,
     warm_start: str | None = None,
     resume: str | None = None,
-    strict: bool = False,
+    strict: bool | None = None,
     address: str | None = None,
     tracking_uri: str | None = None,
     register: str | None = None,
@@ -73,10 +73,11 @@ def tune(
         seed: Seed of the sampler and of the trainings.
         top_k: Number of top configurations to retrain.
         final_seeds: Number of seeds for each.
-        final: Whether to train final models, run the sealed test, and save a model.
+        final: Whether to train final models, run the sealed test, and save a model (default: True).
         warm_start: Start with the best configurations of the earlier search of this name.
-        resume: Resume the search of this name, with its own space.
-        strict: Stop if a recording cannot be read.
+        resume: Resume the search of this name, with its own space, and with the options of its last call where they
+            are not given.
+        strict: Whether to stop if a recording cannot be read (default: False).
         address: Ray cluster: `"auto"`, or `"host:port"` (default: a local one, or the one that this process is
             connected to).
         tracking_uri: MLflow store (default: SQLite in `storage`).
@@ -127,7 +128,8 @@ def tune(
             from sldml.pipeline import run
 
             outcome = run(request, printer)
-    again = f"sldml.tune(resume={request.name!r}, storage={str(request.storage)!r})"
+    store = "" if request.tracking_uri is None else f", tracking_uri={hide_secrets(request.tracking_uri)!r}"
+    again = f"sldml.tune(resume={request.name!r}, storage={str(request.storage)!r}{store})"
     if outcome["state"] == "interrupted":
         raise KeyboardInterrupt(f"to resume: {again}")
     if outcome["state"] == "failed":
@@ -248,7 +250,7 @@ def _arguments_named() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        text = str(error).replace("--set ", "settings: ").replace("--no-final", "final=False")
+        text = hide_uris(str(error)).replace("--set ", "settings: ").replace("--no-final", "final=False")
         raise InputError(re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda m: m[1].replace("-", "_"), text)) from None
 
 

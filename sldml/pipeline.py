@@ -21,6 +21,7 @@ import torch
 
 from sldml.config.encoder import EncoderConfig
 from sldml.embedding.encoders import require_imagenet_weights
+from sldml.errors import hide_secrets
 from sldml.interruption import interruption
 from sldml.journal import (
     ALL,
@@ -58,7 +59,7 @@ from sldml.search.scheduler import make_scheduler, prunes
 from sldml.search.shipping import ship
 from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
-from sldml.tracking import Tracker, check, default_artifact_root, default_uri, hide_password
+from sldml.tracking import Tracker, check, default_artifact_root, default_uri
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -122,7 +123,7 @@ def run(request: Request, watcher: Watcher) -> Json:
                 if found.errno not in _DISK_ERRORS:
                     raise
             except Exception as found:
-                error = f"{type(found).__name__}: {found}"
+                error = hide_secrets(request.tracking_uri or "", f"{type(found).__name__}: {found}")
                 raise
             finally:
                 interruption.mark_closing()
@@ -327,7 +328,7 @@ def _close(search: Search, state: Literal["completed", "interrupted", "failed"],
     tracker.close()
     places = {
         "mlflow": {
-            "tracking_uri": hide_password(request.tracking_uri or default_uri(request.storage)),
+            "tracking_uri": hide_secrets(request.tracking_uri or default_uri(request.storage)),
             "experiment_id": tracker.experiment_id,
             "run_id": tracker.run_id,
         },

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sldml.commands.command import spelled
+from sldml.errors import scheme_of
 from sldml.journal import ENDED, Latency
 from sldml.recognition.latency import latency_lines
 from sldml.report.comparison import text_lines
 
 
-def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
-    """The last lines of a search, from its summary; `resume` is the command that continues it."""
+def closing_lines(summary: Mapping[str, Any], *, resume: str, search_again: str = "") -> list[str]:
+    """The last lines of a search, from its summary.
+
+    Args:
+        summary: That of the search.
+        resume: The command that continues it.
+        search_again: The command that starts a new search from its best configurations.
+    """
     comparison = summary["comparison"]
     lines = _result_lines(summary) if comparison is None else text_lines(comparison)
     if summary["state"] == "failed":
@@ -23,12 +30,12 @@ def closing_lines(summary: Mapping[str, Any], *, resume: str) -> list[str]:
         lines.append(f"to resume: {resume}")
     elif comparison is not None:
         lines.append(
-            f"a comparison saves no model; to search from its best configurations: {spelled('python launch/tune.py')} "
-            f"--space {summary['space']} --warm-start {summary['name']} (for one choice only: --set "
-            f"{comparison['axis']}.name=…)"
+            f"a comparison saves no model; to search from its best configurations (for one choice only, add --set "
+            f"{comparison['axis']}.name=…): {search_again}"
         )
     uri = summary["mlflow"]["tracking_uri"]
-    lines.append(f"compare: mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"compare: {uri}")
+    is_server = scheme_of(uri) in ("http", "https")
+    lines.append(f"compare: {uri if is_server else shlex.join(['mlflow', 'ui', '--backend-store-uri', uri])}")
     if comparison is not None:
         lines.append(f"table:   {Path(summary['report']).with_name('comparison.md')}")
     if summary["model"]:

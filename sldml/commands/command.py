@@ -16,12 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from sldml.errors import InputError
+from sldml.errors import HIDDEN, InputError, hide_arguments, hide_secrets, hide_uris, scheme_of
 from sldml.interruption import interruption
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _TAKEN = ("prepared", "mlflow-artifacts", "mlflow.db")
 """Other entries of the folder of results, which no search may be named after."""
+_DATABASE_FILES = (".db", ".sqlite", ".sqlite3")
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -104,8 +105,24 @@ def spelled(text: str) -> str:
 
 
 def own_command() -> str:
-    """The command that started this process."""
-    return shlex.join(["sldml", *sys.argv[1:]] if _is_console_script() else ["python", *sys.argv])
+    """The command that started this process, without the secrets in it."""
+    start = ["sldml"] if _is_console_script() else ["python", sys.argv[0]]
+    return shlex.join([*start, *hide_arguments(sys.argv[1:])])
+
+
+def tune_command(*options: str) -> str:
+    """A command line of `tune` to be printed; it can be run as it is in a shell."""
+    return spelled(shlex.join(["python", "launch/tune.py", *options]))
+
+
+def resume_command(name: str, storage: Path, *, tracking_uri: str | None, address: str | None = None) -> str:
+    """The command that resumes a search; its journal has all other options. A secret has to be written again."""
+    options = ["--resume", name, "--storage", str(storage)]
+    if tracking_uri is not None:
+        options += ["--tracking-uri", hide_secrets(tracking_uri)]
+    if address is not None:
+        options += ["--address", address]
+    return tune_command(*options)
 
 
 def _help(about: str, examples: str) -> str:
@@ -119,7 +136,7 @@ def _preformatted(text: str) -> str:
 
 
 def _end(message: str, status: int) -> NoReturn:
-    print(message, file=sys.stderr, flush=True)
+    print(hide_uris(message), file=sys.stderr, flush=True)
     sys.exit(status)
 
 
@@ -208,18 +225,23 @@ def model_name(given: str, *, saves_model: bool) -> str:
 
 
 def tracking_store(given: str | None) -> str | None:
-    """`--tracking-uri` with a relative SQLite path made absolute; None stays None.
+    """`--tracking-uri` with an SQLite file as an absolute URI; None stays None.
 
     Raises:
-        InputError: a relative path inside a Ray job.
+        InputError: it is neither a URI nor a file for SQLite, its secret is hidden, or it is a relative path inside a
+            Ray job.
     """
     if given is None:
         return None
+    if HIDDEN in given:
+        raise InputError(f"--tracking-uri {hide_secrets(given)}: write the password (or token) in place of {HIDDEN}")
     prefix, slashes, rest = given.partition("sqlite:///")
-    if slashes and not prefix:
+    if slashes and not prefix and rest:
         path = Path(rest)
-    elif not urlsplit(given).scheme:
-        path, given = Path(given), f"sqlite:///{given}"
+    elif not scheme_of(given) and _is_database_file(given):
+        path = Path(given).expanduser()
+    elif not scheme_of(given):
+        raise InputError(f"--tracking-uri {hide_secrets(given) or repr(given)}: {_meant_by(given)}")
     else:
         return given
     if path.is_absolute():
@@ -230,6 +252,30 @@ def tracking_store(given: str | None) -> str | None:
             "job's working folder is a temporary copy"
         )
     return f"sqlite:///{path.absolute()}"
+
+
+def _is_database_file(given: str) -> bool:
+    """Whether a text without a scheme is the path of an SQLite file, which may not exist yet."""
+    return given.endswith(_DATABASE_FILES) or (not _is_host(given) and Path(given).is_file())
+
+
+def _is_host(given: str) -> bool:
+    """Whether it is `host:port`."""
+    return re.search(r"(^|@)([\w.-]+|\[[0-9a-fA-F:]+\]):\d+(/|$)", given) is not None
+
+
+def _meant_by(given: str) -> str:
+    """What to write instead of a tracking URI that has no scheme."""
+    if not given.strip():
+        return "is empty: leave it out for the SQLite store in --storage"
+    if _is_host(given):
+        return f"write {hide_secrets(f'http://{given}')}"
+    if found := re.match(r"(https?|postgres(?:ql)?|mysql|mssql)(\+\w+)?[:/;]+(?=[^/])(?!\d+$)", given):
+        scheme = "postgresql" if found[1] == "postgres" else found[1]
+        return f"write {hide_secrets(f'{scheme}{found[2] or str()}://{given[found.end() :]}')}"
+    if Path(given).is_dir():
+        return "is a folder, which MLflow no longer uses as a store; give an SQLite file, as mlflow.db"
+    return "is no URI; give http://HOST:PORT of a server, the URI of a database, or an SQLite file, as mlflow.db"
 
 
 def cache_folder(storage: Path) -> Path:

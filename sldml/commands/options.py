@@ -17,6 +17,9 @@ SettingsOption = Annotated[
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Stop if a recording cannot be read, or the size of the bodies is implausible.")
 ]
+StrictOrNotOption = Annotated[
+    bool | None, typer.Option("--strict/--no-strict", help="Whether to stop if a recording cannot be read.")
+]
 StorageOption = Annotated[str | None, typer.Option(help="Folder of results (default: ./results).")]
 SummaryOption = Annotated[Path | None, typer.Option(help="Write a summary to this JSON file.")]
 
@@ -25,7 +28,7 @@ RegisterOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Register the saved model under this name in MLflow.")
 ]
 
-AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port (default: a local one).")]
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port, or local (the default).")]
 CpusOption = Annotated[float | None, typer.Option(min=0.1, help="CPU cores for each training.")]
 GpusOption = Annotated[float | None, typer.Option(min=0.0, help="GPUs for each training, or a fraction of one.")]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sldml.commands.request import check_request
+from sldml.errors import hide_secrets
 from sldml.recordings.sources import describe_data
 from sldml.search.choice import FEWEST_CLASSES_TO_TRUST, MOST_FOLDS
 from sldml.search.request import Request
-from sldml.tracking import check, default_uri, hide_password
+from sldml.tracking import check, default_uri
 
 
 def plan_lines(request: Request) -> list[str]:
@@ -23,7 +24,7 @@ def plan_lines(request: Request) -> list[str]:
     return [
         f"search {request.name}: {describe_data(config.data)}, {files}",
         f"results: {request.folder}; prepared sets: {request.cache}",
-        f"tracking: {hide_password(request.tracking_uri or default_uri(request.storage))}",
+        f"tracking: {hide_secrets(request.tracking_uri or default_uri(request.storage))}",
         *(_search_lines(request) if request.comparison is None else _comparison_lines(request)),
         f"searched ({len(searched)}): {', '.join(searched)}",
         "nothing was written (--dry-run)",
@@ -32,9 +33,14 @@ def plan_lines(request: Request) -> list[str]:
 
 def _search_lines(request: Request) -> list[str]:
     settings, max_epochs = request.space.search, request.space.default_config().train.max_epochs
-    return [
+    trials = (
         f"{settings.trials} trials of at most {max_epochs} epochs, sampler {settings.sampler}, scheduler "
-        f"{settings.scheduler}; then {settings.top_k} configurations with {settings.final_seeds} seeds each",
+        f"{settings.scheduler}"
+    )
+    if not request.final:
+        return [f"{trials}; no final models, no test, no saved model (--no-final)"]
+    return [
+        f"{trials}; then {settings.top_k} configurations with {settings.final_seeds} seeds each",
         f"saved model: chosen by validation if there are at least {FEWEST_CLASSES_TO_TRUST} auxiliary classes, else by "
         f"up to {MOST_FOLDS} class folds (one more training of each of these configurations per fold)",
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sldml.commands.command import spelled, storage_folder
+from sldml.commands.command import resume_command, spelled, storage_folder
 from sldml.commands.options import StorageOption
 from sldml.errors import InputError
 
@@ -91,12 +91,17 @@ def _follow(search: FoundSearch, path: Path) -> None:
 
 def _next(searches: list[FoundSearch], names: list[str], storage: str | None) -> str:
     """What to do after the report."""
-    options = ["--storage", storage] if storage else []
+    from sldml.journal import OptionsRecord
+
+    place = ["--storage", storage] if storage else []
     first = searches[0]
-    of_first = spelled(shlex.join(["python", "launch/report.py", names[0], *options]))
+    of_first = spelled(shlex.join(["python", "launch/report.py", names[0], *place]))
     if len(searches) > 1:
         return f"for the report of one search: {of_first}"
     if first.history.test is None:
-        again = ["python", "launch/tune.py", "--resume", first.folder.name, "--storage", str(first.folder.parent)]
-        return f"to resume the search, if it has stopped: {spelled(shlex.join(again))}"
+        options = first.history.attempts[-1].options if first.history.attempts else OptionsRecord()
+        again = resume_command(
+            first.folder.name, first.folder.parent, tracking_uri=options.tracking_uri, address=options.address
+        )
+        return f"to resume the search, if it has stopped: {again}"
     return f"to compare it with others: {of_first} OTHER…"

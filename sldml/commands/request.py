@@ -11,10 +11,10 @@ from typing import Any
 from sldml.commands.command import cache_folder, model_name, parse_duration, search_name, storage_folder, tracking_store
 from sldml.config.data import SyntheticData
 from sldml.config.space import SearchSpace
-from sldml.config.space_file import override, parse_space, read_space
-from sldml.errors import InputError
-from sldml.journal import FILE, ComparisonRecord, History, Params, find_search, not_begun
-from sldml.recordings.sources import find_source
+from sldml.config.space_file import is_file_of_space, override, parse_space, read_space
+from sldml.errors import HIDDEN, InputError
+from sldml.journal import FILE, ComparisonRecord, History, OptionsRecord, Params, find_search, not_begun
+from sldml.recordings.sources import find_source, make_source
 from sldml.search.compared_spaces import Comparison, compare_again
 from sldml.search.compared_spaces import compare as compared
 from sldml.search.request import Request, folder_lock_path, was_begun
@@ -34,6 +34,10 @@ class EarlierSettings:
     data: Path | None
     compare: ComparisonRecord | None
     """The comparison, if there is one."""
+    options: OptionsRecord
+    """Those of the last call."""
+    register: str | None
+    """Name of the saved model in MLflow's registry."""
 
 
 def search_request(
@@ -60,8 +64,8 @@ def search_request(
     address: str | None = None,
     top_k: int | None = None,
     final_seeds: int | None = None,
-    final: bool = True,
-    strict: bool = False,
+    final: bool | None = None,
+    strict: bool | None = None,
     settings: Sequence[str] = (),
     summary: Path | None = None,
 ) -> Request:
@@ -79,6 +83,7 @@ def search_request(
     root = storage_folder(storage)
     changes = [*_as_settings(trials, max_epochs, seed, top_k, final_seeds), *settings]
     first: list[Params] = []
+    options, registered = OptionsRecord(space=_as_given(space)), None
     if resume is None:
         if space is None:
             raise InputError("--space NAME or FILE is needed (try --space demo), or --resume NAME")
@@ -101,6 +106,11 @@ def search_request(
         whole = override(parse_space(earlier.space_text, earlier.space_name, f"space of {resume}"), changes)
         chosen, comparison = compare_again(whole, earlier.compare)
         data = data or earlier.data
+        options, registered = earlier.options, earlier.register
+    final = options.final if final is None else final
+    saves_model = comparison is None and final
+    if register is not None:
+        registered = model_name(register, saves_model=saves_model)
     request = Request(
         chosen,
         name,
@@ -109,22 +119,39 @@ def search_request(
         data=None if data is None else data.expanduser().absolute(),
         resume=resume is not None,
         first=first,  # of a resumed search, the journal has them
-        strict=strict,
-        tracking_uri=tracking_store(tracking_uri),
-        address=address,
-        concurrent=concurrent,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
+        strict=options.strict if strict is None else strict,
+        tracking_uri=_earlier_store(name, options) if tracking_uri is None else tracking_store(tracking_uri),
+        address=address or options.address,
+        concurrent=concurrent or options.concurrent,
+        cpus_per_trial=options.cpus_per_trial if cpus_per_trial is None else cpus_per_trial,
+        gpus_per_trial=options.gpus_per_trial if gpus_per_trial is None else gpus_per_trial,
         time_budget_s=None if time_budget is None else parse_duration(time_budget, "--time-budget"),
         final=final,
         command=command,
         overrides=changes,
         summary=None if summary is None else summary.expanduser().absolute(),
         comparison=comparison,
-        register=None if register is None else model_name(register, saves_model=comparison is None and final),
+        register=registered if saves_model else None,
+        space_given=options.space,
     )
     check_request(request)
     return request
+
+
+def _as_given(space: str | Mapping[str, Any] | None) -> str | None:
+    """A space's name, or its file as an absolute path; None if it was given otherwise."""
+    if not isinstance(space, str):
+        return None
+    return str(Path(space).absolute()) if is_file_of_space(space) else space
+
+
+def _earlier_store(name: str, options: OptionsRecord) -> str | None:
+    """The store of the last call."""
+    if options.tracking_uri is not None and HIDDEN in options.tracking_uri:
+        raise InputError(
+            f"search {name} is tracked to {options.tracking_uri}: give --tracking-uri again, with its password or token"
+        )
+    return options.tracking_uri
 
 
 def _as_settings(
@@ -199,6 +226,8 @@ def earlier_settings(folder: Path) -> EarlierSettings:
         last.settings.trials,
         None if search.data is None else Path(search.data),
         search.compare,
+        last.options,
+        next((attempt.register_as for attempt in reversed(history.attempts) if attempt.register_as), None),
     )
 
 
@@ -209,15 +238,20 @@ def _history_of(folder: Path) -> History:
 
 
 def check_request(request: Request) -> str:
-    """Check what needs neither a cluster nor writing, and describe the data in a few words.
+    """Check what needs neither a cluster nor reading nor writing, and describe the data in a few words.
 
     Raises:
-        InputError: there are no raw files, or a search of this name exists.
+        InputError: there are no raw files, a search of this name exists, or the files show that it would fail.
     """
     if not request.resume and was_begun(request.folder):
         raise InputError(f"search {request.name} exists in {request.storage}: use --resume or another --name")
     config = request.space.default_config().data
     if isinstance(config, SyntheticData):
-        return "generated when the search starts"
-    source = find_source(config, request.data)
-    return f"{len(source.files)} files in {source.folder}"
+        source, described = make_source(config, request.cache), "generated when the search starts"
+    else:
+        source = find_source(config, request.data)
+        described = f"{len(source.files)} files in {source.folder}"
+    from sldml.commands.foresight import require_no_faults
+
+    require_no_faults(request, source)
+    return described

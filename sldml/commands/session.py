@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sldml.commands.command import DONE, FAILED, INTERRUPTED, print_lines, spelled
+from sldml.commands.command import DONE, FAILED, INTERRUPTED, print_lines, resume_command, tune_command
+from sldml.errors import hide_secrets
 from sldml.interruption import interruption
 from sldml.search.request import Request
 
@@ -40,17 +40,22 @@ def run_and_exit(
         from sldml.pipeline import run
 
         outcome = run(request, printer)
-    print_lines((*more_lines(outcome), *closing_lines(outcome, resume=_resume(request))))
+    lines = closing_lines(outcome, resume=_resume(request), search_again=_search_again(request))
+    if outcome["state"] == "completed" and not request.final:
+        lines.insert(-1, f"no final models, as asked; to train and test them: {_resume(request)} --final")
+    print_lines((*more_lines(outcome), *lines))
     sys.exit({"completed": DONE, "interrupted": INTERRUPTED}.get(outcome["state"], FAILED))
 
 
 def _resume(request: Request) -> str:
     """The command that resumes a search."""
-    from sldml.tracking import hide_password
+    return resume_command(request.name, request.storage, tracking_uri=request.tracking_uri, address=request.address)
 
-    command = ["python", "launch/tune.py", "--resume", request.name, "--storage", str(request.storage)]
-    if request.tracking_uri:
-        command += ["--tracking-uri", hide_password(request.tracking_uri)]
-    if request.address:
-        command += ["--address", request.address]
-    return spelled(shlex.join(command))
+
+def _search_again(request: Request) -> str:
+    """The command that starts a new search from the best configurations of this one."""
+    options = ["--space", request.space_given or request.space.name, "--warm-start", request.name]
+    options += ["--storage", str(request.storage)]
+    if request.tracking_uri is not None:
+        options += ["--tracking-uri", hide_secrets(request.tracking_uri)]
+    return tune_command(*options)

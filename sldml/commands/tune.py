@@ -15,7 +15,7 @@ from sldml.commands.options import (
     RegisterOption,
     SettingsOption,
     StorageOption,
-    StrictOption,
+    StrictOrNotOption,
     SummaryOption,
     TrackingUriOption,
 )
@@ -64,15 +64,19 @@ def tune(
         str | None, typer.Option(metavar="A,B,…", help="Choices to compare; the first is the reference.")
     ] = None,
     against: Annotated[str | None, typer.Option(metavar="NAME", help="Use this choice as the reference.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Resume the search of this name.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Resume the search of this name, with its options unless they are given again.")
+    ] = None,
     storage: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
     register: RegisterOption = None,
     address: AddressOption = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Number of top configurations to retrain.")] = None,
     final_seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds for each.")] = None,
-    no_final: Annotated[bool, typer.Option("--no-final", help="Skip the final models and the test.")] = False,
-    strict: StrictOption = False,
+    final: Annotated[
+        bool | None, typer.Option("--final/--no-final", help="Whether to train final models and run the test.")
+    ] = None,
+    strict: StrictOrNotOption = None,
     settings: SettingsOption = None,
     summary: SummaryOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything without writing anything.")] = False,
@@ -103,7 +107,7 @@ def tune(
         address=address,
         top_k=top_k,
         final_seeds=final_seeds,
-        final=not no_final,
+        final=final,
         strict=strict,
         settings=settings or [],
         summary=summary,

@@ -38,6 +38,15 @@ def unflatten(dotted: Mapping[str, Any]) -> ConfigTree:
     return nested
 
 
+def without(nested: Mapping[str, Any], path: str) -> ConfigTree:
+    """Nested mappings without what is at a dotted path."""
+    key, dot, rest = path.partition(".")
+    if not dot:
+        return {name: value for name, value in nested.items() if name != key}
+    part = nested.get(key)
+    return {**nested, key: without(part, rest)} if isinstance(part, Mapping) else dict(nested)
+
+
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> ConfigTree:
     """Deep-merge two nested mappings; `over` wins. A changed `name` drops the branch of the old one."""
     merged = dict(base)

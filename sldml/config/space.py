@@ -13,7 +13,7 @@ import pydantic
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from pydantic import Field
 
-from sldml.config.dotted import ConfigTree, flatten, merge, unflatten
+from sldml.config.dotted import ConfigTree, flatten, merge, unflatten, without
 from sldml.config.encoder import EncoderConfig
 from sldml.config.parts import Part, first_fault
 from sldml.config.representation import NormalizeConfig, RepresentationConfig
@@ -27,6 +27,7 @@ from sldml.config.space_tree import (
     SpaceError,
     Suggester,
     allows,
+    drop,
     fix,
     leaves_of,
 )
@@ -258,6 +259,10 @@ class SearchSpace:
         """
         root, inside = fix(self.root, path, value)
         return replace(self, base=self.base if inside else merge(self.base, unflatten({path: value})), root=root)
+
+    def unset(self, path: str) -> SearchSpace:
+        """The space in which one path is neither fixed nor searched, so that it has its default; not checked."""
+        return replace(self, base=without(self.base, path), root=drop(self.root, path))
 
     def check(self) -> None:
         """Check that all samples are valid configurations and that the sampler supports the space.

@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 import pydantic
 import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic.fields import FieldInfo
 
-from sldml.config.dotted import ConfigTree, merge
-from sldml.config.parts import BranchedPart, Part, first_fault
+from sldml.config.dotted import ConfigTree
+from sldml.config.overrides import fields_at, models_of, override, unknown
+from sldml.config.parts import BranchedPart, first_fault
 from sldml.config.space import SearchSettings, SearchSpace
 from sldml.config.space_tree import Branches, Group, Leaf, Node, Scalar, SpaceError
 from sldml.config.trial import TrialConfig
-from sldml.config.yaml_lines import Document, load_value, load_yaml
-from sldml.errors import InputError, suggestion
+from sldml.config.yaml_lines import Document, load_yaml
+from sldml.errors import InputError
+
+__all__ = ["CUSTOM", "FOLDER", "fields_at", "is_file_of_space", "override", "parse_space", "read_space"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "search_spaces"
@@ -42,7 +45,7 @@ def read_space(given: str | Mapping[str, Any], overrides: Sequence[str] = ()) ->
 
     Args:
         given: `demo`, or a path that ends in .yaml or .yml, or what such a file contains.
-        overrides: `dotted.path=value`, each of which fixes one path (a key of `search` as `search.trials`).
+        overrides: As of `override`; a key of `search` is `search.trials`.
 
     Raises:
         InputError: no such file, or an error in it or in an override; the message names file and line.
@@ -54,8 +57,7 @@ def read_space(given: str | Mapping[str, Any], overrides: Sequence[str] = ()) ->
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    space = parse_space(text, path.stem, str(path))
-    return override(space, overrides)
+    return override(parse_space(text, path.stem, str(path)), overrides)
 
 
 def _space_of(content: Mapping[str, Any]) -> SearchSpace:
@@ -70,34 +72,6 @@ def _space_of(content: Mapping[str, Any]) -> SearchSpace:
     return _read(document, CUSTOM, text)
 
 
-def override(space: SearchSpace, settings: Sequence[str]) -> SearchSpace:
-    """The space changed by `dotted.path=value` settings.
-
-    Raises:
-        InputError: a setting is wrong.
-    """
-    if not settings:
-        return space
-    changed = space
-    for setting in settings:
-        changed = _override(changed, setting)
-    try:
-        changed.check()
-    except SpaceError as error:
-        raise InputError(f"{_culprit(space, settings)}: {error}") from error
-    return changed
-
-
-def _culprit(space: SearchSpace, settings: Sequence[str]) -> str:
-    """The setting that is invalid alone, or all of them if only their combination is."""
-    for setting in settings:
-        try:
-            _override(space, setting).check()
-        except SpaceError:
-            return f"--set {setting}"
-    return " ".join(f"--set {setting}" for setting in settings)
-
-
 def parse_space(text: str, name: str, source: str) -> SearchSpace:
     """Parse and check the text of a search space; `source` is its name in messages.
 
@@ -110,12 +84,17 @@ def parse_space(text: str, name: str, source: str) -> SearchSpace:
 def _read(document: Document, name: str, text: str) -> SearchSpace:
     for key in document.value:
         if key not in _KEYS:
-            raise SpaceError(f"{document.where(key)}: {_unknown(key, _KEYS)}")
+            raise SpaceError(f"{document.where(key)}: {unknown(key, _KEYS)}")
     return _Reader(document).read(name, text)
 
 
+def is_file_of_space(name_or_file: str) -> bool:
+    """Whether a search space is given by its file, not by its name."""
+    return name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file
+
+
 def _find(name_or_file: str) -> Path:
-    if name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file:
+    if is_file_of_space(name_or_file):
         path = Path(name_or_file)
         if not path.is_file():
             raise InputError(f"{name_or_file}: no such file of a search space")
@@ -124,61 +103,6 @@ def _find(name_or_file: str) -> Path:
     if name_or_file not in names:
         raise InputError(f"there is no search space {name_or_file!r}; there are {', '.join(names)}, or give a file")
     return FOLDER / f"{name_or_file}.yaml"
-
-
-def _override(space: SearchSpace, setting: str) -> SearchSpace:
-    path, equals, text = setting.partition("=")
-    if not equals or not path:
-        raise InputError(f"--set {setting}: write it as dotted.path=value")
-    value = load_value(text, f"--set {setting}")
-    try:
-        if path.startswith("search."):
-            settings = merge(space.search.model_dump(), {path.removeprefix("search."): value})
-            return replace(space, search=SearchSettings.model_validate(settings))
-        kinds = [_models(field.annotation) for field in fields_at(path)]
-        if all(kinds):
-            keys = ", ".join(f"{path}.{key}" for key in kinds[0][0].model_fields)
-            raise SpaceError(f"{path} is no value but a part with keys of its own: {keys}")
-        if isinstance(value, list | dict):
-            raise SpaceError(f"{value!r} is no plain value")
-        return space.fixed(path, value)
-    except pydantic.ValidationError as error:
-        raise InputError(f"--set {setting}: {first_fault(error)[1]}") from error
-    except SpaceError as error:
-        raise InputError(f"--set {setting}: {error}") from error
-
-
-def fields_at(path: str) -> list[FieldInfo]:
-    """The fields of `TrialConfig` at a dotted path; several if a part has several types.
-
-    Raises:
-        SpaceError: there is none.
-    """
-    models: list[type[Part]] = [TrialConfig]
-    found: list[FieldInfo] = []
-    walked: list[str] = []
-    for key in path.split("."):
-        found = [model.model_fields[key] for model in models if key in model.model_fields]
-        if not found:
-            known = sorted({name for model in models for name in model.model_fields})
-            place = f" in {'.'.join(walked)}" if walked else ""
-            raise SpaceError(f"{path}: {_unknown(key, known)}{place}")
-        walked.append(key)
-        models = [model for field in found for model in _models(field.annotation)]
-    return found
-
-
-def _models(annotation: Any) -> list[type[Part]]:
-    """The part classes among the types of an annotation."""
-    if get_origin(annotation) is Annotated:
-        return _models(get_args(annotation)[0])
-    if isinstance(annotation, type) and issubclass(annotation, Part):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models(argument)]
-
-
-def _unknown(key: str, known: Sequence[str]) -> str:
-    return f"there is no {key!r} ({suggestion(key, known)})"
 
 
 class _Reader:
@@ -233,7 +157,7 @@ class _Reader:
                 raise self._error(at, f"{what}: a mapping of dotted paths, but found {params!r}")
             for path, value in params.items():
                 if path not in paths:
-                    raise self._error((*at, path), f"{what}: {_unknown(str(path), sorted(paths))}")
+                    raise self._error((*at, path), f"{what}: {unknown(str(path), sorted(paths))}")
                 if space.restrict({path: value}) is None:
                     raise self._error((*at, path), f"{what}: {path}: {value!r} is not among the searched values")
         return tuple(dict(params) for params in listed)
@@ -267,18 +191,18 @@ class _Reader:
             )
         if any(kind in body for kind in _LEAF_KINDS):
             return self._leaf(body, at, path, fields)
-        if not any(_models(field.annotation) for field in fields):
+        if not any(models_of(field.annotation) for field in fields):
             raise self._error(at, f"{path} needs one of choice, float, int")
         return self._group(body, at, path)
 
     def _branches(self, body: Any, at: tuple[str, ...], path: str) -> Branches:
-        choice = next((m for f in (fields_at(path) if path else []) for m in _models(f.annotation)), None)
+        choice = next((m for f in (fields_at(path) if path else []) for m in models_of(f.annotation)), None)
         if choice is None or not issubclass(choice, BranchedPart):
             raise self._error(at, f"{path or 'space'} has no branches to choose from")
         options: dict[str, Group] = {}
         for name, parameters in self._mapping(body, at).items():
             if name not in choice.names():
-                raise self._error((*at, name), f"{path}: {_unknown(name, choice.names())}")
+                raise self._error((*at, name), f"{path}: {unknown(name, choice.names())}")
             options[name] = self._group(
                 self._mapping({} if parameters is None else parameters, (*at, name)), (*at, name), f"{path}.{name}"
             )
@@ -291,7 +215,7 @@ class _Reader:
         kind = next(k for k in _LEAF_KINDS if k in body)
         for key in body:
             if key not in (kind, "log") or (key == "log" and kind == "choice"):
-                raise self._error((*at, key), f"{path}: {_unknown(key, (kind, 'log'))}")
+                raise self._error((*at, key), f"{path}: {unknown(key, (kind, 'log'))}")
         log = body.get("log", False)
         if not isinstance(log, bool):
             raise self._error((*at, "log"), f"{path}: log must be true or false, not {log!r}")
@@ -336,7 +260,7 @@ class _Reader:
                 raise self._error((*at, path), f"when: {path}: at least one name is needed")
             for name in allowed:
                 if name not in self._choices[path]:
-                    raise self._error((*at, path), f"when: {path}: {_unknown(str(name), self._choices[path])}")
+                    raise self._error((*at, path), f"when: {path}: {unknown(str(name), self._choices[path])}")
             conditions.append((path, allowed))
         return tuple(conditions)
 

@@ -162,5 +162,23 @@ def fix(root: Group, path: str, value: Scalar) -> tuple[Group, bool]:
     return _as_group(within(root, False)), inside
 
 
+def drop(root: Group, path: str) -> Group:
+    """The tree without a parameter; without the name of branches, they are all left out."""
+
+    def within(node: Node) -> Node:
+        match node:
+            case Leaf(path=p) if p == path:
+                return Group(())
+            case Group(members=members):
+                return replace(node, members=tuple(within(member) for member in members))
+            case Branches(path=p, options=options):
+                if path == f"{p}.name":
+                    return Group(())
+                return replace(node, options={name: _as_group(within(option)) for name, option in options.items()})
+        return node
+
+    return _as_group(within(root))
+
+
 def _as_group(node: Node) -> Group:
     return node if isinstance(node, Group) else Group((node,))

@@ -20,6 +20,7 @@ from sldml.journal.records import (
     ComparisonRecord,
     EnvironmentRecord,
     Epoch,
+    OptionsRecord,
     Params,
     PreparedRecord,
     Record,
@@ -78,6 +79,7 @@ class AttemptBegun(_Timed):
     environment: EnvironmentRecord
     register_as: str | None = None
     """Name of the saved model in MLflow's registry."""
+    options: OptionsRecord = OptionsRecord()
 
 
 class AttemptEnded(_Timed):

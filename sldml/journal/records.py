@@ -57,6 +57,21 @@ class SettingsRecord(Record):
     seed: int = 0
 
 
+class OptionsRecord(Record):
+    """The options of a call that change what happens. A resumed search takes them over unless they are given again."""
+
+    space: str | None = None
+    """Name or file of the search space, as it was given; None if it was given otherwise."""
+    final: bool = True
+    concurrent: int | None = None
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+    strict: bool = False
+    tracking_uri: str | None = None
+    """With `***` instead of secrets; None for the default store."""
+    address: str | None = None
+
+
 class PreparedRecord(Record):
     """The prepared set."""
 

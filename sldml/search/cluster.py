@@ -63,7 +63,7 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _connect(address: str | None, quiet: Mapping[str, Any]) -> None:
-    if address is None:
+    if address in (None, "local"):
         # "local": else Ray would join a cluster that somebody started on this machine with `ray start`.
         ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
         return

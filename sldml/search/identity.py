@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sldml.journal import AttemptBegun, PreparedRecord, SearchBegun, SettingsRecord, SpaceRecord
+from sldml.errors import hide_secrets, hide_uris
+from sldml.journal import AttemptBegun, OptionsRecord, PreparedRecord, SearchBegun, SettingsRecord, SpaceRecord
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.split import Split
 from sldml.recordings.sources import describe_data
@@ -16,7 +17,7 @@ def search_begun(request: Request, prepared: PreparedSet, split: Split, slots: S
     meta, config, space = prepared.meta, request.space.default_config(), request.space
     return SearchBegun(
         name=request.name,
-        space=SpaceRecord(name=space.name, hash=space.hash, text=space.text),
+        space=SpaceRecord(name=space.name, hash=space.hash, text=hide_uris(space.text)),
         dataset=config.data.dataset,
         protocol=config.protocol.name,
         settings=_settings(request),
@@ -49,6 +50,21 @@ def attempt_begun(request: Request, slots: Slots) -> AttemptBegun:
         slots=slots.count,
         environment=describe_environment(slots.threads),
         register_as=request.register,
+        options=options_of(request),
+    )
+
+
+def options_of(request: Request) -> OptionsRecord:
+    """The options of a call, which a resumed search takes over."""
+    return OptionsRecord(
+        space=request.space_given,
+        final=request.final,
+        concurrent=request.concurrent,
+        cpus_per_trial=request.cpus_per_trial,
+        gpus_per_trial=request.gpus_per_trial,
+        strict=request.strict,
+        tracking_uri=None if request.tracking_uri is None else hide_secrets(request.tracking_uri),
+        address=request.address,
     )
 
 

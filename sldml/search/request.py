@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ class Request:
     data: Path | None = None
     resume: bool = False
     strict: bool = False
-    tracking_uri: str | None = None
+    tracking_uri: str | None = field(default=None, repr=False)
+    """May contain a password."""
     address: str | None = None
     concurrent: int | None = None
     cpus_per_trial: float | None = None
@@ -43,6 +44,8 @@ class Request:
     """The comparison, instead of a search for one model."""
     register: str | None = None
     """Name of the saved model in MLflow's registry."""
+    space_given: str | None = None
+    """Name or file of the search space, as it was given."""
 
     @property
     def folder(self) -> Path:

@@ -5,7 +5,7 @@ the search calls `check` first and then owns one `Tracker`, which follows the jo
 seconds, because MLflow does, so other modules import it only when they start tracking.
 """
 
-from sldml.tracking.store import TrackingError, check, default_artifact_root, default_uri, hide_password
+from sldml.tracking.store import TrackingError, check, default_artifact_root, default_uri
 from sldml.tracking.tracker import Tracker, track
 
 __all__ = [
@@ -14,6 +14,5 @@ __all__ = [
     "check",
     "default_artifact_root",
     "default_uri",
-    "hide_password",
     "track",
 ]

@@ -14,8 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from sldml.config.dotted import ConfigTree
-from sldml.errors import InputError
-from sldml.tracking.store import hide_password
+from sldml.errors import InputError, hide_secrets
 
 _VALIDATION, _TEST = "val/accuracy_best", "test/accuracy"
 
@@ -55,7 +54,7 @@ def find_run(uri: str, run_id: str) -> EarlierRun:
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        raise InputError(f"{option}: no such run in {hide_password(uri)} (other stores: --tracking-uri)") from error
+        raise InputError(f"{option}: no such run in {hide_secrets(uri)} (other stores: --tracking-uri)") from error
     experiment = str(client.get_experiment(run.info.experiment_id).name)
     tags = run.data.tags
     match tags.get("stage"):

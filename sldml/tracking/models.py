@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
+from sldml.errors import scheme_of
 from sldml.tracking.serving import save
 
 
@@ -68,7 +68,7 @@ def _register(client: MlflowClient, logged: LoggedModel, run_id: str, name: str)
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     # A database looks such a name up in the store of the process, which need not be this client's.
-    served = urlsplit(client.tracking_uri).scheme in ("http", "https")
+    served = scheme_of(client.tracking_uri) in ("http", "https")
     source = f"models:/{logged.model_id}" if served else logged.artifact_location
     versions = client.search_model_versions(f"name = '{name}'")
     if not any(version.source in (source, logged.artifact_location) for version in versions):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
-from sldml.tracking.store import TrackingError, hide_password
+from sldml.errors import hide_secrets
+from sldml.tracking.moved import follow_moved_results
+from sldml.tracking.store import TrackingError, one_line
 
 T = TypeVar("T")
 
@@ -42,8 +45,9 @@ class Runs:
     """The runs of one search. A run is identified by its key; None is the parent."""
 
     def __init__(self, uri: str, experiment: str, artifact_root: Path | None, search: str, search_id: str) -> None:
+        self._uri = uri
         self.client = MlflowClient(tracking_uri=uri)
-        self.experiment_id = self._find_experiment(experiment, artifact_root, hide_password(uri))
+        self.experiment_id = self._find_experiment(experiment, artifact_root)
         self._params: dict[str, dict[str, str]] = {}
         self._last_steps: dict[str, dict[str, int]] = {}
         self._children: dict[str, str] | None = None
@@ -70,7 +74,7 @@ class Runs:
         try:
             self.client.get_run(self.parent_id)
         except Exception as error:  # any error means that it does not
-            _log.debug("%r", error)
+            _log.debug("%s", one_line(error, self._uri))
             return False
         return True
 
@@ -201,7 +205,7 @@ class Runs:
 
         log_model(self.client, self.experiment_id, self.id(key), Path(folder), name=name, register=register)
 
-    def _find_experiment(self, name: str, artifact_root: Path | None, shown_uri: str) -> str:
+    def _find_experiment(self, name: str, artifact_root: Path | None) -> str:
         location = None if artifact_root is None else str(artifact_root.absolute())
         found = self.client.get_experiment_by_name(name)
         if found is None:
@@ -212,10 +216,13 @@ class Runs:
                     raise
                 found = self.client.get_experiment_by_name(name)  # another search created it meanwhile
         if found.lifecycle_stage != "active":
+            shown = hide_secrets(self._uri)
             raise TrackingError(
-                f"tracking store {shown_uri}: experiment {name!r} was deleted; restore it with "
-                f"`mlflow experiments restore -x {found.experiment_id}`, or rename the space"
+                f"tracking store {shown}: experiment {name!r} was deleted; restore it with `MLFLOW_TRACKING_URI="
+                f"{shlex.quote(shown)} mlflow experiments restore -x {found.experiment_id}`, or rename the space"
             )
+        if artifact_root is not None:
+            follow_moved_results(self._uri, found, artifact_root)
         return str(found.experiment_id)
 
     def _find_parent(self, search: str, search_id: str) -> str:

@@ -9,12 +9,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import sqlalchemy
 from filelock import FileLock
 
-from sldml.errors import InputError
+from sldml.errors import InputError, hide_secrets, is_clear, scheme_of
 
 # Disables MLflow's usage statistics; must be set before the import.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -38,23 +37,6 @@ def default_artifact_root(storage: Path) -> Path:
     return storage.absolute() / "mlflow-artifacts"
 
 
-def hide_password(uri: str, text: str | None = None) -> str:
-    """`uri`, or `text` that may quote it, with the password and any secret in the query as `***`."""
-    shown = uri if text is None else text
-    parts = urlsplit(uri)
-    secrets = [value for name, value in parse_qsl(parts.query) if re.search("pass|secret|token|key", name, re.I)]
-    if "@" in parts.netloc:
-        # By hand: `SplitResult.password` would be unreadable for netlocs that it thinks broken.
-        secrets.append(parts.netloc.rpartition("@")[0].partition(":")[2])
-    for secret in filter(None, secrets):
-        for spelling in {secret, unquote(secret)}:
-            # In the URI's own places only: a short password may also be a word of the message.
-            shown = shown.replace(f":{spelling}@", ":***@").replace(f"={spelling}", "=***")
-            if len(spelling) >= 6:
-                shown = shown.replace(spelling, "***")
-    return shown
-
-
 def check(uri: str, timeout_s: float = 5.0) -> None:
     """Check that runs can be stored at `uri`; create an SQLite file with its tables.
 
@@ -65,13 +47,17 @@ def check(uri: str, timeout_s: float = 5.0) -> None:
             is something else, or MLflow has no such store.
     """
     quiet_mlflow()
-    scheme = urlsplit(uri).scheme.partition("+")[0]
-    shown = hide_password(uri)
+    scheme, shown = scheme_of(uri), hide_secrets(uri)
+    if not is_clear(uri):
+        raise TrackingError(
+            f"tracking URI {shown}: where user name, password and host end is unclear; write @ in them as %40, / as "
+            "%2F, ? as %3F, # as %23, and the port as a number"
+        )
     try:
         if scheme == "sqlite":
             _check_sqlite(uri)
         elif scheme in ("http", "https"):
-            if not urlsplit(uri).hostname:
+            if not re.match(r"\w+://([^/?#]*@)?[^/?#:]", uri):
                 raise TrackingError(f"tracking URI {shown}: it has no host")
             with _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", MLFLOW_HTTP_REQUEST_TIMEOUT=f"{timeout_s:.0f}"):
                 MlflowClient(uri).search_experiments(max_results=1)
@@ -91,7 +77,9 @@ def check(uri: str, timeout_s: float = 5.0) -> None:
 def _check_sqlite(uri: str) -> None:
     file = Path(uri.partition(":///")[2].partition("?")[0])
     if not file.name or not file.is_absolute():
-        raise TrackingError(f"tracking URI {uri}: an SQLite store needs an absolute path, sqlite:////folder/mlflow.db")
+        raise TrackingError(
+            f"tracking URI {hide_secrets(uri)}: an SQLite store needs an absolute path, sqlite:////folder/mlflow.db"
+        )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_name(f".{file.name}.lock"), timeout=60):
@@ -113,7 +101,7 @@ def _check_database(uri: str, scheme: str, timeout_s: float) -> None:
         engine = sqlalchemy.create_engine(uri, connect_args={argument: max(1, int(timeout_s))})
     except ModuleNotFoundError as error:
         raise TrackingError(
-            f"tracking store {hide_password(uri)}: its driver {error.name} is not installed; for PostgreSQL "
+            f"tracking store {hide_secrets(uri)}: its driver {error.name} is not installed; for PostgreSQL "
             "`pip install 'psycopg[binary]'`, or psycopg2-binary for a postgresql+psycopg2 URI"
         ) from error
     try:
@@ -151,8 +139,8 @@ def quiet_mlflow() -> None:
 
 
 def one_line(error: BaseException, uri: str) -> str:
-    """The innermost reason of `error` in one line without the password of `uri`."""
-    text = hide_password(uri, str(error) or type(error).__name__)
+    """The innermost reason of `error` in one line without the secrets of `uri`."""
+    text = hide_secrets(uri, str(error) or type(error).__name__)
     if inner := re.search(r"Caused by \w+\((.*)\)\)?$", text, re.DOTALL):
         text = inner[1].strip("\"'")
     text = re.split(r"\n?\(Background on this error|\n\[SQL:", text)[0]

@@ -12,13 +12,13 @@ import json
 import logging
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import filelock
 
+from sldml.errors import hide_secrets, scheme_of
 from sldml.journal import FILE, Event, Follower, FoundSearch, History, JournalReader, SearchBegun
 from sldml.tracking.runs import Runs, is_transient
-from sldml.tracking.store import TrackingError, hide_password, one_line, quiet_mlflow
+from sldml.tracking.store import TrackingError, one_line, quiet_mlflow
 from sldml.tracking.writer import Call, RunWriter
 
 _SWITCH_S = 0.0002
@@ -47,8 +47,8 @@ class Tracker:
                 search to it.
         """
         quiet_mlflow()
-        self.uri, self.shown_uri = uri, hide_password(uri)
-        root = None if urlsplit(uri).scheme in ("http", "https") else artifact_root
+        self.uri, self.shown_uri = uri, hide_secrets(uri)
+        root = None if scheme_of(uri) in ("http", "https") else artifact_root
         store = hashlib.blake2b(self.shown_uri.encode(), digest_size=4).hexdigest()
         self._cursor_file = folder / f"tracking-{store}.json"
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,9 @@ class Tracker:
             if not self._attempt(call) and self._follower.given_up.is_set():
                 return False
         self.num_written += len(events)
-        cursor = {"store": self.shown_uri, "search": self._search_id, "position": self._reader.position}
+        cursor = {
+            "store": self.shown_uri, "run": self.run_id, "search": self._search_id, "position": self._reader.position,
+        }  # fmt: skip
         scratch = self._cursor_file.with_suffix(".new")
         try:
             scratch.write_text(json.dumps(cursor), encoding="utf-8")
@@ -140,7 +142,9 @@ class Tracker:
         """The position in the journal up to which the store has everything."""
         try:
             cursor = json.loads(self._cursor_file.read_text(encoding="utf-8"))
-            return int(cursor["position"]) if cursor["search"] == self._search_id else 0
+            # URIs that differ in their secrets alone are shown alike; a run is in one store only.
+            known = (cursor["search"], cursor["run"]) == (self._search_id, self.run_id)
+            return int(cursor["position"]) if known else 0
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # then everything is written again
             return 0
 

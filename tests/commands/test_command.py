@@ -272,6 +272,35 @@ def test_tracking_stores_are_absolute(outside: Path, given: str | None, uri: str
     assert tracking_store(given) == (None if uri is None else uri.format(here=outside))
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("127.0.0.1:5000", "--tracking-uri 127.0.0.1:5000: write http://127.0.0.1:5000"),
+        ("localhost:5000/mlflow", "--tracking-uri localhost:5000/mlflow: write http://localhost:5000/mlflow"),
+        ("me:pw@server:5000", "--tracking-uri ***: write http://me:***@server:5000"),
+        ("https//server:5000", "--tracking-uri https//server:5000: write https://server:5000"),
+        ("http:/server", "--tracking-uri http:/server: write http://server"),
+        ("http:server", "--tracking-uri http:server: write http://server"),
+        ("postgres:/me:pw@db/runs", "--tracking-uri ***: write postgresql://me:***@db/runs"),
+        ("databricks", "--tracking-uri databricks: is no URI; give http://HOST:PORT of a server"),
+        ("", "--tracking-uri '': is empty: leave it out"),
+        ("mlruns", "--tracking-uri mlruns: is a folder"),
+        ("postgresql://me:***@db/runs", "write the password (or token) in place of ***"),
+    ],
+)
+def test_what_is_no_uri_is_told_and_what_was_meant(outside: Path, given: str, said: str):
+    (outside / "mlruns").mkdir()
+    (outside / "127.0.0.1:5000").touch()
+    with pytest.raises(InputError) as caught:
+        tracking_store(given)
+    assert said in str(caught.value)
+
+
+def test_a_file_that_exists_is_a_store_whatever_its_name(outside: Path):
+    (outside / "runs").touch()
+    assert tracking_store("runs") == f"sqlite:///{outside}/runs"
+
+
 @pytest.mark.parametrize("given", ["sqlite:///mlflow.db", "mlflow.db", "sqlite:///here/mlflow.db"])
 def test_inside_a_ray_job_a_relative_tracking_store_is_refused(inside: Path, given: str):
     with pytest.raises(InputError, match=r"--tracking-uri .*: in a Ray job it must be absolute"):

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.made_history import epoch, search_begun
 
-from sldml.commands.request import Request, best_of, check_request, earlier_settings, first_configurations
+from sldml.commands.request import (
+    Request,
+    best_of,
+    check_request,
+    earlier_settings,
+    first_configurations,
+    search_request,
+)
 from sldml.config.space import SearchSpace
 from sldml.config.space_file import override, parse_space
 from sldml.errors import InputError
 from sldml.journal import AttemptBegun, History, Journal, TrialEnded, TrialEpoch, TrialStarted
+from sldml.search.cluster import Slots
+from sldml.search.identity import attempt_begun
 from sldml.search.preflight import earlier_history
 
 SPACE = """
@@ -108,3 +118,72 @@ def test_what_is_fixed_leaves_out_what_is_known(space: SearchSpace) -> None:
     assert first_configurations(override(space, ["loss.name=triplet_margin"]), []) == [
         {"loss.triplet_margin.margin": 0.1}  # its name is no longer searched
     ]
+
+
+# ------------------------------------------------------------------------------------------------ options of a resumed
+
+
+GIVEN = {
+    "final": False,
+    "concurrent": 1,
+    "cpus_per_trial": 2.0,
+    "gpus_per_trial": 0.5,
+    "strict": True,
+    "address": "auto",
+    "tracking_uri": "http://host:5000",
+}
+
+
+def write_attempt(request: Request, **changes: Any) -> None:
+    """What a call leaves in the journal when it begins."""
+    begun, journal = search_begun(name=request.name), Journal(request.journal)
+    journal.append(begun)
+    attempt = attempt_begun(request, Slots(1, 1.0, 0.0))
+    journal.append(attempt.model_copy(update={"settings": begun.settings, **changes}))
+    journal.close()
+
+
+def options(request: Request) -> dict[str, Any]:
+    return {name: getattr(request, name) for name in GIVEN}
+
+
+def test_a_resumed_search_keeps_the_options_of_the_last_call(tmp_path: Path, clean_environment: None) -> None:
+    first = search_request("demo", command="", name="one", storage=str(tmp_path), **GIVEN)
+    assert options(first) == GIVEN
+    write_attempt(first)
+    again = search_request(None, command="", resume="one", storage=str(tmp_path))
+    assert options(again) == GIVEN
+    assert again.space_given == "demo"
+    assert again.time_budget_s is None
+    given: dict[str, Any] = {"final": True, "concurrent": 3, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0}
+    given |= {"strict": False, "address": "host:1", "tracking_uri": f"sqlite:///{tmp_path}/other.db"}
+    changed = search_request(None, command="", resume="one", storage=str(tmp_path), **given)
+    assert options(changed) == given
+
+
+def test_a_model_is_still_registered_after_a_resumption(tmp_path: Path, clean_environment: None) -> None:
+    first = search_request("demo", command="", name="one", storage=str(tmp_path), register="gestures")
+    write_attempt(first)
+    assert search_request(None, command="", resume="one", storage=str(tmp_path)).register == "gestures"
+    assert search_request(None, command="", resume="one", storage=str(tmp_path), register="b").register == "b"
+    assert search_request(None, command="", resume="one", storage=str(tmp_path), final=False).register is None
+
+
+def test_a_journal_without_options_has_the_defaults(tmp_path: Path, clean_environment: None) -> None:
+    first = search_request("demo", command="", name="one", storage=str(tmp_path))
+    write_attempt(first)
+    lines = [json.loads(line) for line in first.journal.read_text().splitlines()]
+    assert lines[1].pop("options")["final"] is True
+    first.journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    again = search_request(None, command="", resume="one", storage=str(tmp_path))
+    assert (again.final, again.concurrent, again.strict, again.tracking_uri) == (True, None, False, None)
+
+
+def test_a_store_whose_secret_was_hidden_has_to_be_given_again(tmp_path: Path, clean_environment: None) -> None:
+    uri = "postgresql://me:planted@host/runs"
+    write_attempt(search_request("demo", command="", name="one", storage=str(tmp_path), tracking_uri=uri))
+    assert "planted" not in (tmp_path / "one" / "journal.jsonl").read_text()
+    with pytest.raises(InputError, match=r"one is tracked to postgresql://me:\*\*\*@host/runs: give --tracking-uri"):
+        search_request(None, command="", resume="one", storage=str(tmp_path))
+    again = search_request(None, command="", resume="one", storage=str(tmp_path), tracking_uri=uri)
+    assert again.tracking_uri == uri

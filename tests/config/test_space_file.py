@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import optuna
@@ -11,6 +12,7 @@ from support.spaces import SPACE, assert_told, sampled, small
 from sldml.config.space import SearchSpace
 from sldml.config.space_file import FOLDER, fields_at, override, parse_space, read_space
 from sldml.config.space_tree import SpaceError
+from sldml.config.trial import TrialConfig
 from sldml.errors import InputError
 
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -206,7 +208,6 @@ def test_settings_of_the_search(space: SearchSpace):
         ("nothing.at.all=1", "there is no 'nothing'"),
         ("seed.more=1", "there is no 'more'"),
         ("optimizer.lr=-1", "greater than 0, but it is -1"),
-        ("optimizer.lr=", "but it is None"),
         ("optimizer.lr=fast", "but it is 'fast'"),
         ("optimizer.lr=[", "not YAML"),
         ("optimizer.lr=[0.1, 0.2]", "[0.1, 0.2] is no plain value"),
@@ -235,3 +236,54 @@ def test_fields_at_a_path_of_several_kinds():
     assert len(fields_at("data.modality")) == 1
     with pytest.raises(SpaceError, match=r"there is no 'modal' \(did you mean 'modality'\?\) in data"):
         fields_at("data.modal")
+
+
+# ------------------------------------------------------------------------------------------------ --set
+
+
+UNSETTABLE = """
+data: {dataset: synthetic}
+protocol: {name: ntu_one_shot, num_auxiliary: 12}
+fixed: {train: {max_epochs: 7}}
+search: {trials: 5}
+space:
+  optimizer: {lr: {float: [1.0e-4, 1.0e-2], log: true}}
+  loss: {choose: {arcface: {scale: {float: [8.0, 16.0]}}, sup_con: {temperature: {float: [0.1, 0.5]}}}}
+"""
+
+
+def test_all_wrong_settings_are_told_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        override(parse_space(UNSETTABLE, "toy", "toy.yaml"), ["seed.more=1", "seed=3", "train.max_epochs=-1", "x"])
+    assert str(caught.value).count("--set ") == 3
+    assert str(caught.value).count("; ") == 2
+
+
+@pytest.mark.parametrize("nothing", ["", "null", "~"])
+def test_a_key_without_a_value_has_its_default(nothing: str) -> None:
+    space = parse_space(UNSETTABLE, "toy", "toy.yaml")
+    paths = ["train.max_epochs", "protocol.num_auxiliary", "search.trials", "optimizer.lr", "loss.arcface.scale"]
+    changed = override(space, [f"{path}={nothing}" for path in paths])
+    config, default = changed.default_config(), TrialConfig()
+    assert config.train.max_epochs == default.train.max_epochs
+    assert config.protocol.num_auxiliary == 100
+    assert config.optimizer.lr == default.optimizer.lr
+    assert changed.search.trials == 24
+    assert [leaf.path for leaf in changed.leaves()] == ["loss.name", "loss.sup_con.temperature"]
+    assert override(changed, ["loss.name="]).default_config().loss.name == default.loss.name
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["loss.name=sup_con", "loss.sup_con.temperature=0.2"],
+        ["loss.name=arcface", "loss.arcface.scale="],
+        ["encoder.name=vit_tiny", "encoder.vit_tiny.num_blocks=2", "loss.name=arcface", "search.trials=3"],
+        ["protocol.name=one_shot", "protocol.exemplar.name=subject", "protocol.exemplar.subject.subject=P001"],
+        ["protocol.num_auxiliary=", "protocol.name=one_shot", "protocol.auxiliary=A001,A002"],
+    ],
+)
+def test_the_order_of_settings_does_not_matter(given: list[str]) -> None:
+    space = parse_space(UNSETTABLE, "toy", "toy.yaml")
+    hashes = {override(space, list(order)).hash for order in itertools.permutations(given)}
+    assert len(hashes) == 1

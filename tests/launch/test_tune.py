@@ -71,6 +71,11 @@ def test_a_dry_run_writes_nothing(tune: Any, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_dry_run_without_final_models_says_so(tune: Any) -> None:
+    _, lines, _ = tune("--space", "demo", "--no-final", "--dry-run")
+    assert "scheduler asha; no final models, no test, no saved model (--no-final)" in "\n".join(lines)
+
+
 def test_a_dry_run_says_what_would_be_compared(tune: Any, tmp_path: Path) -> None:
     choices = ("--choices", "triplet_margin,proxy_anchor,sup_con", "--against", "sup_con")
     status, lines, _ = tune("--space", "demo", "--trials", "2", "--compare", "loss", *choices, "--dry-run")

@@ -340,7 +340,8 @@ def test_the_summary_and_the_last_lines_have_the_table_and_how_to_go_on() -> Non
     summary = json.loads(json.dumps(search_summary(with_test(), "completed", Timing(0.0), PLACES), allow_nan=False))
     assert summary["trials"]["requested"] == 4, "2 for each choice"
     assert [row["verdict"] for row in summary["comparison"]["rows"]] == ["reference", "better", None]
-    lines = closing_lines(summary, resume="python launch/tune.py --resume c")
+    again = "python launch/tune.py --space demo --warm-start c"
+    lines = closing_lines(summary, resume="python launch/tune.py --resume c", search_again=again)
     assert any(line.startswith("arcface") and line.endswith("better") for line in lines)
     assert any("--space demo --warm-start c" in line and "--set loss.name=" in line for line in lines)
     assert f"table:   {Path('/r/c/comparison.md')}" in lines

@@ -118,7 +118,12 @@ def scripts() -> list[str]:
 def options() -> set[str]:
     """The options of all commands in launch/."""
     commands = [command_of(script, word) for script in scripts() for word in _registered(script)[0]]
-    return {name for command in commands for parameter in command.params for name in parameter.opts} | {"--help"}
+    return {
+        name
+        for command in commands
+        for parameter in command.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    } | {"--help"}
 
 
 def folder_of(page: str) -> Path:

@@ -84,24 +84,26 @@ def dump(storage: Path) -> list[object]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("forgets", [False, True])
-def test_a_search_sent_twice_changes_nothing(storage: Path, forgets: bool) -> None:
-    """Also where the cursor was lost, so that all of it is sent again."""
+@pytest.mark.parametrize("cursors", ["kept", "lost", "of another store"])
+def test_a_search_sent_twice_changes_nothing(storage: Path, cursors: str) -> None:
+    """Also where the cursor was lost, or is of a store whose URI is shown alike, so that all of it is sent again."""
     search = TrackedSearch(storage)
     # Without a shipped model: its folder is missing here.
     events = [search.begun, *made_events()[1:-2], AttemptEnded(state="interrupted", time=START + 20)]
     search.tracked(events)
     before = dump(storage)
-    if forgets:
-        for cursor in search.folder.glob("tracking-*.json"):
+    for cursor in search.folder.glob("tracking-*.json"):
+        if cursors == "lost":
             cursor.unlink()
+        elif cursors == "of another store":
+            cursor.write_text(json.dumps({**json.loads(cursor.read_text()), "run": "0" * 32}))
     sent = track(
         find_search("demo-1", storage),
         default_uri(storage),
         artifact_root=default_artifact_root(storage),
         timeout_s=60,
     )
-    assert sent.to_json() == {"written": len(events) if forgets else 0, "waiting": 0, "refused": 0}
+    assert sent.to_json() == {"written": 0 if cursors == "kept" else len(events), "waiting": 0, "refused": 0}
     assert dump(storage) == before
 
 

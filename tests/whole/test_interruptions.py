@@ -75,7 +75,7 @@ class Interrupted:
             assert_nothing_lost(before, known, history)
         assert_study_has(history, self.folder)
         self.states.append((history, checkpointed))
-        self._command = ["--resume", "stopped"]
+        self._command = ["--resume", "stopped", "--final"]
         return history
 
 

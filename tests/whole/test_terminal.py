@@ -46,7 +46,7 @@ def test_the_table_shows_every_stage_of_a_search_and_of_its_extension(
     assert not before.finals
 
     summary_file = storage / "summary.json"
-    arguments = ("--resume", "seen", "--trials", "+2", "--storage", storage, "--summary", summary_file)
+    arguments = ("--resume", "seen", "--final", "--trials", "+2", "--storage", storage, "--summary", summary_file)
     second = terminal(*arguments, width=80)
     assert second.end(timeout_s=600.0) == 0, second.text[-3000:]
     for stage in ("final models ", "class folds ", "sealed test"):
