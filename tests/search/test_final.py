@@ -72,7 +72,7 @@ def result(trial_id: str, seeds: tuple[int, ...], num_epochs: int, accuracy: flo
     )
 
 
-def tested(*finals: FinalResult) -> TestResults:
+def results_of(*finals: FinalResult) -> TestResults:
     return TestResults(num_queries=1, num_classes=1, num_exemplars=1, finals=finals)
 
 
@@ -114,16 +114,16 @@ def test_with_nothing_to_go_on_with_it_is_said() -> None:
 def test_the_plan_does_not_look_at_the_test() -> None:
     history = history_of(trial("t1", [0.5]), trial("t2", [0.6]))
     plan = plan_finals(history, 2, 1)
-    history.test = tested(result("t1", (1,), 1, accuracy=1.0))
+    history.test = results_of(result("t1", (1,), 1, accuracy=1.0))
     assert plan_finals(history, 2, 1) == plan
 
 
 def test_a_test_is_taken_again_only_for_other_models() -> None:
     plan = plan_finals(history_of(trial("t1", [0.5]), trial("t2", [0.6, 0.7])), 2, 2)
     first, second = result("t2", (1, 2), 2), result("t1", (1, 2), 1)
-    assert was_tested(tested(first, second), plan)
-    assert not was_tested(tested(first), plan)
-    assert not was_tested(tested(first.model_copy(update={"num_epochs": 1}), second), plan)
+    assert was_tested(results_of(first, second), plan)
+    assert not was_tested(results_of(first), plan)
+    assert not was_tested(results_of(first.model_copy(update={"num_epochs": 1}), second), plan)
 
 
 def test_folds_are_planned_with_the_first_final_seed_and_the_draws_of_all() -> None:
