@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +61,7 @@ def report(
         if len(searches) == 1:
             write_report(searches[0].history, path)
             if follow:
-                _follow(searches[0], path)
+                searches = [_follow(searches[0], path)]
         else:
             write_comparison(searches, path)
     except OSError as error:
@@ -71,8 +72,8 @@ def report(
     print(f"next: open it in a browser; {_next(searches, names, storage)}")
 
 
-def _follow(search: FoundSearch, path: Path) -> None:
-    """Write the report again after new events, until the call that works on the search ends."""
+def _follow(search: FoundSearch, path: Path) -> FoundSearch:
+    """Write the report again after new events, until the call that works on the search ends; the search then."""
     from sldml.journal import FILE, JournalReader
     from sldml.report.report import write_report
 
@@ -87,6 +88,7 @@ def _follow(search: FoundSearch, path: Path) -> None:
             written, waiting = time.monotonic(), False
         time.sleep(_LOOK_S)
     write_report(reader.history, path)
+    return replace(search, history=reader.history)
 
 
 def _next(searches: list[FoundSearch], names: list[str], storage: str | None) -> str:
