@@ -10,7 +10,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal --durations=10
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --durations=10
 
 ifeq ($(VENV),.venv)
 INSTALLED := .venv/.installed
@@ -35,10 +35,10 @@ demo: $(INSTALLED)
 	$(BIN)/python launch/tune.py --space demo
 
 test: $(INSTALLED)
-	$(PYTEST) -m 'not verify'
+	$(PYTEST) --dist worksteal -m 'not verify'
 
 verify: $(INSTALLED)
-	$(PYTEST) -m verify
+	$(PYTEST) --dist loadfile -m verify
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -129,7 +129,7 @@ def test_a_search_as_a_job_and_one_on_two_nodes(head: Head, tmp_path: Path) -> N
     with second as (process, log):
         wait_for(lambda: head.num_nodes() == 2, process, log, timeout_s=120)
         # Long enough that the second node's worker has started before the first one has run all trials.
-        long = ["--trials", "6", "--max-epochs", "60", "--set", "search.scheduler=none"]
+        long = ["--trials", "6", "--max-epochs", "30", "--set", "search.scheduler=none"]
         long += ["--set", "train.min_steps_per_epoch=20"]
         two = [*arguments, *long, "--name", "two", "--no-final", "--concurrent", "2", "--address", head.address]
         ended = tune(*two, **head.environment)
