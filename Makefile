@@ -38,7 +38,7 @@ test: $(INSTALLED)
 	$(PYTEST) --dist worksteal -m 'not verify'
 
 verify: $(INSTALLED)
-	$(PYTEST) --dist loadfile -m verify
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -m verify
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
