@@ -137,7 +137,9 @@ class History:
     """By trial, the score on all class folds."""
     baseline_folds: BaselineFoldsScored | None = None
     test: TestResults | None = None
-    """The sealed test."""
+    """The last sealed test."""
+    num_tests: int = 0
+    """Number of sealed tests: a search that is extended is tested again."""
     stages: list[StageChanged] = field(default_factory=list)
     updated: float = 0.0
     """The time of the last event."""
@@ -199,7 +201,7 @@ class History:
             case FoldsScored():
                 self.folds[event.trial_id] = event
             case Tested():
-                self.test = event.results
+                self.test, self.num_tests = event.results, self.num_tests + 1
 
     def training(
         self, event: TrialEpoch | TrialEnded | TrialLost | FinalStarted | FinalEpoch | FinalEnded

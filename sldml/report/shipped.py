@@ -57,9 +57,10 @@ def against_sentence(history: History) -> str | None:
     def points(interval: tuple[float, float]) -> str:
         return f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
 
+    other = f"{baseline_name(found.candidate.baseline)} ({100 * found.accuracy:.1f} %)"
     return (
-        f"On the sealed test it is {100 * found.difference:+.1f} points from {baseline_name(found.candidate.baseline)} "
-        f"({100 * found.accuracy:.1f} %); paired 95 % interval {points(found.over_queries)} over queries, "
+        f"Its difference to {other} on the sealed test "
+        f"is {100 * found.difference:+.1f} points; paired 95 % intervals {points(found.over_queries)} over queries, "
         f"{points(found.over_classes)} over classes."
     )
 

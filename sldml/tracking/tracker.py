@@ -92,7 +92,7 @@ class Tracker:
             self._lock.release()
             if waiting:
                 _log.warning(
-                    "tracking: %d events are not in %s yet (%s): resume the search, or send them by `sldml track`",
+                    "tracking: %d events are not in %s yet (%s): resume the search, or use the command `track`",
                     waiting, self.shown_uri, self._failing or "it was too slow",
                 )  # fmt: skip
             if self._refused:
@@ -165,7 +165,10 @@ class Tracker:
                     self._warn(f"{self.shown_uri} refused a write, which is left out: {reason}", reason)
                     return False
                 if self._failing is None:
-                    self._warn(f"{self.shown_uri} does not answer: the search goes on, and is sent later ({reason})")
+                    self._warn(
+                        f"{self.shown_uri} does not answer: the search continues, "
+                        f"and its events are sent later ({reason})"
+                    )
                 self._failing = reason
                 if self._follower.given_up.wait(pause_s):
                     return False

@@ -66,6 +66,7 @@ class RunWriter:
             history: The journal up to their end.
         """
         metrics: dict[str, list[Metric]] = {}
+        num_tests = history.num_tests - sum(isinstance(event, Tested) for event in events)
         for event in events:
             if isinstance(event, TrialEpoch | FinalEpoch):
                 key = _key(event)
@@ -76,6 +77,9 @@ class RunWriter:
                 continue
             if isinstance(event, TrialEnded | FinalEnded) and (waiting := metrics.pop(_key(event), None)):
                 yield functools.partial(self._runs.log_metrics, _key(event), waiting)
+            if isinstance(event, Tested):
+                yield from self._test(event.results, event.time, num_tests)
+                num_tests += 1
             yield from self._event_calls(event, history)
         for key, waiting in metrics.items():
             yield functools.partial(self._runs.log_metrics, key, waiting)
@@ -117,8 +121,6 @@ class RunWriter:
             case BaselineFoldsScored():
                 for name, over_folds in history.best_over_folds().items():
                     yield self._folds(f"baseline:{name}", over_folds.accuracies, 0, event.time)
-            case Tested():
-                yield from self._test(event.results, event.time)
             case AttemptEnded():
                 yield from self._attempt_ended(event, history)
 
@@ -168,9 +170,11 @@ class RunWriter:
         metrics = [Metric(name, value, _ms(time), step) for name, value in values.items()]
         return functools.partial(self._runs.log_metrics, key, metrics)
 
-    def _test(self, results: TestResults, time: float) -> Iterator[Call]:
+    def _test(self, results: TestResults, time: float, step: int) -> Iterator[Call]:
+        """`step`: number of earlier sealed tests, so that a later one has the last value of its metric."""
+
         def accuracy(value: float) -> list[Metric]:
-            return [Metric("test/accuracy", value, _ms(time), 0)]
+            return [Metric("test/accuracy", value, _ms(time), step)]
 
         runs = self._runs
         for place, final in enumerate(results.finals, start=1):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from support.made_history import START, search_begun
 from support.made_searches import write_journal
 from support.tracked import TrackedSearch
 
-from sldml.journal import AttemptBegun, AttemptEnded, TrialEpoch, TrialStarted, find_search
+from sldml.journal import AttemptBegun, AttemptEnded, Tested, TrialEpoch, TrialStarted, find_search
 from sldml.tracking import TrackingError, check, default_artifact_root, default_uri, track
 
 START_MS = int(1000 * START)
@@ -82,6 +83,22 @@ def dump(storage: Path) -> list[object]:
         )
         for run in runs
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_search_that_is_tested_again_has_its_last_accuracy(storage: Path, in_parts: bool) -> None:
+    """An extended search has a second sealed test."""
+    search = TrackedSearch(storage)
+    events = [event for event in made_events() if not isinstance(event, AttemptEnded)]
+    first = next(event for event in events if isinstance(event, Tested))
+    results = replace(first.results, shipped=replace(first.results.shipped, accuracy=0.25))
+    events, again = [search.begun, *events[1:]], [Tested(results=results, time=START + 30)]
+    tracker = search.tracked(events if in_parts else events + again)
+    if in_parts:
+        tracker = search.tracked(again)
+    run = search.runs(tracker)["search"]
+    assert run.data.metrics["test/accuracy"] == 0.25
+    assert search.steps(run, "test/accuracy") == [0, 1]
 
 
 @pytest.mark.parametrize("cursors", ["kept", "lost", "of another store"])
