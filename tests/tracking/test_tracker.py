@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from support.made_history import START, search_begun
 from support.made_searches import write_journal
 from support.tracked import TrackedSearch
 
-from sldml.journal import AttemptBegun, AttemptEnded, Tested, TrialEpoch, TrialStarted, find_search
+from sldml.journal import AttemptBegun, AttemptEnded, TrialEpoch, TrialStarted, find_search
 from sldml.tracking import TrackingError, check, default_artifact_root, default_uri, track
 
 START_MS = int(1000 * START)
@@ -90,9 +89,10 @@ def test_a_search_that_is_tested_again_has_its_last_accuracy(storage: Path, in_p
     """An extended search has a second sealed test."""
     search = TrackedSearch(storage)
     events = [event for event in made_events() if not isinstance(event, AttemptEnded)]
-    first = next(event for event in events if isinstance(event, Tested))
-    results = replace(first.results, shipped=replace(first.results.shipped, accuracy=0.25))
-    events, again = [search.begun, *events[1:]], [Tested(results=results, time=START + 30)]
+    first = next(event for event in events if event.event == "test")
+    shipped = first.results.shipped.model_copy(update={"accuracy": 0.25})
+    results = first.results.model_copy(update={"shipped": shipped})
+    events, again = [search.begun, *events[1:]], [first.model_copy(update={"results": results, "time": START + 30})]
     tracker = search.tracked(events if in_parts else events + again)
     if in_parts:
         tracker = search.tracked(again)
