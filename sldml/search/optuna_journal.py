@@ -56,15 +56,26 @@ class OptunaJournal:
             name: Of the study.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        path = str(folder / OPTUNA_FILE)
         self._space = space
-        self._storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+        path = folder / OPTUNA_FILE
+        try:
+            self._open(path, name)
+        except Exception as error:  # Optuna does not name what it raises on a line that a kill left cut
+            _log.warning("%s is damaged (%r): it is written again from the journal", OPTUNA_FILE, error)
+            path.unlink(missing_ok=True)
+            self._open(path, name)
+        self._follower = Follower(JournalReader(folder / FILE), self._update, "optuna-journal")
+        self._follower.start()
+
+    def _open(self, path: Path, name: str) -> None:
+        if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
+            raise ValueError("its last line is cut")  # Optuna would append to that line
+        backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
+        self._storage = JournalStorage(backend)
         study = optuna.create_study(storage=self._storage, study_name=name, direction="maximize", load_if_exists=True)
         assert study.direction is StudyDirection.MAXIMIZE
         self._study_id = self._storage.get_study_id_from_name(name)
         self._known = {t.user_attrs[_NAME]: t for t in study.get_trials(deepcopy=False) if _NAME in t.user_attrs}
-        self._follower = Follower(JournalReader(folder / FILE), self._update, "optuna-journal")
-        self._follower.start()
 
     def close(self, timeout_s: float = 20.0) -> None:
         """Catch up with the journal, at most for `timeout_s`."""

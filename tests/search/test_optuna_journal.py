@@ -86,3 +86,24 @@ def test_a_lost_file_is_written_again(tmp_path: Path):
     for trial, record in zip(trials, history.trials.values(), strict=True):
         ended = None if record.ended is None else datetime.fromtimestamp(record.ended)
         assert trial.datetime_complete == ended
+
+
+@pytest.mark.parametrize("damage", ["cut", "cut within", "not JSON", "empty"])
+def test_a_damaged_file_is_written_again(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture):
+    """A kill can leave a cut line, to which Optuna appends when the search is resumed."""
+    events = search_events()
+    written(tmp_path, events[:9])
+    path = tmp_path / OPTUNA_FILE
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(
+        {
+            "cut": whole[:-20],
+            "cut within": b"".join([*lines[:-2], lines[-2][:-20], lines[-1]]),
+            "not JSON": b"\x00" * 100 + b"\n" + whole,
+            "empty": b"",
+        }[damage]
+    )
+    history, trials = written(tmp_path, events[9:])
+    assert_same(history, trials)
+    assert ("is damaged" in caplog.text) == (damage != "empty")
