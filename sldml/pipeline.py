@@ -51,6 +51,7 @@ from sldml.search.folders import final_weights, trial_folder, trial_weights
 from sldml.search.identity import attempt_begun, search_begun
 from sldml.search.machine import check_machine
 from sldml.search.optuna_journal import OptunaJournal
+from sldml.search.pool import Pool
 from sldml.search.preflight import earlier_history, folder_lock, prepared_data, require_same_data
 from sldml.search.recorder import Recorder
 from sldml.search.request import Request
@@ -142,22 +143,30 @@ def _work(search: Search) -> None:
         recorder.record(search.begun)
     recorder.record(attempt_begun(request, search.slots))
 
-    _score_baselines(search)
-    _run_trials(search)
-    if request.comparison is not None and (missing := num_missing(history, request.space.search.trials)):
+    with Pool(_job(search), search.slots, search.watcher.say) as pool:
+        if sum(record.has_ended for record in history.trials.values()) < request.num_trials:
+            pool.warm_up()  # while the baselines are scored
+        _score_baselines(search)
+        _run_trials(search, pool)
+        plan = _plan(search)
+        if plan is None or (history.test is not None and was_tested(history.test, plan)):
+            return
+        _train_finals(search, plan, pool)
+        _score_folds(search, plan, pool)
+    _test(search, plan)
+
+
+def _plan(search: Search) -> list[FinalTraining] | None:
+    """The final models to train; None if there are to be none yet."""
+    request, history, settings = search.request, search.history, search.request.space.search
+    if request.comparison is not None and (missing := num_missing(history, settings.trials)):
         search.watcher.say(f"{missing} trials are missing to give every choice the same budget: no sealed test yet")
-        return
+        return None
     if not request.final:
-        return
+        return None
     if request.comparison is None:
-        plan = plan_finals(history, request.space.search.top_k, request.space.search.final_seeds)
-    else:
-        winners = only_winners(history)
-        plan = plan_finals(winners, len(request.comparison.choices), request.space.search.final_seeds)
-    if history.test is None or not was_tested(history.test, plan):
-        _train_finals(search, plan)
-        _score_folds(search, plan)
-        _test(search, plan)
+        return plan_finals(history, settings.top_k, settings.final_seeds)
+    return plan_finals(only_winners(history), len(request.comparison.choices), settings.final_seeds)
 
 
 def _score_baselines(search: Search) -> None:
@@ -182,7 +191,7 @@ def _score_baselines(search: Search) -> None:
         search.watcher.say(f"baseline {name}: validation {best.val:.3f} ({normalization})")
 
 
-def _run_trials(search: Search) -> None:
+def _run_trials(search: Search, pool: Pool) -> None:
     """The trials of the search, or of each choice of a comparison."""
     request, history = search.request, search.history
     with _stage(search, "search"):
@@ -199,8 +208,7 @@ def _run_trials(search: Search) -> None:
         run_trials(
             {ALL: request.space} if request.comparison is None else request.comparison.spaces(request.space),
             make_scheduler(request.space.search, max_epochs, list(history.trials.values())),
-            _job(search),
-            search.slots,
+            pool,
             search.recorder,
             num_trials=request.space.search.trials,
             deadline=deadline,
@@ -208,20 +216,19 @@ def _run_trials(search: Search) -> None:
         )
 
 
-def _train_finals(search: Search, plan: list[FinalTraining]) -> None:
+def _train_finals(search: Search, plan: list[FinalTraining], pool: Pool) -> None:
     """The best configurations with several seeds, on auxiliary and validation classes."""
     with _stage(search, "final"):
-        slots = dataclasses.replace(search.slots, count=min(search.slots.count, len(plan)))
-        run_finals(plan, _job(search), slots, search.recorder, search.watcher)
+        run_finals(plan, str(search.request.folder), pool, search.recorder, search.watcher)
 
 
-def _score_folds(search: Search, plan: list[FinalTraining]) -> None:
+def _score_folds(search: Search, plan: list[FinalTraining], pool: Pool) -> None:
     """The same configurations on all class folds, where these decide what ships."""
     num_folds = num_deciding_folds(search.split.development)
     if search.request.comparison is None and num_folds:
         with _stage(search, "folds"):
             folds = plan_folds(plan, num_folds, search.request.space.default_config().evaluation)
-            run_folds(folds, _job(search), search.slots, search.recorder, search.watcher)
+            run_folds(folds, pool, search.recorder, search.watcher)
 
 
 def _test(search: Search, plan: list[FinalTraining]) -> None:

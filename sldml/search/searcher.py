@@ -1,21 +1,17 @@
-"""Ray Tune's searcher: hands out the proposals of one study, or of several that take turns."""
+"""Proposals for the next trials, of one study, or of several that take turns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ray.tune.search import Searcher
-
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import Scalar
 from sldml.journal import OBJECTIVE, TrialRecord
 from sldml.search.study import Study
 
-_FINISHED: Any = Searcher.FINISHED
 
-
-class Proposals(Searcher):  # type: ignore[misc]
+class Proposals:
     """Proposes a fixed number of trials for each choice of a comparison. A plain search has one choice.
 
     Each choice has a study of its own, which sees its own trials alone and is seeded like the others: the proposals
@@ -37,14 +33,12 @@ class Proposals(Searcher):  # type: ignore[misc]
             num_trials: Number of trials for each choice, earlier ones included.
             first: Configurations to propose first, by path, to each choice whose space contains them.
         """
-        super().__init__(metric=OBJECTIVE, mode="max")
         self.studies: dict[str, Study] = {}
         self._left: dict[str, int] = {}
         self._study_of: dict[str, Study] = {}
         # Not their number: a trial that was interrupted before its worker had started is not among them.
         known = [record.trial_id for records in earlier.values() for record in records]
         self._num_named = max((int(name[1:]) for name in known if name[1:].isdigit()), default=0)
-        self._abandoned = False
         for choice, space in spaces.items():
             records = earlier.get(choice, [])
             own = [kept for params in first if (kept := space.restrict(params)) is not None]
@@ -57,12 +51,8 @@ class Proposals(Searcher):  # type: ignore[misc]
         """Number of trials that are still to be proposed."""
         return sum(self._left.values())
 
-    def abandon_running(self) -> None:
-        """From now on, trials that end early were interrupted: they are no result, and can continue later."""
-        self._abandoned = True
-
-    def suggest(self, trial_id: str) -> Any:
-        """The next configuration, of the choice with the most trials left (the first of equals)."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next configuration, of the choice with the most trials left (the first of equals); None after all."""
         while self.num_left > 0:
             choice = max(self._left, key=self._left.__getitem__)
             proposal = self.studies[choice].propose(trial_id, self._new_name)
@@ -72,26 +62,17 @@ class Proposals(Searcher):  # type: ignore[misc]
             self._left[choice] -= 1
             self._study_of[trial_id] = self.studies[choice]
             return proposal
-        return _FINISHED
+        return None
 
     def _new_name(self) -> str:
         """t0001, t0002 …"""
         self._num_named += 1
         return f"t{self._num_named:04d}"
 
-    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+    def reported(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Record a report in the study of the trial."""
         self._study_of[trial_id].report(trial_id, result["epoch"], result[OBJECTIVE])
 
-    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Record the end of a trial in its study."""
-        state = "failed" if error or not result else str(result.get("state", "failed"))
-        if state == "failed" or (self._abandoned and state == "running"):
-            self._study_of[trial_id].end(trial_id, "failed")
-            return
-        assert result is not None
-        self.on_trial_result(trial_id, result)
-        self._study_of[trial_id].end(trial_id, state, result[OBJECTIVE])
-
-    def save(self, checkpoint_path: str) -> None:
-        """Writes nothing: a search is resumed from its journal, not from Tune's snapshot."""
+    def ended(self, trial_id: str, state: str, result: Mapping[str, Any]) -> None:
+        """Record the end of a trial in its study: its state and its last report."""
+        self._study_of[trial_id].end(trial_id, state, result.get(OBJECTIVE))

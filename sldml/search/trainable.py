@@ -45,6 +45,23 @@ class Job:
     threads: int
 
 
+WARM_UP = "warm_up"
+"""The configuration with this key trains nothing."""
+
+
+def train(config: Mapping[str, Any], job: Job) -> None:
+    """What a worker is asked for: a final training, a class fold, a trial, or only to get ready."""
+    if WARM_UP in config:
+        _prepare_process(job)
+        tune.report({"state": "completed"})
+    elif "final" in config:
+        train_final(config, job)
+    elif "fold" in config:
+        train_fold(config, job)
+    else:
+        train_trial(config, job)
+
+
 def train_trial(config: Mapping[str, Any], job: Job) -> None:
     """One trial of the search."""
 
@@ -102,19 +119,24 @@ def _run(
     run: Callable[[TrialConfig, Frames, CheckpointFile], None],
 ) -> None:
     """Run and report errors of the configuration; failures of the machine are raised, so that Ray retries."""
-    torch.set_num_threads(job.threads)
-    torch.set_flush_denormal(True)
-    warnings.filterwarnings("ignore", category=UserWarning, module="torch.optim.lr_scheduler")
-    require_shared(job.storage)
+    frames = _prepare_process(job)
     try:
         trial = TrialConfig.model_validate(config)
-        frames = _frames(str(bring_set(job.prepared, job.server)))
         run(trial, frames, CheckpointFile(f"{job.storage}/{folder}"))
     except (OSError, MemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
         tune.report({"epoch": 0, "val/accuracy": WORST, OBJECTIVE: WORST, "state": "failed", "error": message})
+
+
+def _prepare_process(job: Job) -> Frames:
+    """Set up torch, and open the prepared set."""
+    torch.set_num_threads(job.threads)
+    torch.set_flush_denormal(True)
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch.optim.lr_scheduler")
+    require_shared(job.storage)
+    return _frames(str(bring_set(job.prepared, job.server)))
 
 
 @functools.lru_cache(maxsize=1)

@@ -26,7 +26,7 @@ from support.made_history import search_begun
 from sldml.commands.progress import ProgressPrinter
 from sldml.config.space_file import read_space
 from sldml.journal import ALL, OBJECTIVE, History, Journal, read_history
-from sldml.search import run
+from sldml.search import pool, run
 from sldml.search.cluster import Slots, connected
 from sldml.search.optuna_journal import OptunaJournal
 from sldml.search.recorder import Recorder
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000)
     num_trials = parser.parse_args().trials
     space = read_space("demo", [f"search.trials={num_trials}", "search.scheduler=none"])
-    run.train_trial = trivial
+    pool.train = trivial
     with tempfile.TemporaryDirectory() as scratch, connected(None):
         root = Path(scratch)
         folder, uri, begun = root / "made", default_uri(root), search_begun(name="made")
@@ -58,7 +58,8 @@ def main() -> None:
         dashboard = OptunaJournal(folder, space, "made")
         slots = Slots(count=2, cpus=1.0, gpus=0.0)
         scheduler = make_scheduler(space.search, 1, [])
-        run.run_trials({ALL: space}, scheduler, ray.put(None), slots, recorder, num_trials=num_trials)  # type: ignore[arg-type]
+        with pool.Pool(ray.put(None), slots, print) as processes:  # type: ignore[arg-type]
+            run.run_trials({ALL: space}, scheduler, processes, recorder, num_trials=num_trials)
         ended = time.time()
         tracker.close(600.0)
         dashboard.close(600.0)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from optuna.trial import TrialState
-from ray.tune.search import Searcher
+from ray.tune.schedulers import FIFOScheduler
 from support.made_history import epoch, search_begun
 
 from sldml.commands.progress import ProgressPrinter
 from sldml.config.space import SearchSpace
 from sldml.config.space_file import override, parse_space
 from sldml.journal import OBJECTIVE, History, Journal, TrialRecord
-from sldml.search import run
 from sldml.search.compared_spaces import compare
 from sldml.search.recorder import Recorder
+from sldml.search.run import run_trials
 from sldml.search.searcher import Proposals
 
 SPACE = """
@@ -46,11 +46,17 @@ def record(trial_id: str, loss: str, state: Any = "completed", *, lr: float = 0.
     return TrialRecord(trial_id, config, 0.0, state, [epoch(1, 0.5)], params=params)
 
 
+def end(searcher: Proposals, key: str, result: dict[str, Any]) -> None:
+    """A trial reports, and ends."""
+    searcher.reported(key, result)
+    searcher.ended(key, result["state"], result)
+
+
 def take_all(searcher: Proposals, value: Any = lambda params: 0.5) -> list[dict[str, Any]]:
     """Every trial that is handed out, each ended before the next one."""
     taken: list[dict[str, Any]] = []
-    while (suggested := searcher.suggest(f"ray{len(taken)}")) != Searcher.FINISHED:
-        searcher.on_trial_complete(f"ray{len(taken)}", done(value(suggested["params"])))
+    while suggested := searcher.suggest(key := f"ray{len(taken)}"):
+        end(searcher, key, done(value(suggested["params"])))
         taken.append(suggested)
     return taken
 
@@ -78,14 +84,13 @@ def test_a_study_hears_of_its_own_trials_alone() -> None:
     names = {}
     for number in range(3):
         names[loss_of(searcher.suggest(f"ray{number}"))] = f"ray{number}"
-    searcher.on_trial_result(names["arcface"], {"epoch": 1, OBJECTIVE: 0.4})
-    searcher.on_trial_complete(names["arcface"], done(0.9, epoch=2))
+    searcher.reported(names["arcface"], {"epoch": 1, OBJECTIVE: 0.4})
+    end(searcher, names["arcface"], done(0.9, epoch=2))
     told = {choice: study.trials for choice, study in searcher.studies.items()}
     assert [(t.state, t.value) for t in told["arcface"]] == [(TrialState.COMPLETE, 0.9)]
     assert told["arcface"][0].intermediate_values == {1: 0.4, 2: 0.9}
     assert [t.state for t in told["contrastive"]] == [TrialState.RUNNING]
-    searcher.abandon_running()
-    searcher.on_trial_complete(names["contrastive"], {"epoch": 1, OBJECTIVE: 0.3, "state": "running"})
+    searcher.ended(names["contrastive"], "failed", {})
     assert told["contrastive"][0].state == TrialState.RUNNING, "a copy"
     assert searcher.studies["contrastive"].trials[0].state == TrialState.FAIL
 
@@ -145,17 +150,23 @@ def recorder(tmp_path: Path) -> Recorder:
 
 
 def test_earlier_trials_are_put_to_their_choice_and_a_full_budget_runs_nothing(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder,
 ) -> None:
-    begun: list[Any] = []
-    monkeypatch.setattr(run, "_fit", lambda *_, tune_config, **__: begun.append(tune_config))
+    class ListingPool:
+        """Keeps the stages that it is given."""
+
+        stages: ClassVar[list[Any]] = []
+
+        def run(self, stage: Any) -> None:
+            self.stages.append(stage)
+
     for number, loss in enumerate(CHOICES, start=1):
         each = record(f"t000{number}", loss)
         recorder.history.trials[each.trial_id] = each
-    job: Any = None
-    run.run_trials(spaces_of(), job, job, job, recorder, num_trials=1)
-    assert begun == []
-    run.run_trials(spaces_of(), job, job, job, recorder, num_trials=2)
-    assert begun[0]["num_samples"] == 3
-    studies = begun[0]["search_alg"].studies
-    assert [len(study.trials) for study in studies.values()] == [1, 1, 1]
+    scheduler, pool = FIFOScheduler(), ListingPool()
+    run_trials(spaces_of(), scheduler, pool, recorder, num_trials=1)  # type: ignore[arg-type]
+    assert pool.stages == []
+    run_trials(spaces_of(), scheduler, pool, recorder, num_trials=2)  # type: ignore[arg-type]
+    (stage,) = pool.stages
+    assert [stage.next(f"ray{i}") is not None for i in range(4)] == [True, True, True, False]
+    assert not stage.is_over(), "three trials run"

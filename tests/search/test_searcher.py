@@ -55,44 +55,36 @@ def test_a_suggestion_names_the_trial_and_holds_its_whole_configuration(space):
 
 
 @pytest.mark.parametrize(
-    ("last", "error", "state", "value"),
+    ("state", "last", "told", "value"),
     [
-        (result(5, 0.7, "completed"), False, TrialState.COMPLETE, 0.7),
-        (result(5, 0.7, "running"), False, TrialState.PRUNED, None),
-        (result(5, 0.0, "diverged"), False, TrialState.PRUNED, None),
-        (result(0, 0.0, "failed"), False, TrialState.FAIL, None),
-        (None, True, TrialState.FAIL, None),
-        (result(5, 0.7, "running"), True, TrialState.FAIL, None),
+        ("completed", result(5, 0.7), TrialState.COMPLETE, 0.7),
+        ("pruned", result(5, 0.7), TrialState.PRUNED, None),
+        ("diverged", result(5, 0.0), TrialState.PRUNED, None),
+        ("failed", {}, TrialState.FAIL, None),
     ],
 )
-def test_the_study_is_told_how_a_trial_ended(space, last, error, state, value):
+def test_the_study_is_told_how_a_trial_ended(space, state, last, told, value):
     searcher = proposals(space)
     searcher.suggest("ray1")
-    searcher.on_trial_result("ray1", result(4, 0.6))
-    searcher.on_trial_complete("ray1", last, error)
-    (told,) = searcher.studies[ALL].trials
-    assert told.state == state
-    if state == TrialState.PRUNED:
+    searcher.reported("ray1", result(4, 0.6))
+    if last:
+        searcher.reported("ray1", last)
+    searcher.ended("ray1", state, last)
+    (trial,) = searcher.studies[ALL].trials
+    assert trial.state == told
+    if told == TrialState.PRUNED:
         # Optuna gives a pruned trial its last intermediate value: finite, and by epoch, not by report.
-        assert told.intermediate_values == {4: 0.6, 5: last[OBJECTIVE]}
+        assert trial.intermediate_values == {4: 0.6, 5: last[OBJECTIVE]}
     else:
-        assert told.value == value
+        assert trial.value == value
 
 
 def test_a_report_that_a_retry_repeats_is_told_once(space):
     searcher = proposals(space)
     searcher.suggest("ray1")
-    searcher.on_trial_result("ray1", result(1, 0.5))
-    searcher.on_trial_result("ray1", result(1, 0.9))
+    searcher.reported("ray1", result(1, 0.5))
+    searcher.reported("ray1", result(1, 0.9))
     assert searcher.studies[ALL].trials[0].intermediate_values == {1: 0.5}
-
-
-def test_trials_that_end_because_the_search_does_are_no_result(space):
-    searcher = proposals(space)
-    searcher.suggest("ray1")
-    searcher.abandon_running()
-    searcher.on_trial_complete("ray1", result(3, 0.9))
-    assert searcher.studies[ALL].trials[0].state == TrialState.FAIL
 
 
 def test_a_resumed_search_knows_ended_trials_and_hands_out_interrupted_ones_first(space):

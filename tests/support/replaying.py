@@ -86,7 +86,7 @@ def replay(
             return
         name = f"ray{len(trials)}"
         proposed = searcher.suggest(name)
-        if not isinstance(proposed, dict):
+        if proposed is None:
             return
         trial: Any = _Name(name)
         record = TrialRecord(proposed["trial_id"], proposed["config"], 0.0, params=proposed["params"])
@@ -104,7 +104,7 @@ def replay(
         state: TrialState = "completed" if epoch == max_epochs else "running"
         result = {"epoch": epoch, OBJECTIVE: value, "state": state, "training_iteration": epoch}
         record.epochs.append(Epoch(epoch=epoch, metrics={OBJECTIVE: value}, time=float(now)))
-        searcher.on_trial_result(trial.trial_id, result)
+        searcher.reported(trial.trial_id, result)
         stopped = scheduler.on_trial_result(controller, trial, result) == TrialScheduler.STOP
         if state == "running" and not stopped:
             heapq.heappush(running, (now + 1, next(order), trial, record, values))
@@ -112,6 +112,6 @@ def replay(
         record.state = "completed" if state == "completed" else "pruned"
         trial.status = "TERMINATED"
         scheduler.on_trial_complete(controller, trial, result)
-        searcher.on_trial_complete(trial.trial_id, result)
+        searcher.ended(trial.trial_id, record.state, result)
         start(now)
     return Replayed(trials, best)
