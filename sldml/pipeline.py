@@ -145,7 +145,7 @@ def _work(search: Search) -> None:
 
     with Pool(_job(search), search.slots, search.watcher.say) as pool:
         if sum(record.has_ended for record in history.trials.values()) < request.num_trials:
-            pool.warm_up()  # while the baselines are scored
+            pool.start()  # while the baselines are scored
         _score_baselines(search)
         _run_trials(search, pool)
         plan = _plan(search)

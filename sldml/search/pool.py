@@ -11,6 +11,7 @@ import contextlib
 import logging
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -34,6 +35,8 @@ Result = Mapping[str, Any]
 _MACHINE_FAILURES = 2
 """How often a training is tried again after its machine or process died."""
 _LOOK_S = 0.1
+_OTHERS_START_S = 15.0
+"""How long a process that is ready waits for the others: they start side by side, unless a node is missing."""
 _END_S = 2.0
 """Time for processes to end by themselves before they are killed."""
 _FINISHED: Any = Searcher.FINISHED
@@ -85,8 +88,12 @@ class Pool:
         self._thread: threading.Thread | None = None
         self._stage: Stage | None = None
         self._stage_of: dict[str, Stage] = {}
+        self._num_out = 0
+        """Number of trainings that Tune has taken and that have not ended."""
         self._running: dict[str, Trial] = {}
-        self._num_warm_ups = 0
+        self._warm_ups_left = 0
+        self._ready: dict[str, float] = {}
+        """Processes that are ready for their first training: when they said so first."""
         self._error: BaseException | None = None
         self._is_closing = False
 
@@ -105,11 +112,14 @@ class Pool:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def warm_up(self) -> None:
-        """Start the processes now, so that their imports are done when the first stage begins."""
+    def start(self) -> None:
+        """Start the processes now, so that they are ready when the first stage begins."""
         with self._changed:
-            self._num_warm_ups = self._slots.count
-            self._start()
+            if self._thread is None:
+                self._is_closing, self._error, self._num_out = False, None, 0
+                self._warm_ups_left = self._slots.count
+                self._thread = threading.Thread(target=self._fit, name="trainings", daemon=True)
+                self._thread.start()
 
     def run(self, stage: Stage) -> None:
         """Run a stage to its end.
@@ -119,7 +129,7 @@ class Pool:
         """
         with self._changed:
             self._stage = stage
-            self._start()
+            self.start()
             self._changed.notify_all()
             try:
                 while not stage.is_over():
@@ -149,12 +159,7 @@ class Pool:
             thread.join(_END_S)
         self._running.clear()
         self._stage_of.clear()
-
-    def _start(self) -> None:
-        if self._thread is None:
-            self._is_closing, self._error = False, None
-            self._thread = threading.Thread(target=self._fit, name="trainings", daemon=True)
-            self._thread.start()
+        self._ready.clear()
 
     # --------------------------------------------------------------------------------------------- in the thread
 
@@ -205,21 +210,32 @@ class Pool:
             self._changed.notify_all()
 
     def _suggest(self, key: str) -> Any:
-        """The next training. Waits for one if none is running: Tune itself would look once a second."""
+        """The next training. Waits for one if Tune has none: by itself it would look once a second."""
         with self._changed:
             while not self._is_closing and self._error is None:
-                if self._num_warm_ups:
-                    self._num_warm_ups -= 1
+                if self._warm_ups_left:
+                    self._warm_ups_left -= 1
+                    self._num_out += 1
                     return {WARM_UP: True}
                 if self._stage is not None and not self._stage.has_expired():
                     with self._telling():
                         if (config := self._stage.next(key)) is not None:
                             self._stage_of[key] = self._stage
+                            self._num_out += 1
                             return dict(config)
-                if self._running:
+                if self._num_out:
                     return None
                 self._changed.wait(1.0)
             return _FINISHED
+
+    def _is_warm(self, key: str) -> bool:
+        """Whether a process that is ready shall take its first training.
+
+        It waits for the others: Tune would give it theirs, and end the processes that are starting.
+        """
+        now = time.monotonic()
+        self._ready.setdefault(key, now)
+        return len(self._ready) == self._slots.count or now - min(self._ready.values()) > _OTHERS_START_S
 
 
 def _short_name(trial: Trial) -> str:
@@ -266,7 +282,9 @@ class _Stopper(tune.Stopper):  # type: ignore[misc]
         pool, stops = self._pool, False
         with pool._telling():
             stage, trial = pool._stage_of.get(trial_id), pool._running.get(trial_id)
-            if stage is not None and trial is not None:
+            if stage is None:
+                stops = pool._is_warm(trial_id)
+            elif trial is not None:
                 stops = stage.stops(trial_id, trial.config, result)
         return stops
 
@@ -288,7 +306,8 @@ class _Callback(tune.Callback):  # type: ignore[misc]
         self._watch.look()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._watch.started(trial)
+        if WARM_UP not in trial.config:
+            self._watch.started(trial)
         with self._pool._telling():
             self._pool._running[trial.trial_id] = trial
             if stage := self._pool._stage_of.get(trial.trial_id):
@@ -304,6 +323,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]
         self._watch.ended(trial)
         with self._pool._telling():
             self._pool._running.pop(trial.trial_id, None)
+            self._pool._num_out -= 1
             if (stage := self._pool._stage_of.pop(trial.trial_id, None)) and not self._pool._is_closing:
                 stage.ended(trial.trial_id, trial.config, trial.last_result or {"state": "failed"})
 
@@ -313,6 +333,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]
             return
         with self._pool._telling():
             self._pool._running.pop(trial.trial_id, None)
+            self._pool._num_out -= 1
             if (stage := self._pool._stage_of.pop(trial.trial_id, None)) and not self._pool._is_closing:
                 stage.lost(trial.trial_id, trial.config, _one_line(trial))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,13 +48,16 @@ class Job:
 
 WARM_UP = "warm_up"
 """The configuration with this key trains nothing."""
+_READY_EVERY_S = 0.2
 
 
 def train(config: Mapping[str, Any], job: Job) -> None:
     """What a worker is asked for: a final training, a class fold, a trial, or only to get ready."""
     if WARM_UP in config:
         _prepare_process(job)
-        tune.report({"state": "completed"})
+        while True:  # until the pool ends it
+            tune.report({"state": "ready"})
+            time.sleep(_READY_EVERY_S)
     elif "final" in config:
         train_final(config, job)
     elif "fold" in config:
