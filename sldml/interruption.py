@@ -35,6 +35,9 @@ class Interruption:
     def _reset(self) -> None:
         self._signalled_at: float | None = None
         self._raised = self._closing = False
+        self.failure: str | None = None
+        """Why the work was interrupted, if not by a signal from outside."""
+        self._failure_received = False
         self._announced = threading.Event()
         self._print_line: Callable[[str], None] | None = None
         self._stopping: Callable[[], str] = str
@@ -90,6 +93,12 @@ class Interruption:
         if self._signalled_at is not None and not self._closing:
             raise KeyboardInterrupt
 
+    def fail(self, reason: str) -> None:
+        """Interrupt the work of the main thread from another thread, because it cannot go on."""
+        if not self._closing and self._signalled_at is None:
+            self.failure, self._signalled_at = reason, time.monotonic()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
     def mark_closing(self) -> None:
         """The command is ending: from now on the first Ctrl-C only prints a line."""
         self._closing = True
@@ -124,6 +133,8 @@ class Interruption:
                 line = f"{state}: {self._stopping()}; press Ctrl-C again to stop at once"
                 # In a thread, so that a paused terminal does not block a second Ctrl-C.
                 threading.Thread(target=self._announce, args=(self._print_line, line), daemon=True).start()
+        elif self.failure is not None and not self._failure_received:
+            self._failure_received = True  # its own signal
         elif number == signal.SIGINT and now - self._signalled_at > _SAME_PRESS_S:
             self._stop_at_once()
 

@@ -48,6 +48,7 @@ from sldml.search.choice import num_deciding_folds
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out, starts_ray
 from sldml.search.final import FinalTraining, NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
 from sldml.search.folders import final_weights, trial_folder, trial_weights
+from sldml.search.head import head_watched
 from sldml.search.identity import attempt_begun, search_begun
 from sldml.search.machine import check_machine
 from sldml.search.optuna_journal import OptunaJournal
@@ -62,7 +63,7 @@ from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri
 
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclass
@@ -108,7 +109,7 @@ def run(request: Request, watcher: Watcher) -> Json:
         prepared, split = prepared_data(request, watcher)
         require_same_data(history, prepared, split)
         watcher.doing("starting Ray")
-        with connected(request.address):
+        with connected(request.address), head_watched():
             search = _open(request, watcher, timing, history, prepared, split)
             state: Literal["completed", "interrupted", "failed"] = "failed"
             error = None
@@ -116,7 +117,8 @@ def run(request: Request, watcher: Watcher) -> Json:
                 _work(search)
                 state = "completed"
             except KeyboardInterrupt:
-                state = "interrupted"
+                error = interruption.failure
+                state = "interrupted" if error is None else "failed"
             except NothingToTrainError as found:
                 error = str(found)
             except OSError as found:

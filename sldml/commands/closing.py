@@ -26,7 +26,8 @@ def closing_lines(summary: Mapping[str, Any], *, resume: str, search_again: str 
     if summary["state"] == "failed":
         lines.append(f"failed: {summary['error']}")
     missing = (summary["trials"]["requested"] or 0) - sum(summary["trials"][state] for state in ENDED)
-    if summary["trials"]["unfinished"] or summary["state"] == "interrupted" or (comparison and missing > 0):
+    stopped = summary["state"] in ("interrupted", "failed")
+    if summary["trials"]["unfinished"] or stopped or (comparison and missing > 0):
         lines.append(f"to resume: {resume}")
     elif comparison is not None:
         lines.append(

@@ -149,8 +149,8 @@ class Pool:
         with self._changed:
             thread, self._thread, self._is_closing = self._thread, None, True
             self._changed.notify_all()
-        if thread is None:
-            return
+        if thread is None or interruption.failure is not None:
+            return  # without Ray's head, the thread waits for ever
         thread.join(_END_S)
         while thread.is_alive():  # in the middle of an epoch, or of an import
             for trial in list(self._running.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import subprocess
 from collections import Counter
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 import torch
 from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from support.running import TINY, count, events, kill, start, tune, wait_for
+from support.running import COMMAND, TINY, count, events, kill, start, tune, wait_for
 from support.terminal import CTRL_C, Terminal, assert_gone
 
 from sldml.commands.request import earlier_settings
@@ -144,8 +146,12 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     assert "run the command that started it again" in refused.stderr
     assert "Traceback" not in refused.stderr
 
-    kill(search.in_background(lambda: count(journal, "stage", name="baselines", state="started") == 1))
-    search.stopped("while the baselines are scored")
+    # No file can grow any more, as on a full disk.
+    process = search.in_background(lambda: count(journal, "stage", name="baselines", state="started") == 1)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, 1000))
+    assert process.wait(timeout=300) == 1, log.read_text()
+    assert_one_line(log, "failed: File too large")
+    search.stopped("by a disk without room while the baselines are scored")
 
     terminal, below = search.in_terminal(lambda _: count(journal, "epoch") >= 3)
     terminal.press(CTRL_C)
@@ -179,8 +185,16 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     assert "stopped at once; to resume: python launch/tune.py --resume stopped" in terminal.line
     search.stopped("by Ctrl-C twice, late in the search")
 
-    kill(search.in_background(lambda: count(journal, "final_ended") >= 1))
-    search.stopped("in the final models")
+    # Ray's head dies.
+    process = search.in_background(lambda: count(journal, "final_ended") >= 1)
+    below = psutil.Process(process.pid).children(recursive=True)
+    next(child for child in below if child.name() == "gcs_server").kill()
+    assert process.wait(timeout=55) == 1, "Ray ends the process after a minute"
+    assert_one_line(log, "failed: Ray's head at")
+    assert (search.folder / "report.html").exists()
+    assert not [child for child in psutil.wait_procs(below, timeout=10)[1] if child.status() != psutil.STATUS_ZOMBIE]
+    assert_mlflow_is_closed(json.loads(search.summary.read_text()), storage)
+    search.stopped("by the end of Ray's head in the final models")
 
     terminal, below = search.in_terminal(lambda shown: re.search(r"class folds \S+ [1-9]\d*/\d+", shown.text))
     terminal.press(CTRL_C)
@@ -200,8 +214,14 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     search.stopped("by SIGTERM in the sealed test")
     assert search.num_running_with_checkpoint >= 2, "no trial was caught with a checkpoint: nothing was tried"
 
-    ended = tune(*search.arguments())
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    # The reader of the output goes away, as with `| head`: the search goes on.
+    command = [*COMMAND, *map(str, search.arguments())]
+    with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=300) == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
     assert_is_whole(search)
     before = read_history(journal)
     again = tune(*search.arguments())
@@ -211,6 +231,15 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     assert (after.trials, after.finals, after.folds, after.test) == (
         before.trials, before.finals, before.folds, before.test,
     )  # fmt: skip
+
+
+def assert_one_line(log: Path, failure: str) -> None:
+    """The output says in one line what happened, and how to resume; nothing of Python or Ray is in it."""
+    text = log.read_text()
+    assert text.count(failure) == 1, text
+    assert "what the journal has is safe\nto resume: python launch/tune.py --resume stopped" in text
+    assert "Traceback" not in text
+    assert "gcs_client" not in text
 
 
 def has_running_trials(journal: Path) -> bool:

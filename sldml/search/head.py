@@ -1,0 +1,66 @@
+"""Watches Ray's head. Where it is gone, the search ends in order, and says so.
+
+Ray itself waits for a minute, and then ends the process in the middle of whatever it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import ray
+
+from sldml.interruption import interruption
+
+_EVERY_S = 2.0
+_GIVE_UP_S = 15.0
+"""The head may be restarted meanwhile; after a minute Ray would end this process."""
+_TIMEOUT_S = 3.0
+
+
+@contextlib.contextmanager
+def head_watched() -> Iterator[None]:
+    """In this context, the work is interrupted if Ray's head does not answer any more."""
+    address = ray.get_runtime_context().gcs_address
+    ended, started = threading.Event(), set[psutil.Process]()
+    watch = threading.Thread(target=_watch, args=(address, started, ended), name="head watch", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watch.join()
+        if interruption.failure is not None:
+            _kill_rest(started)
+
+
+def _watch(address: str, started: set[psutil.Process], ended: threading.Event) -> None:
+    """`started` receives the processes below this one: Ray's agents outlive the head, and belong to nobody then."""
+    answered = time.monotonic()
+    while not ended.wait(_EVERY_S):
+        if _answers(address):
+            answered = time.monotonic()
+            started |= set(psutil.Process().children(recursive=True))
+        elif time.monotonic() - answered > _GIVE_UP_S:
+            interruption.fail(f"Ray's head at {address} does not answer any more; what the journal has is safe")
+            return
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _kill_rest(started: set[psutil.Process]) -> None:
+    for process in started:
+        with contextlib.suppress(psutil.Error):
+            if process.is_running() and "ray" in " ".join(process.cmdline()):
+                process.kill()
