@@ -1,6 +1,6 @@
 """Evaluation of a saved model under a protocol: one exemplar per novel class, all other recordings are queries.
 
-The baselines without training, raw 1-NN and dynamic time warping, are scored on the same exemplars and queries.
+Baselines without training, among them raw 1-NN and dynamic time warping, are scored on the same exemplars and queries.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -17,26 +16,28 @@ from numpy.typing import NDArray
 
 from sldml.config.data import DataConfig
 from sldml.config.protocol import ProtocolConfig
-from sldml.config.representation import NormalizeConfig
 from sldml.config.space_file import override, parse_space, read_space
 from sldml.embedding.view import View
 from sldml.errors import InputError, listed
-from sldml.journal import Latency
+from sldml.journal import Candidate, Latency
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, prepare
 from sldml.prepared.writing import Progress
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
-from sldml.recognition.latency import evenly, latency_lines, measure_latency
-from sldml.recognition.matching import Matching
+from sldml.recognition.against import against_baseline
+from sldml.recognition.baselines import baseline_matching
+from sldml.recognition.latency import evenly, measure_latency
 from sldml.recognition.one_shot import score_predictions
 from sldml.recognition.recognizer import Recognizer
 from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.recordings.sources import describe_data
 from sldml.report.files import Json
+from sldml.report.shipped import difference_sentence
 from sldml.search.environment import describe_environment
 
-_BASELINES = {"raw_1nn": "raw 1-NN", "dtw_1nn": "DTW 1-NN"}
+_BASELINES = ("raw_1nn", "dtw_1nn")
+"""Scored with every model. The best baseline of the model's search is scored too; it may have an untrained encoder."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path
 
     Returns:
         Plain values: `accuracy` with its `ci95`, `per_class`, `confusion`, `threshold` (its effect),
-        `baselines`, `latency`, `warnings`, and descriptions of model, data and protocol.
+        `baselines`, `against` (the difference of a trained model to the best baseline, see `_best_baseline`) and
+        `against_sentence`, `latency`, `warnings`, descriptions of model, data and protocol, and `queries`: for each
+        query `recording`, `label`, `predicted`, `distance`, `ratio`, and the prediction of each baseline by its name.
 
     Raises:
         InputError: no raw data, a protocol that does not fit it, or recordings with other rows than the model's.
@@ -98,6 +101,12 @@ def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path
     distances = model.matching.between(exemplars, queries).cpu().numpy()
     predicted = exemplars.labels[distances.argmin(axis=0)]
     found = score_predictions(queries.labels, predicted, exemplars.classes)
+    nearest, second = np.partition(np.maximum(distances, 0.0), 1, axis=0)[:2]
+    ratios = nearest / np.maximum(second, 1e-12)
+    baselines = _baselines(model)
+    by_baseline = {name: _predicted(candidate, exemplars, queries) for name, candidate in baselines.items()}
+    best, notes = _best_baseline(model, by_baseline, queries.labels)
+    against = None if best is None else against_baseline(baselines[best], predicted, by_baseline[best], queries.labels)
     return {
         "origin": model.origin,
         "data": describe_data(task.data),
@@ -107,16 +116,19 @@ def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path
         "num_classes": len(exemplars.classes),
         "num_queries": len(queries),
         "num_refused": len(prepared.meta["refused"]),
-        "notes": [*prepared.meta["notes"], *split.notes],
+        "notes": [*prepared.meta["notes"], *split.notes, *notes],
         "warnings": seen_in_training(model, task, exemplars.classes),
         "accuracy": found.accuracy,
         "per_class": found.per_class,
         "confusion": found.confusion.model_dump(mode="json"),
         "ci95": list(wilson(round(found.accuracy * len(queries)), len(queries))),
-        "threshold": _with_threshold(model.threshold, distances, predicted == queries.labels),
-        "baselines": {name: _baseline(name, model, exemplars, queries) for name in _BASELINES},
+        "threshold": _with_threshold(model.threshold, ratios, predicted == queries.labels),
+        "baselines": {name: _scored(baselines[name], by_baseline[name] == queries.labels) for name in baselines},
+        "against": None if against is None else against.model_dump(mode="json"),
+        "against_sentence": None if against is None else difference_sentence(against, "on these queries"),
         "latency": _latency(model, exemplars, queries).model_dump(exclude_none=True),
         "environment": describe_environment().model_dump(exclude_none=True),
+        "queries": _query_rows(queries, exemplars.classes, predicted, nearest, ratios, by_baseline),
     }
 
 
@@ -156,25 +168,74 @@ def _require_same_rows(model: Recognizer, prepared: PreparedSet, split: Split) -
         )
 
 
-def _with_threshold(threshold: float, distances: NDArray[np.float32], right: NDArray[np.bool_]) -> Json:
+def _with_threshold(threshold: float, ratios: NDArray[np.float32], right: NDArray[np.bool_]) -> Json:
     """Number of queries below the model's threshold, and how many of these are recognised correctly."""
-    lowest = np.partition(np.maximum(distances, 0.0), 1, axis=0)[:2]
-    named = lowest[0] / np.maximum(lowest[1], 1e-12) <= threshold
+    named = ratios <= threshold
     return {"ratio": threshold, "named": int(named.sum()), "right": int((named & right).sum())}
 
 
-def _baseline(name: str, model: Recognizer, exemplars: View, queries: View) -> Json:
-    """A baseline, with the normalisation that was best in validation of the model's search, else with the model's."""
-    normalization = model.origin.get("baselines", {}).get(name, model.matching.normalize.model_dump())
-    matching = Matching(
-        "raw_1nn" if name == "raw_1nn" else "dtw_1nn",
-        model.matching.layout,
-        NormalizeConfig.model_validate(normalization),
+def _baselines(model: Recognizer) -> dict[str, Candidate]:
+    """Baselines with the settings that were best in the model's search, else with the model's normalisation."""
+    known, own = model.origin.get("baselines", {}), model.matching.normalize.model_dump()
+    found = {name: Candidate(baseline=name, normalize=known.get(name, own)) for name in _BASELINES}
+    if (best := model.origin.get("best_baseline")) is not None:
+        candidate = Candidate.model_validate(best)
+        found[candidate.baseline] = candidate
+    return found
+
+
+def _best_baseline(
+    model: Recognizer, by_baseline: Mapping[str, NDArray[np.int64]], truth: NDArray[np.int64]
+) -> tuple[str | None, list[str]]:
+    """The baseline that a model is compared with, and a note if it was selected by these queries.
+
+    It is the best one of the model's search, which did not use these queries. If the model has no record of it, it is
+    the best one here. A model without training is a baseline itself and compared with none.
+    """
+    if model.origin.get("kind") == "training_free":
+        return None, []
+    if (best := model.origin.get("best_baseline")) is not None:
+        return str(best["baseline"]), []
+    note = (
+        "the model has no record of the best baseline of its search: it is compared with the best one on these queries"
     )
-    distances = matching.between(exemplars, queries).cpu().numpy()
-    right = int((exemplars.labels[distances.argmin(axis=0)] == queries.labels).sum())
-    total = len(queries)
-    return {"accuracy": right / total, "ci95": list(wilson(right, total)), "normalize": normalization}
+    return max(by_baseline, key=lambda name: int((by_baseline[name] == truth).sum())), [note]
+
+
+def _predicted(candidate: Candidate, exemplars: View, queries: View) -> NDArray[np.int64]:
+    """The class of the nearest exemplar of each query [Q] by a baseline."""
+    distances = baseline_matching(candidate, exemplars.layout).between(exemplars, queries).cpu().numpy()
+    predicted: NDArray[np.int64] = exemplars.labels[distances.argmin(axis=0)]
+    return predicted
+
+
+def _scored(candidate: Candidate, right: NDArray[np.bool_]) -> Json:
+    """A baseline's accuracy, with its settings."""
+    settings = candidate.model_dump(mode="json", exclude={"baseline"}, exclude_none=True)
+    return {"accuracy": float(right.mean()), "ci95": list(wilson(int(right.sum()), len(right))), **settings}
+
+
+def _query_rows(
+    queries: View,
+    classes: Sequence[str],
+    predicted: NDArray[np.int64],
+    nearest: NDArray[np.float32],
+    ratios: NDArray[np.float32],
+    by_baseline: Mapping[str, NDArray[np.int64]],
+) -> list[Json]:
+    """The result of each query, by the name of its recording; numbers with six significant digits."""
+    rows = [
+        {
+            "recording": name,
+            "label": queries.classes[queries.labels[place]],
+            "predicted": classes[predicted[place]],
+            "distance": float(f"{nearest[place]:.6g}"),
+            "ratio": float(f"{ratios[place]:.6g}"),
+            **{baseline: classes[other[place]] for baseline, other in by_baseline.items()},
+        }
+        for place, name in enumerate(queries.names)
+    ]
+    return sorted(rows, key=lambda row: str(row["recording"]))
 
 
 def _latency(model: Recognizer, exemplars: View, queries: View) -> Latency:
@@ -182,50 +243,3 @@ def _latency(model: Recognizer, exemplars: View, queries: View) -> Latency:
     enrolled = model.emptied()
     enrolled.enrol_signals(kept.signals, kept.labels)
     return measure_latency(enrolled, kept.signals, [queries.recorded(i) for i in evenly(len(queries))])
-
-
-# ------------------------------------------------------------------------------------------------- for a person
-
-
-def evaluation_lines(found: Mapping[str, Any]) -> list[str]:
-    """The result of `evaluate_model` as lines of text."""
-    right = round(found["accuracy"] * found["num_queries"])
-    protocol, threshold = found["protocol"], found["threshold"]
-    lines = [
-        *(f"note: {note}" for note in found["notes"]),
-        f"protocol: {protocol['description']}, {found['num_queries']} queries",
-        *(f"warning: {warning}" for warning in found["warnings"]),
-        "",
-        *_class_lines(found["confusion"]["labels"], np.array(found["confusion"]["matrix"])),
-        "",
-        f"one-shot accuracy {_with_interval(found)}, {right} of {found['num_queries']}; 95 % Wilson interval",
-    ]
-    if threshold["ratio"] < 1.0:
-        named = threshold["named"]
-        lines.append(
-            f'with "unknown" above the ratio {threshold["ratio"]:.3f}: {named} recognised, {threshold["right"]} '
-            f"of them correctly ({threshold['right'] / max(1, named):.3f})"
-        )
-    for name, baseline in found["baselines"].items():
-        lines.append(f"baseline {_BASELINES[name]}: {_with_interval(baseline)}")
-    return [*lines, *latency_lines(Latency.model_validate(found["latency"]))]
-
-
-def _with_interval(found: Mapping[str, Any]) -> str:
-    low, high = found["ci95"]
-    return f"{found['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _class_lines(labels: Sequence[str], matrix: NDArray[np.int64]) -> list[str]:
-    """A table: for each class, the correct queries and the classes that it is most often confused with."""
-    width = max(len("class"), *(len(label) for label in labels))
-    lines = [f"{'class':<{width}}  right  queries  share  confused with"]
-    for index, label in enumerate(labels):
-        row = matrix[index]
-        total, wrong = int(row.sum()), row.copy()
-        wrong[index] = 0
-        order = [int(c) for c in np.argsort(-wrong, kind="stable")[:3] if wrong[c]]
-        confused = ", ".join(f"{labels[c]} {wrong[c]}" for c in order)
-        share = f"{row[index] / total:.3f}" if total else "  -  "
-        lines.append(f"{label:<{width}}  {row[index]:>5}  {total:>7}  {share}  {confused}".rstrip())
-    return lines

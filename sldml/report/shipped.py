@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sldml.config.dotted import flatten
-from sldml.journal import Candidate, History
+from sldml.journal import AgainstBaseline, Candidate, History
 from sldml.report.figures.look import BASELINE_NAMES
-from sldml.report.text import number
+from sldml.report.text import number, points
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,19 @@ def shipped_row(history: History) -> ShippedRow | None:
 def against_sentence(history: History) -> str | None:
     """The difference of the saved model to the best one without training in a sentence; None without a difference."""
     found = None if history.test is None else history.test.against
-    if found is None:
-        return None
+    return None if found is None else difference_sentence(found, "on the sealed test")
 
-    def points(interval: tuple[float, float]) -> str:
-        return f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
+
+def difference_sentence(found: AgainstBaseline, where: str) -> str:
+    """The difference of a model to a baseline in a sentence; `where`: on which queries."""
+
+    def interval(ends: tuple[float, float]) -> str:
+        return f"[{points(ends[0])}, {points(ends[1])}]"
 
     other = f"{baseline_name(found.candidate.baseline)} ({100 * found.accuracy:.1f} %)"
     return (
-        f"Its difference to {other} on the sealed test "
-        f"is {100 * found.difference:+.1f} points; paired 95 % intervals {points(found.over_queries)} over queries, "
-        f"{points(found.over_classes)} over classes."
+        f"Its difference to {other} {where} is {points(found.difference)} points; paired 95 % intervals "
+        f"{interval(found.over_queries)} over queries, {interval(found.over_classes)} over classes."
     )
 
 

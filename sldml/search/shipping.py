@@ -19,10 +19,11 @@ from sldml.journal import AgainstBaseline, Candidate, History, Shipped, TestResu
 from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
 from sldml.protocols.split import Split
+from sldml.recognition.against import against_baseline
 from sldml.recognition.baselines import baseline_matching
 from sldml.recognition.latency import evenly, measure_latency
 from sldml.recognition.matching import Matching
-from sldml.recognition.one_shot import exemplar_draws, paired_ci95, score_predictions
+from sldml.recognition.one_shot import exemplar_draws, score_predictions
 from sldml.recognition.recognizer import NEVER_UNKNOWN, Calibration, Recognizer, calibrate
 from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.search.choice import choose
@@ -73,6 +74,7 @@ def ship(
         "protocol": config.protocol.model_dump(mode="json", exclude_none=True),
         "train_classes": [] if choice.trial_id is None else list(split.development.merged().classes),
         "baselines": {name: known.best.candidate.normalize for name, known in history.baselines.items()},
+        "best_baseline": choice.candidate.model_dump(mode="json", exclude_none=True),
     }
     exemplars, queries = View(frames, split.sealed.exemplars), View(frames, split.sealed.queries)
     calibrated: Matching | None
@@ -119,7 +121,7 @@ def ship(
     some = [queries.recorded(i) for i in evenly(len(queries))]
     return results.model_copy(
         update={
-            "against": None if choice.trial_id is None else against(choice.candidate, exemplars, queries, predicted),
+            "against": None if choice.trial_id is None else _against(choice.candidate, exemplars, queries, predicted),
             "shipped": Shipped(
                 **kind,
                 reason=choice.reason,
@@ -138,21 +140,10 @@ def ship(
     )
 
 
-def against(candidate: Candidate, exemplars: View, queries: View, predicted: NDArray[np.int64]) -> AgainstBaseline:
+def _against(candidate: Candidate, exemplars: View, queries: View, predicted: NDArray[np.int64]) -> AgainstBaseline:
     """A model's predictions [Q] on the sealed test, compared with those of a candidate without training."""
     distances = baseline_matching(candidate, exemplars.layout).between(exemplars, queries).cpu().numpy()
-    own = predicted == queries.labels
-    free = exemplars.labels[distances.argmin(axis=0)] == queries.labels
-    difference, over_queries = paired_ci95(own.astype(float).tolist(), free.astype(float).tolist())
-    asked = np.unique(queries.labels)
-    by_class = [[float(right[queries.labels == c].mean()) for c in asked] for right in (own, free)]
-    return AgainstBaseline(
-        candidate=candidate,
-        accuracy=float(free.mean()),
-        difference=difference,
-        over_queries=over_queries,
-        over_classes=paired_ci95(*by_class)[1],
-    )
+    return against_baseline(candidate, predicted, exemplars.labels[distances.argmin(axis=0)], queries.labels)
 
 
 def _calibration(matching: Matching, unseen: View, evaluation: EvaluationConfig) -> Calibration:

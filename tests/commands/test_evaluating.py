@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from sldml.protocols.split import Split
 from sldml.recognition.matching import Matching
 from sldml.recognition.recognizer import Recognizer
 from sldml.recordings import Layout
+from sldml.report.shipped import difference_sentence
 
 MADE = SyntheticData(num_auxiliary=8, recordings_per_class=5)
 Run = Callable[..., tuple[int, list[str], str]]
@@ -87,6 +89,85 @@ def test_its_own_protocol_gives_what_the_sealed_test_recorded(
     assert sum(int(row[1]) for row in table) == round(80 * found["accuracy"])
 
 
+def test_the_difference_to_the_best_baseline_is_the_one_of_the_search(evaluate: Run, models, tmp_path: Path):
+    folder, shipped = models
+    out = tmp_path / "evaluated.json"
+    status, lines, _ = evaluate("--model", "trained", "--storage", folder, "--summary", out)
+    assert status == 0
+    found, recorded = json.loads(out.read_text()), shipped["trained"].against
+    assert recorded is not None
+    assert found["against"] == recorded.model_dump(mode="json")
+    assert found["against"]["accuracy"] == found["baselines"]["dtw_1nn"]["accuracy"]
+    assert found["against_sentence"] == difference_sentence(recorded, "on these queries")
+    assert f"difference: {found['against_sentence']}" in lines
+    assert not any("no record" in line for line in lines)
+
+    status, lines, _ = evaluate("--model", "free", "--storage", folder, "--summary", out)
+    assert status == 0
+    found = json.loads(out.read_text())
+    assert (found["against"], found["against_sentence"]) == (None, None)
+    assert not any(line.startswith("difference: ") for line in lines)
+
+
+def test_a_baseline_with_an_encoder_that_the_search_preferred_is_scored_too(
+    evaluate: Run, made_set: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recorded = ship_model(tmp_path / "own" / "model", made_set, MADE, NtuOneShot(), monkeypatch, trained=True)
+    assert recorded.shipped is not None
+    model = json.loads((tmp_path / "own" / "model" / "model.json").read_text())
+    untrained = {
+        "baseline": "untrained",
+        "normalize": model["normalize"],
+        "encoder": model["encoder"],
+        "representation": model["representation"],
+    }
+    model["origin"]["best_baseline"] = untrained
+    (tmp_path / "own" / "model" / "model.json").write_text(json.dumps(model))
+    out, table = tmp_path / "e.json", tmp_path / "q.csv"
+    status, lines, err = evaluate("--model", "own", "--storage", tmp_path, "--summary", out, "--queries", table)
+    assert status == 0, err
+    found = json.loads(out.read_text())
+    assert list(found["baselines"]) == ["raw_1nn", "dtw_1nn", "untrained"]
+    assert found["against"]["candidate"]["baseline"] == "untrained"
+    assert found["against"]["difference"] == pytest.approx(
+        found["accuracy"] - found["baselines"]["untrained"]["accuracy"]
+    )
+    assert any(line.startswith("baseline untrained encoder: ") for line in lines)
+    assert table.read_text().partition("\n")[0].endswith(",raw_1nn,dtw_1nn,untrained")
+
+
+def test_every_query_is_a_line_of_a_table(evaluate: Run, models, made_split: Split, made_frames, tmp_path: Path):
+    folder, _ = models
+    out, table = tmp_path / "evaluated.json", tmp_path / "deep" / "queries.csv"
+    arguments = ("--model", "trained", "--storage", folder, "--summary", out, "--queries", table)
+    status, lines, _ = evaluate(*arguments)
+    assert status == 0
+    assert f"written: {table}" in lines
+    found = json.loads(out.read_text())
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["recording", "label", "predicted", "distance", "ratio", "raw_1nn", "dtw_1nn"]
+    assert rows == [{name: str(value) for name, value in query.items()} for query in found["queries"]]
+    assert list(table.parent.iterdir()) == [table]
+
+    queries, exemplars = made_split.sealed.queries, View(made_frames, made_split.sealed.exemplars)
+    labels = {name: queries.classes[c] for name, c in zip(queries.names, queries.labels, strict=True)}
+    assert [row["recording"] for row in rows] == sorted(labels)
+    assert {row["recording"]: row["label"] for row in rows} == labels
+    for way, accuracy in {
+        "predicted": found["accuracy"],
+        **{name: baseline["accuracy"] for name, baseline in found["baselines"].items()},
+    }.items():
+        assert sum(row[way] == row["label"] for row in rows) == round(80 * accuracy)
+    matching = Recognizer.load(folder / "trained" / "model").matching
+    distances = matching.between(exemplars, View(made_frames, queries)).numpy()
+    for row in rows[::7]:
+        own = distances[:, queries.names.index(row["recording"])]
+        assert row["predicted"] == exemplars.classes[exemplars.labels[own.argmin()]]
+        assert float(row["distance"]) == pytest.approx(own.min(), rel=1e-5, abs=1e-6)
+        assert float(row["ratio"]) == pytest.approx(own.min() / np.sort(own)[1], rel=1e-4, abs=1e-5)
+
+
 def test_another_protocol_that_tests_what_was_trained_on_is_warned_of(evaluate: Run, models, tmp_path: Path):
     folder, _ = models
     space = tmp_path / "other.yaml"
@@ -139,7 +220,7 @@ def old(models, tmp_path: Path) -> Path:
     folder = shutil.copytree(models[0] / "trained" / "model", tmp_path / "old")
     saved = json.loads((folder / "model.json").read_text())
     saved["data"] = None
-    for key in ("protocol", "train_classes", "baselines"):
+    for key in ("protocol", "train_classes", "baselines", "best_baseline"):
         del saved["origin"][key]
     (folder / "model.json").write_text(json.dumps(saved))
     return folder
@@ -155,7 +236,12 @@ def test_a_model_without_its_recordings_wants_a_space(evaluate: Run, models, tmp
     status, lines, _ = evaluate("--model", folder, "--space", "demo", *settings, "--summary", out)
     assert status == 0
     assert any("no record of its training classes" in line for line in lines)
-    assert json.loads(out.read_text())["accuracy"] == models[1]["trained"].shipped.accuracy
+    found = json.loads(out.read_text())
+    assert found["accuracy"] == models[1]["trained"].shipped.accuracy
+    # It does not know the best baseline of its search either.
+    assert any("no record of the best baseline of its search" in line for line in lines)
+    accuracies = {name: baseline["accuracy"] for name, baseline in found["baselines"].items()}
+    assert accuracies[found["against"]["candidate"]["baseline"]] == max(accuracies.values())
 
 
 @pytest.mark.parametrize(
@@ -167,6 +253,9 @@ def test_a_model_without_its_recordings_wants_a_space(evaluate: Run, models, tmp
         (["--model", "free", "--space", "utd_mhad"], "no data folder: set --data or DATASET_FOLDER"),
         (["--model", "free", "--space", "utd_mhad", "--data", "{tmp}"], "contains no utd_mhad/"),
         (["--model", "free", "--summary", "{tmp}"], "--summary {tmp}: is a folder"),
+        (["--model", "free", "--queries", "{tmp}"], "--queries {tmp}: is a folder"),
+        (["--model", "free", "--queries", "/dev/null/q.csv"], "--queries /dev/null/q.csv: cannot be written"),
+        (["--model", "free", "--queries", "{tmp}/e", "--summary", "{tmp}/e"], "--queries {tmp}/e: is the file of"),
         (["--model", "free", "--device", "abacus"], "--device abacus: cannot be used here"),
         ([], "--model"),
     ],

@@ -28,7 +28,6 @@ from sldml.journal import (
 )
 from sldml.report.conclusion import conclude, describe_params
 from sldml.report.figures import learning_curves, search_history
-from sldml.report.importance import MIN_TRIALS, parameter_importance
 from sldml.report.leaderboard import leaderboard
 from sldml.report.report import render_report, write_report
 from sldml.report.search_time import search_clock
@@ -139,22 +138,18 @@ def test_nothing_is_fetched_and_the_file_is_small(tmp_path: Path) -> None:
     assert len(re.findall("</script>", page)) == 2
 
 
-def test_importance_finds_what_matters() -> None:
-    for seed in range(5):
-        importance = parameter_importance(made_history(40, seed=seed))
-        assert next(iter(importance.shares)) == "optimizer.lr"
-        assert sum(importance.shares.values()) == pytest.approx(1.0)
-        assert "PED-ANOVA" in importance.method
-
-
-def test_importance_needs_trials_and_differences() -> None:
-    few = parameter_importance(made_history(MIN_TRIALS - 1, final=False))
-    assert few.shares == {}
-    assert "Too few trials" in few.method
-    flat = made_history(20, final=False)
-    for trial in flat.trials.values():
-        trial.params = {"loss.name": "arcface"}
-    assert parameter_importance(flat).shares == {}
+def test_without_an_important_parameter_a_sentence_replaces_the_figure() -> None:
+    history = made_history(20)
+    page = text_of(render_report(history))
+    assert "Not above the level of shuffled values: " in page
+    for place, trial in enumerate(history.trials.values()):
+        trial.params = {"flag.name": "ab"[place % 2], "size": place % 3}
+        best = 0.5 + 0.01 * (place // 6)
+        trial.epochs = [epoch(1, best, time=trial.started + 1)]
+    page = text_of(render_report(history))
+    section = page.split('id="importance"')[1].split('id="choices"')[0]
+    assert "figure-importance" not in section
+    assert "No parameter is above the level of shuffled values" in section
 
 
 def test_leaderboard_keeps_the_order_of_validation_with_baselines_among_them() -> None:

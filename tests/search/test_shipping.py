@@ -215,11 +215,13 @@ def test_a_training_free_way_that_is_as_good_ships_instead(
 
 @pytest.mark.usefixtures("trusted")
 def test_a_trained_model_is_compared_with_the_best_candidate_query_by_query(
-    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path
 ) -> None:
     outcome = send(history(raw_1nn=0.5, dtw_1nn=0.6, untrained=0.4), 0.61)
     found, sealed = outcome.against, made_split.sealed
     assert found.candidate == candidate("dtw_1nn", FREE_NORMALIZATION)
+    recorded = Recognizer.load(tmp_path / "model").origin["best_baseline"]  # for later evaluations
+    assert Candidate.model_validate(recorded) == found.candidate
     own = predict(trained_matching(CONFIG, state("final"), made_set.layout), sealed, made_frames)
     free = predict(Matching("dtw_1nn", made_set.layout, FREE_NORMALIZATION), sealed, made_frames)
     own, free = own == sealed.queries.labels, free == sealed.queries.labels

@@ -14,6 +14,7 @@ from plotly.subplots import make_subplots
 from sldml.journal import History, TrialRecord
 from sldml.report.declared_space import log_parameters
 from sldml.report.figures.look import (
+    BEST_COLOR,
     STATE_COLORS,
     STATE_SYMBOLS,
     Figure,
@@ -33,21 +34,39 @@ _FIRST_CHOICES = ("loss.name", "miner.name")
 
 
 def parameter_importance(importance: Importance) -> Figure:
-    """Each parameter's share as a bar, the largest on top."""
+    """Each parameter's share as a bar, the largest on top, and the level of shuffled values as a dashed line in it."""
     names = list(importance.shares)
+    places = list(range(len(names)))
     figure = go.Figure(
         go.Bar(
-            x=[round(importance.shares[n], 4) for n in names], y=[plain(n) for n in names], orientation="h",
+            x=[round(importance.shares[n], 4) for n in names], y=places, orientation="h", showlegend=False,
             marker={"color": STATE_COLORS["completed"]}, texttemplate="%{x:.0%}", textposition="outside",
-            cliponaxis=False, hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+            cliponaxis=False, customdata=[[plain(n), percent(importance.levels.get(n))] for n in names],
+            hovertemplate="%{customdata[0]}: %{x:.1%}<br>shuffled values reach %{customdata[1]}<extra></extra>",
         )
     )  # fmt: skip
-    lay_out(figure, x_title="share of the importance", y_title="", height=110 + 26 * len(names))
+    lines = [(importance.levels[n], place) for n, place in zip(names, places, strict=True) if n in importance.levels]
+    if lines:
+        figure.add_scatter(
+            x=[x for level, _ in lines for x in (round(level, 4), round(level, 4), None)],
+            y=[y for _, place in lines for y in (place - 0.45, place + 0.45, None)],
+            mode="lines", name="level of shuffled values", showlegend=True, hoverinfo="skip",
+            line={"color": BEST_COLOR, "width": 2, "dash": "dash"},
+        )  # fmt: skip
+    lay_out(figure, x_title="share of the importance", y_title="", height=130 + 26 * len(names))
     top = max(importance.shares.values(), default=1.0)
     figure.update_xaxes(tickformat=".0%", range=[0, 1.12 * top])
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    first = ", ".join(f"{n} {percent(importance.shares[n])}" for n in names[:3])
-    return Figure("importance", figure, f"Importance of {len(names)} parameters; first: {first}.", importance.method)
+    figure.update_yaxes(
+        range=[len(names) - 0.5, -0.5], showgrid=False, tickvals=places, ticktext=[plain(n) for n in names]
+    )
+    figure.update_layout(margin={"t": 36})
+    first = ", ".join(
+        f"{n} {percent(importance.shares[n])} (shuffled values reach {percent(importance.levels.get(n))})"
+        for n in names[:3]
+    )
+    count = f"{len(names)} parameter{'' if len(names) == 1 else 's'}"
+    alt = f"Importance of {count} above the level of shuffled values; first: {first}."
+    return Figure("importance", figure, alt, importance.method)
 
 
 def choice_map(history: History, importance: Importance) -> Figure | None:

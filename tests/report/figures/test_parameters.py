@@ -7,10 +7,28 @@ from typing import Any
 from support.made_history import history_of, search_begun
 
 from sldml.journal import History
-from sldml.report.figures import choice_map, slices
+from sldml.report.figures import choice_map, parameter_importance, slices
 from sldml.report.importance import Importance
 
 UNKNOWN = Importance({}, "")
+
+
+# -------------------------------------------------------------------------------------------------- importance
+
+
+def test_each_bar_has_the_level_of_shuffled_values_as_a_dashed_line() -> None:
+    figure = parameter_importance(Importance({"lr": 0.6, "a<b": 0.25}, "How.", {"lr": 0.2, "a<b": 0.1}, ("drop",)))
+    bars, levels = figure.figure.data
+    assert (list(bars.x), list(bars.y)) == ([0.6, 0.25], [0, 1])
+    assert list(figure.figure.layout.yaxis.ticktext) == ["lr", "a&lt;b"]
+    assert list(levels.x) == [0.2, 0.2, None, 0.1, 0.1, None]
+    assert list(levels.y) == [-0.45, 0.45, None, 0.55, 1.45, None]
+    assert (levels.line.dash, levels.name, levels.showlegend) == ("dash", "level of shuffled values", True)
+    assert figure.alt == (
+        "Importance of 2 parameters above the level of shuffled values; first: lr 60.0 % (shuffled values reach 20.0 "
+        "%), a<b 25.0 % (shuffled values reach 10.0 %)."
+    )
+    assert figure.caption == "How."
 
 
 # -------------------------------------------------------------------------------------------------- choice map
