@@ -66,9 +66,13 @@ def evaluate(
     print(f"model: {describe_model(loaded)}")
     print(f"recordings: {describe_data(task.data)}", flush=True)
     with ProgressPrinter() as printer:
-        progress = printer.counting("recordings read")
         result = evaluate_model(
-            loaded, task, None if data is None else data.expanduser().absolute(), cache_folder(root), progress
+            loaded,
+            task,
+            None if data is None else data.expanduser().absolute(),
+            cache_folder(root),
+            checking=printer.counting("MB of the prepared set checked"),
+            progress=printer.counting("recordings read"),
         )
     for line in evaluation_lines(result):
         print(line)

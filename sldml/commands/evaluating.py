@@ -74,7 +74,9 @@ def evaluation_task(model: Recognizer, folder: Path, space: str | None, settings
     return Task(config.data, config.protocol)
 
 
-def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path, progress: Progress) -> Json:
+def evaluate_model(
+    model: Recognizer, task: Task, data: Path | None, cache: Path, progress: Progress, checking: Progress
+) -> Json:
     """Prepare (or find) the recordings and score the model on the novel classes of the protocol.
 
     Args:
@@ -83,6 +85,7 @@ def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path
         data: Folder of raw datasets.
         cache: Folder of prepared sets.
         progress: Called with the progress of the preparation.
+        checking: Called with the progress of checking a prepared set.
 
     Returns:
         Plain values: `accuracy` with its `ci95`, `per_class`, `confusion`, `threshold` (its effect),
@@ -93,7 +96,7 @@ def evaluate_model(model: Recognizer, task: Task, data: Path | None, cache: Path
     Raises:
         InputError: no raw data, a protocol that does not fit it, or recordings with other rows than the model's.
     """
-    prepared = prepare(task.data, data, cache, progress=progress)
+    prepared = prepare(task.data, data, cache, progress=progress, checking=checking)
     split = make_split(task.protocol, prepared.catalog)
     _require_same_rows(model, prepared, split)
     frames = Frames.open(prepared.folder, model.device)

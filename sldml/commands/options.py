@@ -15,7 +15,12 @@ SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the configuration.")
 ]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Stop if a recording cannot be read, or the size of the bodies is implausible.")
+    bool,
+    typer.Option(
+        "--strict",
+        help="Stop if a recording cannot be read, or the size of the bodies is implausible. Also check every byte of a "
+        "prepared set.",
+    ),
 ]
 StrictOrNotOption = Annotated[
     bool | None, typer.Option("--strict/--no-strict", help="Whether to stop if a recording cannot be read.")

@@ -87,6 +87,7 @@ def _prepared(
             None if data is None else data.expanduser().absolute(),
             cache_folder(root),
             strict=strict,
+            checking=printer.counting("MB of the prepared set checked"),
             progress=printer.counting("recordings read"),
         )
     return prepared, config

@@ -1,6 +1,6 @@
 """Prepared sets: all frames of all recordings end to end in one memory-mapped array, and a catalogue.
 
-A prepared set is a folder of four files:
+A prepared set is a folder of five files:
 
 - `signals.npy`: [all frames, rows, 3], every recording's signals as they were recorded: float32, or bytes for the
   pixels of imported images (`Layout.dtype`);
@@ -8,11 +8,13 @@ A prepared set is a folder of four files:
   nearest earlier frame of the recording with values, else the first later one); 0 for all other frames;
 - `catalog.parquet`: one row per recording: name, label, subject, offset, length, rate_hz, a digest of the values,
   and details of the source;
-- `meta.json`: source, layout of the rows, counts, refused files with their reasons, hash of the contents.
+- `meta.json`: source, layout of the rows, counts, refused files with their reasons, hash of the contents;
+- `SHA256SUMS`: checksums of the other four (`sldml.prepared.checksums`).
 
 It is written to a hidden folder and renamed under a lock, so a half-written set is never found; writing resumes after
-an interruption (`sldml.prepared.writing`). A set is found by a key of the source's settings, its files' names, sizes
-and times, and the format of these four files.
+an interruption (`sldml.prepared.writing`). At each start the sizes and shapes of its files are checked, once a day or
+with `strict` also their checksums; a damaged set is removed and written again. A set is found by a key of the source's
+settings, its files' names, sizes and times, and the format of these files.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from pyarrow import ArrowException
 from sldml.config.data import DataConfig, ManifestData, SyntheticData
 from sldml.config.recording_format import RecordingFormat
 from sldml.errors import InputError
-from sldml.prepared.whole_folder import FILES, continuing, remove_folder
+from sldml.prepared.checksums import check_is_due, mark_checked, mismatch
+from sldml.prepared.whole_folder import FILES, continuing, has_remains, remove_damaged
 from sldml.prepared.writing import FORMAT, Progress, write_set
 from sldml.recordings import Layout
 from sldml.recordings.reading import held_steps, read_or_refuse
@@ -111,6 +114,7 @@ def prepare(
     *,
     strict: bool = False,
     progress: Progress | None = None,
+    checking: Progress | None = None,
     num_workers: int | None = None,
 ) -> PreparedSet:
     """Find the prepared set of `config` in `cache`, or make it from the raw files.
@@ -122,8 +126,9 @@ def prepare(
         data_folder: Folder of raw datasets; not needed for synthetic recordings.
         cache: Folder of prepared sets; created if it does not exist.
         strict: Stop if a recording cannot be read, instead of listing it and leaving it out, or if the bodies have an
-            implausible size.
+            implausible size. Also compare a set that is there with its checksums, which is otherwise done once a day.
         progress: Called with (files done, files in all).
+        checking: Called with (MB done, MB in all) while a large set is compared with its checksums.
         num_workers: Number of processes that read; None for one per core.
 
     Raises:
@@ -137,21 +142,19 @@ def prepare(
         source_key = source.key()
     key = prepared_key(source_key)
     folder = cache / f"{config.dataset}-{key[:16]}"
-    if folder.is_dir() and (reason := damage(folder)) is not None:
-        _log.warning("prepared set %s is damaged (%s): it is made again", folder, reason)
-        remove_folder(folder)
-    with continuing(folder) as scratch:
-        if scratch is not None:
-            if source is None:
-                assert isinstance(config, SyntheticData)
-                source = make_source(config, scratch.aside / "raw")
-            try:
-                write_set(source, key, scratch, num_workers or os.cpu_count() or 1, progress)
-            except (InputError, OSError, MemoryError):
-                raise  # a fault of the machine or of the input: what was read stays
-            except Exception:
-                scratch.discard()  # a fault of the program, which may have read the other files wrongly, too
-                raise
+    if not _is_there(folder, strict, checking):
+        with continuing(folder) as scratch:
+            if scratch is not None:
+                if source is None:
+                    assert isinstance(config, SyntheticData)
+                    source = make_source(config, scratch.aside / "raw")
+                try:
+                    write_set(source, key, scratch, num_workers or os.cpu_count() or 1, progress)
+                except (InputError, OSError, MemoryError):
+                    raise  # a fault of the machine or of the input: what was read stays
+                except Exception:
+                    scratch.discard()  # a fault of the program, which may have read the other files wrongly, too
+                    raise
     prepared = open_prepared(folder)
     if strict and prepared.meta["refused"]:
         first = prepared.meta["refused"][0]
@@ -161,6 +164,31 @@ def prepare(
     if strict and prepared.meta["unit"]:
         raise InputError(f"{prepared.meta['unit']} (--strict)")
     return prepared
+
+
+def _is_there(folder: Path, strict: bool, checking: Progress | None) -> bool:
+    """Whether a finished set is there and undamaged; nothing is written then but the time of the check.
+
+    A damaged one is removed, so that no other process uses it.
+    """
+    if not folder.is_dir():
+        return False
+    thorough = strict or check_is_due(folder)
+
+    def fault() -> str | None:
+        return damage(folder) or (mismatch(folder, checking) if thorough else None)
+
+    if (reason := fault()) is None:
+        if thorough:
+            mark_checked(folder)
+        return not has_remains(folder)
+    try:
+        removed = remove_damaged(folder, fault)
+    except InputError as error:
+        raise InputError(f"prepared set {folder} is damaged ({reason}): {error}") from error
+    if removed is not None:
+        _log.warning("prepared set %s is damaged (%s): prepared again", folder, removed)
+    return False
 
 
 def as_prepared(config: DataConfig, prepared: PreparedSet) -> DataConfig:

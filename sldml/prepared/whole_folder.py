@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,9 @@ import filelock
 
 from sldml.errors import InputError
 
-FILES = ("signals.npy", "held.npy", "catalog.parquet", "meta.json")
+CONTENTS = ("signals.npy", "held.npy", "catalog.parquet", "meta.json")
+CHECKSUMS = "SHA256SUMS"
+FILES = (*CONTENTS, CHECKSUMS)
 """The files of a prepared set."""
 
 
@@ -91,15 +93,35 @@ def continuing(folder: Path) -> Iterator[Scratch | None]:
         scratch.discard()
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a finished folder, under its lock.
+def remove_damaged(folder: Path, damage: Callable[[], str | None]) -> str | None:
+    """Remove a finished folder that is damaged, under its lock. It disappears in one step.
+
+    Args:
+        folder: The folder.
+        damage: Returns what is wrong with it. It is asked again under the lock, because another process may have
+            written the folder again meanwhile.
+
+    Returns:
+        What was wrong; None if the folder was not removed.
 
     Raises:
         InputError: it cannot be removed.
     """
-    with disk_errors(folder.parent), filelock.FileLock(folder.with_name(folder.name + ".lock")):
-        if folder.is_dir():
-            shutil.rmtree(folder)
+    with _lock(folder):
+        if not folder.is_dir() or (reason := damage()) is None:
+            return None
+        scratch = _scratch_of(folder)
+        scratch.discard()
+        with disk_errors(folder.parent):
+            scratch.folder.mkdir()
+            folder.rename(scratch.folder / "damaged")
+        scratch.discard()
+        return reason
+
+
+def has_remains(folder: Path) -> bool:
+    """Whether a writer of `folder` was killed before it removed its scratch folder, or is at work."""
+    return _scratch_of(folder).folder.exists()
 
 
 @contextmanager
@@ -121,19 +143,34 @@ def disk_errors(cache: Path) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[Scratch | None]:
     """Hold the folder's lock: yields its scratch folder, or None if the folder exists."""
-    with disk_errors(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder.with_name(folder.name + ".lock"))
-        lock.acquire()
-    try:
-        scratch = Scratch(folder.with_name(f".{folder.name}.part"))
+    with _lock(folder):
+        scratch = _scratch_of(folder)
         if folder.is_dir():
             scratch.discard()  # left by a writer that was killed after renaming
             yield None
         else:
             yield scratch
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock.
+
+    Raises:
+        InputError: the parent folder cannot be written to.
+    """
+    with disk_errors(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder.with_name(folder.name + ".lock"))
+        lock.acquire()
+    try:
+        yield
     finally:
         lock.release()
+
+
+def _scratch_of(folder: Path) -> Scratch:
+    return Scratch(folder.with_name(f".{folder.name}.part"))
 
 
 def _move_into_place(scratch: Scratch, folder: Path) -> None:

@@ -27,13 +27,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sldml.errors import InputError
+from sldml.prepared.checksums import write_checksums
 from sldml.prepared.remarks import remarks_on
 from sldml.prepared.whole_folder import Scratch, disk_errors
 from sldml.recordings import RecordingError
 from sldml.recordings.reading import Entry, ReadArguments, Reader, read_all
 from sldml.recordings.sources import RawSource
 
-FORMAT = 3
+FORMAT = 4
 """Version of the files. Sets of another format are not found."""
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
@@ -100,6 +101,7 @@ def write_set(source: RawSource, key: str, scratch: Scratch, num_workers: int, p
         with disk_errors(place):
             catalog.to_parquet(scratch.whole / "catalog.parquet")
             (scratch.whole / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+            write_checksums(scratch.whole)
 
 
 def _read(

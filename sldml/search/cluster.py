@@ -17,6 +17,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sldml.errors import InputError
+from sldml.prepared.checksums import mismatch
 from sldml.prepared.whole_folder import FILES, writing
 
 _CHUNK_BYTES = 64 * 2**20
@@ -221,7 +222,10 @@ def bring_set(folder: str, server: Any) -> Path:
     """The local folder of the driver's prepared set `folder`, copied to this node if needed.
 
     A node with its own `SLDML_CACHE` gets a copy there. Otherwise the driver's folder is used if it is accessible, else
-    a copy in the folder for temporary files.
+    a copy in the folder for temporary files. A copy is compared with its checksums when it arrives.
+
+    Raises:
+        OSError: the copy does not match its checksums.
     """
     given, own = Path(folder), os.environ.get("SLDML_CACHE")
     if (own is None or Path(own) == given.parent) and given.is_dir():
@@ -236,6 +240,8 @@ def bring_set(folder: str, server: Any) -> Path:
         if scratch is not None:
             for name, size in ray.get(server.sizes.remote()).items():
                 with (scratch / name).open("wb") as file:
-                    while file.tell() < size:
-                        file.write(ray.get(server.read.remote(name, file.tell())))
+                    while file.tell() < size and (piece := ray.get(server.read.remote(name, file.tell()))):
+                        file.write(piece)
+            if (reason := mismatch(scratch)) is not None:
+                raise OSError(f"the copy of prepared set {folder} is damaged: {reason}")
     return target

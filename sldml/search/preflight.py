@@ -80,6 +80,7 @@ def prepared_data(request: Request, watcher: Watcher) -> tuple[PreparedSet, Spli
         request.data,
         request.cache,
         strict=request.strict,
+        checking=watcher.counting("MB of the prepared set checked"),
         progress=watcher.counting("recordings read"),
     )
     refused = prepared.meta["refused"]

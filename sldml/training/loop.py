@@ -159,7 +159,7 @@ class Training:
         with self._precision():
             embeddings = self.encoder.each(inputs)
         losses = torch.stack(
-            [objective(each.float(), labels) for objective, each in zip(self.objectives, embeddings, strict=True)]
+            [objective(each, labels) for objective, each in zip(self.objectives, embeddings, strict=True)]
         )
         self.optimizer.zero_grad(set_to_none=True)
         if self.proxy_optimizer is not None:

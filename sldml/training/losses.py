@@ -108,7 +108,7 @@ def _with_weights(config: LossConfig, num_classes: int, embedding_dim: int) -> n
         case "proxy_anchor":
             loss = losses.ProxyAnchorLoss(**sizes, margin=o.margin, alpha=o.alpha, distance=distance)
         case "proxy_nca":
-            loss = losses.ProxyNCALoss(**sizes, softmax_scale=o.softmax_scale, distance=distances.LpDistance(power=2))
+            loss = ProxyNCALoss(**sizes, softmax_scale=o.softmax_scale, distance=distances.LpDistance(power=2))
         case "soft_triple":
             loss = losses.SoftTripleLoss(
                 **sizes,
@@ -147,7 +147,7 @@ def distance_of(name: Distance) -> distances.BaseDistance:
         case "l1":
             return distances.LpDistance(normalize_embeddings=True, p=1, power=1)
         case "snr":
-            return distances.SNRDistance()
+            return SnrDistance()
 
 
 def as_cosine(distance: float) -> float:
@@ -159,14 +159,62 @@ def _margins(pos: float, neg: float, compares_by: Distance) -> tuple[float, floa
     return (as_cosine(pos), as_cosine(neg)) if compares_by == "cosine" else (pos, neg)
 
 
-class NCALoss(losses.NCALoss):  # type: ignore[misc]
-    """The library's loss, but zero instead of NaN if no recording has another one of its class."""
+class SnrDistance(distances.SNRDistance):  # type: ignore[misc]
+    """The library's distance, but finite for an anchor whose values are all equal: its variance has a lower bound.
 
-    def compute_loss(self, *batch: Any) -> Any:
-        """As the library's."""
-        result = super().compute_loss(*batch)
-        found = result["loss"]["losses"]
-        return self.zero_losses() if isinstance(found, Tensor) and found.numel() == 0 else result
+    A unit vector of `dim` values with mean 0 has the variance 1 / (dim - 1); the bound is far below, up to 4096 values.
+    """
+
+    smallest_variance = 1e-6
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Distances of anchors [N, dim] to others [M, dim] → [N, M]."""
+        noise = torch.var(query_emb.unsqueeze(1) - ref_emb, dim=2)
+        return noise / self._variance(query_emb).unsqueeze(1)
+
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Distances of anchors [N, dim] to one other each [N, dim] → [N]."""
+        return torch.var(query_emb - ref_emb, dim=1) / self._variance(query_emb)
+
+    def _variance(self, anchors: Tensor) -> Tensor:
+        return torch.var(anchors, dim=1).clamp(min=self.smallest_variance)
+
+
+class NCALoss(losses.NCALoss):  # type: ignore[misc]
+    """The library's loss, computed from the logarithms of its probabilities.
+
+    At a large softmax scale the probabilities underflow: the library leaves out the recordings farthest from their
+    class and gives NaN as the gradient of others. It also counts an embedding in a memory as its own neighbour.
+    """
+
+    def nca_computation(
+        self, query: Tensor, reference: Tensor, query_labels: Tensor, reference_labels: Tensor, indices_tuple: Any
+    ) -> Any:
+        """Minus the log-probability of each query that has a neighbour of its class; zero if none has."""
+        similarity = self.distance(query, reference)
+        scores = self.softmax_scale * (similarity if self.distance.is_inverted else -similarity)
+        same = query_labels.unsqueeze(1) == reference_labels.unsqueeze(0)
+        if query is reference:
+            neighbour = ~torch.eye(len(query), dtype=torch.bool, device=query.device)
+        elif indices_tuple is None:  # proxies
+            neighbour = torch.ones_like(same)
+        else:  # a memory, which gives all pairs without those of an embedding with itself
+            anchors, positives, others, negatives = indices_tuple
+            neighbour = torch.zeros_like(same)
+            neighbour[anchors, positives] = True
+            neighbour[others, negatives] = True
+        same &= neighbour
+        rows = same.any(dim=1)
+        if not rows.any():
+            return self.zero_losses()
+        of_all = scores.masked_fill(~neighbour, -math.inf)[rows].logsumexp(dim=1)
+        of_own = scores.masked_fill(~same, -math.inf)[rows].logsumexp(dim=1)
+        indices = torch.nonzero(rows).flatten()
+        return {"loss": {"losses": of_all - of_own, "indices": indices, "reduction_type": "element"}}
+
+
+class ProxyNCALoss(losses.ProxyNCALoss, NCALoss):  # type: ignore[misc]
+    """The library's loss with the same logarithms."""
 
 
 class AngularLoss(losses.AngularLoss):  # type: ignore[misc]
@@ -192,12 +240,39 @@ class TupletMarginLoss(losses.TupletMarginLoss):  # type: ignore[misc]
 
 
 class DynamicSoftMargin(losses.DynamicSoftMarginLoss):  # type: ignore[misc]
-    """The library's loss with its running histogram in the state, so that training resumes exactly."""
+    """The library's loss with another histogram, which is in the state so that training resumes exactly.
+
+    The library's fails in the second step (it keeps the graph of the first) and on differences of distances in the
+    last bin, which are frequent where embeddings have few dimensions or the bins are few. As in the paper, the
+    histogram has no gradient.
+    """
+
+    hist_: Tensor
+
+    def update_histogram(self, data: Tensor) -> None:
+        """Add differences of distances [N] to the running histogram, each shared between two neighbouring bins."""
+        position = self._position(data)
+        lower = position.floor()
+        share = position - lower
+        momentum = self.momentum if self.hist_.any() else 1.0
+        histogram = (1.0 - momentum) * self.hist_
+        bins = lower.long()
+        histogram = histogram.scatter_add(0, bins, momentum * (1.0 - share))
+        histogram = histogram.scatter_add(0, (bins + 1).clamp(max=self.num_bins - 1), momentum * share)
+        self.hist_ = histogram / histogram.sum()
+
+    def weigh_loss(self, data: Tensor) -> Tensor:
+        """Differences of distances [N] times the cumulative histogram at each."""
+        return self.hist_.cumsum(0)[self._position(data).long()] * data
+
+    def _position(self, data: Tensor) -> Tensor:
+        """Where each difference is in the histogram, in bins."""
+        position: Tensor = (data.detach() - self.min_val) / self.delta
+        return position.clamp(0, self.num_bins - 1)
 
     def get_extra_state(self) -> Tensor:
         """The running histogram."""
-        histogram: Tensor = self.hist_
-        return histogram
+        return self.hist_
 
     def set_extra_state(self, state: Tensor) -> None:
         """Restore the histogram."""

@@ -10,7 +10,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-__all__ = ["distances", "losses", "miners"]
+__all__ = ["distances", "get_random_triplet_indices", "losses", "miners"]
 
 
 class _Deferring(MetaPathFinder):
@@ -47,3 +47,4 @@ def deferred(*names: str) -> Iterator[None]:
 # `scipy.stats` for the ranks of label hierarchies, `scipy.special` for one loss: a sixth of a worker's start.
 with deferred("scipy.stats", "scipy.special"):
     from pytorch_metric_learning import distances, losses, miners
+    from pytorch_metric_learning.utils.loss_and_miner_utils import get_random_triplet_indices

@@ -10,7 +10,7 @@ from torch import Tensor
 from sldml.config.loss import OVER_PAIR_LISTS, LossConfig
 from sldml.config.miner import MinerConfig
 from sldml.training.losses import as_cosine, distance_of
-from sldml.training.metric_learning import miners
+from sldml.training.metric_learning import get_random_triplet_indices, miners
 
 Miner = Callable[..., tuple[Tensor, ...]]
 """(embeddings [N, dim], labels [N]) → triplets (anchors, positives, negatives) or pairs (anchors, positives,
@@ -52,14 +52,33 @@ def build_miner(config: MinerConfig, loss: LossConfig) -> Miner | None:
         case "angular":
             miner = miners.AngularMiner(angle=o.angle_deg, distance=distance)
         case "distance_weighted":
-            miner = miners.DistanceWeightedMiner(
-                cutoff=o.cutoff, nonzero_loss_cutoff=o.nonzero_loss_cutoff, distance=distance
-            )
+            miner = DistanceWeightedMiner(cutoff=o.cutoff, nonzero_loss_cutoff=o.nonzero_loss_cutoff, distance=distance)
         case "uniform_histogram":
             miner = miners.UniformHistogramMiner(
                 num_bins=o.num_bins, pos_per_bin=o.pairs_per_bin, neg_per_bin=o.pairs_per_bin, distance=distance
             )
     return UniquePairs(miner) if loss.name in OVER_PAIR_LISTS else miner
+
+
+class DistanceWeightedMiner(miners.DistanceWeightedMiner):  # type: ignore[misc]
+    """The library's miner with weights that are normalised for each anchor over the negatives it may draw.
+
+    The library's own are relative to the largest weight of all pairs, also of those beyond the cutoff: in many
+    dimensions all others underflow to zero, and few or no triplets are drawn.
+    """
+
+    def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> tuple[Tensor, ...]:
+        """As the library's."""
+        dim = embeddings.shape[1]
+        distance = self.distance(embeddings, ref_emb).clamp(min=self.cutoff)
+        # Minus the log-density of distances on a sphere: the first equation of the paper's section 4.
+        log_weights = (2 - dim) * distance.log() - (dim - 3) / 2 * (1 - distance**2 / 4).log()
+        allowed = labels.unsqueeze(1) != ref_labels.unsqueeze(0)
+        allowed &= (distance < self.nonzero_loss_cutoff) & log_weights.isfinite()
+        # Rows of anchors without such a negative would be NaN; none is drawn for them.
+        weights = log_weights.masked_fill(~allowed, -torch.inf).softmax(dim=1).nan_to_num(0.0)
+        triplets: tuple[Tensor, ...] = get_random_triplet_indices(labels, ref_labels=ref_labels, weights=weights)
+        return triplets
 
 
 class UniquePairs:

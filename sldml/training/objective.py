@@ -34,7 +34,11 @@ class Objective(nn.Module):
         self._cross_entropy = nn.CrossEntropyLoss(label_smoothing=config.head.label_smoothing)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Embeddings [B, dim] and their classes [B] → (total, metric, head) losses [3]."""
+        """Embeddings [B, dim] and their classes [B] → (total, metric, head) losses [3].
+
+        Losses are computed in float32, whatever precision the encoder has: distances are not defined in bfloat16.
+        """
+        embeddings = embeddings.float()
         mined = self.miner(embeddings, labels) if self.miner is not None else None
         metric = self.loss(embeddings, labels, mined)
         if self.head is None:

@@ -320,7 +320,7 @@ def test_a_set_of_another_format_is_not_opened(data: Path, cache: Path) -> None:
     prepared = ready(data, cache)
     meta = prepared.folder / "meta.json"
     meta.write_text(json.dumps({**prepared.meta, "format": 0}))
-    with pytest.raises(InputError, match="has format 0, not 3: delete it and prepare again"):
+    with pytest.raises(InputError, match="has format 0, not 4: delete it and prepare again"):
         open_prepared(prepared.folder)
 
 
@@ -346,8 +346,8 @@ def test_a_reader_may_raise_nothing_but_a_recording_error(
 
 
 def test_the_same_key_is_made_by_every_version_of_the_project() -> None:
-    # By hand, on any machine: `printf '3 f00d' | b2sum -l 128`.
-    assert prepared_key("f00d") == "71061ac5ae38482efd064cb5dfd57d90"
+    # By hand, on any machine: `printf '4 f00d' | b2sum -l 128`.
+    assert prepared_key("f00d") == "7d6b236d670f04a261f197acc9efeba7"
 
 
 @pytest.mark.verify

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sldml.errors import InputError
-from sldml.prepared.whole_folder import FILES
+from sldml.prepared.checksums import write_checksums
+from sldml.prepared.whole_folder import CONTENTS, FILES
 from sldml.search import cluster
 from sldml.search.cluster import SetServer, bring_set, share
 
@@ -53,8 +54,9 @@ def test_a_trial_that_does_not_fit_is_refused(arguments, named):
 def prepared(tmp_path):
     folder = tmp_path / "driver" / "set-0123"
     folder.mkdir(parents=True)
-    for name in FILES:
+    for name in CONTENTS:
         (folder / name).write_bytes(np.random.default_rng(len(name)).bytes(1000 + len(name)))
+    write_checksums(folder)
     return folder
 
 
@@ -94,6 +96,20 @@ def test_a_node_with_its_own_cache_copies_the_set_once_and_whole(prepared, tmp_p
     assert bring_set(str(prepared), actor) == copy
     assert actor.reads == reads, "it was copied twice"
     assert [p.name for p in copy.parent.iterdir() if p.is_dir()] == [copy.name], "scratch folders are left"
+
+
+@pytest.mark.parametrize("arrives", [bytes(100), b""])
+def test_a_damaged_copy_is_not_kept(prepared, tmp_path, monkeypatch, arrives):
+    def read(self, name, offset):
+        return arrives if name == "signals.npy" else whole(self, name, offset)
+
+    whole = SetServer.read
+    monkeypatch.setattr(SetServer, "read", read)
+    monkeypatch.setenv("SLDML_CACHE", str(tmp_path / "node"))
+    monkeypatch.setattr(cluster.ray, "get", lambda value: value)
+    with pytest.raises(OSError, match=r"set-0123 is damaged: signals\.npy does not match its checksum"):
+        bring_set(str(prepared), LocalActor(prepared))
+    assert not any(path.is_dir() for path in (tmp_path / "node").iterdir())
 
 
 def test_a_server_reads_files_of_the_set_alone(prepared):

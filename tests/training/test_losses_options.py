@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from sldml.config.loss import ANY_DISTANCE, OWN_DISTANCE, WITH_MEMORY, LossConfig
 from sldml.config.miner import MinerConfig
-from sldml.training.losses import as_cosine, build_loss, with_memory
+from sldml.training.losses import as_cosine, build_loss, distance_of, with_memory
 from sldml.training.miners import build_miner
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
@@ -89,6 +89,14 @@ def test_l1_and_l2_are_of_unit_length_in_their_own_norm(distance: str) -> None:
     assert loss(torch.stack((a, b)), torch.tensor([0, 1])).item() == pytest.approx(2.0 - gap.item(), rel=1e-4)
 
 
+def test_snr_is_the_variance_of_the_difference_in_those_of_the_anchor() -> None:
+    unit = functional.normalize(embeddings(0), dim=1)
+    expected = torch.stack([(unit - anchor).var(dim=1) / anchor.var() for anchor in unit])
+    measure = distance_of("snr")
+    torch.testing.assert_close(measure(5 * embeddings(0)), expected)
+    torch.testing.assert_close(measure.pairwise_distance(unit[:-1], unit[1:]), expected.diagonal(1))
+
+
 def test_a_learnt_beta_is_trained() -> None:
     config = loss_config("margin", margin={"learn_beta": True, "beta": 1.0})
     loss = build_loss(config, 3, DIM)
@@ -158,6 +166,20 @@ def test_a_memory_compares_with_earlier_batches() -> None:
     violations = functional.relu(1.0 - gaps[other])
     expected = gaps[same].mean() + violations[violations > 0].mean()
     assert loss(second, LABELS).item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_an_embedding_in_the_memory_is_no_neighbour_of_itself() -> None:
+    config = loss_config("nca", memory_size=18)
+    loss = with_memory(build_loss(config, 3, DIM), config, DIM, len(LABELS), None)
+    first, second = embeddings(0), embeddings(1)
+    loss(first, LABELS)
+    unit = functional.normalize(torch.cat([first, second]), dim=1)
+    labels = torch.cat([LABELS, LABELS])
+    scores = (-10.0 * torch.cdist(unit[9:], unit) ** 2).exp()
+    scores[torch.arange(9), torch.arange(9, 18)] = 0.0
+    same = labels[9:, None] == labels[None]
+    expected = -((scores * same).sum(dim=1) / scores.sum(dim=1)).log().mean()
+    assert loss(second, LABELS).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["memory", "dynamic_soft_margin"])
@@ -245,6 +267,19 @@ def test_miners_by_euclidean_distance_are_so_before_a_loss_by_cosines(name: str)
     assert MinerConfig.model_validate({"name": name}).compares_by(loss_config("multi_similarity")) == "l2"
     with pytest.raises(ValidationError, match="does not support distance 'cosine', only 'l2'"):
         MinerConfig.model_validate({"name": name, "distance": "cosine"})
+
+
+def test_distance_weighting_finds_negatives_in_many_dimensions() -> None:
+    # Points of a plane in 512 dimensions: the library's weights of all pairs within the cutoff underflow.
+    angles = torch.arange(len(LABELS)) * 0.7
+    points = torch.stack((angles.cos(), angles.sin()), dim=1).repeat(1, 256)
+    torch.manual_seed(0)
+    miner = build_miner(MinerConfig(name="distance_weighted"), loss_config("triplet_margin"))
+    assert miner is not None
+    anchors, _, negatives = miner(points, LABELS)
+    assert set(anchors.tolist()) == set(SIZE)
+    unit = functional.normalize(points, dim=1)
+    assert ((unit[anchors] - unit[negatives]).norm(dim=1) < 1.4).all()
 
 
 def test_a_miner_may_compare_by_another_distance_than_its_loss() -> None:
