@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,17 @@ _PORT_AND_QUERY = re.compile(r"\d*/.*\?.*=", re.DOTALL)
 _SECRET_NAME = re.compile(r"pass|pwd|pw$|secret|token|key|auth|cred|sig|user|uid|account|odbc|dsn", re.I)
 _LONG = 6
 """Secrets from this length on are hidden even inside words."""
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_NO_ROOM_IN_SQLITE = ("database or disk is full", "disk I/O error", "attempt to write a readonly database")
+
+
+def lacks_room(error: BaseException) -> bool:
+    """Whether a disk is full, read-only or broken: nothing is wrong with what was to be written."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return True
+    return any(text in str(error) for text in _NO_ROOM_IN_SQLITE)
 
 
 class InputError(ValueError):

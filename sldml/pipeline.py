@@ -9,7 +9,6 @@ ships no model; it has `comparison.md` instead.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import torch
 
 from sldml.config.encoder import EncoderConfig
 from sldml.embedding.encoders import require_imagenet_weights
-from sldml.errors import hide_secrets
+from sldml.errors import hide_secrets, lacks_room
 from sldml.interruption import interruption
 from sldml.journal import (
     ALL,
@@ -62,8 +61,6 @@ from sldml.search.shipping import ship
 from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri
-
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclass
@@ -123,7 +120,7 @@ def run(request: Request, watcher: Watcher) -> Json:
                 error = str(found)
             except OSError as found:
                 error = _disk_error(found, request.folder)
-                if found.errno not in _DISK_ERRORS:
+                if not lacks_room(found):
                     raise
             except Exception as found:
                 error = hide_secrets(request.tracking_uri or "", f"{type(found).__name__}: {found}")

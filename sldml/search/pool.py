@@ -228,6 +228,18 @@ class Pool:
                 self._changed.wait(1.0)
             return _FINISHED
 
+    def _told_stage(self, trial: Trial) -> Stage | None:
+        """The stage to tell of a training; None of a process that is starting, and for all while the pool closes."""
+        return None if self._is_closing else self._stage_of.get(trial.trial_id)
+
+    def _take_back(self, trial: Trial) -> Stage | None:
+        """The same for a training that ended."""
+        stage = self._told_stage(trial)
+        self._num_out -= 1
+        self._running.pop(trial.trial_id, None)
+        self._stage_of.pop(trial.trial_id, None)
+        return stage
+
     def _is_warm(self, key: str) -> bool:
         """Whether a process that is ready shall take its first training.
 
@@ -310,21 +322,20 @@ class _Callback(tune.Callback):  # type: ignore[misc]
             self._watch.started(trial)
         with self._pool._telling():
             self._pool._running[trial.trial_id] = trial
-            if stage := self._pool._stage_of.get(trial.trial_id):
+            if stage := self._pool._told_stage(trial):
                 stage.started(trial.config)
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: Result, **info: Any) -> None:
         self._watch.reported(trial, result.get("worker"))
         with self._pool._telling():
-            if stage := self._pool._stage_of.get(trial.trial_id):
+            if stage := self._pool._told_stage(trial):
                 stage.reported(trial.trial_id, trial.config, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._watch.ended(trial)
         with self._pool._telling():
-            self._pool._running.pop(trial.trial_id, None)
-            self._pool._num_out -= 1
-            if (stage := self._pool._stage_of.pop(trial.trial_id, None)) and not self._pool._is_closing:
+            stage = self._pool._take_back(trial)
+            if stage is not None:
                 stage.ended(trial.trial_id, trial.config, trial.last_result or {"state": "failed"})
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -332,9 +343,8 @@ class _Callback(tune.Callback):  # type: ignore[misc]
         if trial.status != Trial.ERROR:
             return
         with self._pool._telling():
-            self._pool._running.pop(trial.trial_id, None)
-            self._pool._num_out -= 1
-            if (stage := self._pool._stage_of.pop(trial.trial_id, None)) and not self._pool._is_closing:
+            stage = self._pool._take_back(trial)
+            if stage is not None:
                 stage.lost(trial.trial_id, trial.config, _one_line(trial))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import filelock
 
-from sldml.errors import hide_secrets, scheme_of
+from sldml.errors import hide_secrets, lacks_room, scheme_of
 from sldml.journal import FILE, Event, Follower, FoundSearch, History, JournalReader, SearchBegun
 from sldml.tracking.runs import Runs, is_transient
 from sldml.tracking.store import TrackingError, one_line, quiet_mlflow
@@ -158,9 +158,10 @@ class Tracker:
             except Exception as error:  # a search must not end because of whatever MLflow raises
                 reason = one_line(error, self.uri)
                 self._runs.forget_children()
-                # While the store does not answer at all, that is no fault of the write's.
-                attempts = attempts + 1 if is_transient(error) and self._runs.answers() else 0
-                if not is_transient(error) or attempts >= self.ATTEMPTS:
+                # While the store does not answer at all, or its disk is full, that is no fault of the write's.
+                can_succeed = is_transient(error) or lacks_room(error)
+                attempts = attempts + 1 if can_succeed and not lacks_room(error) and self._runs.answers() else 0
+                if not can_succeed or attempts >= self.ATTEMPTS:
                     self._refused += 1
                     self._warn(f"{self.shown_uri} refused a write, which is left out: {reason}", reason)
                     return False

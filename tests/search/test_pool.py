@@ -17,6 +17,8 @@ from sldml.search.cluster import Slots, connected
 from sldml.search.pool import Pool
 from sldml.search.trainable import WARM_UP
 
+pytestmark = pytest.mark.verify
+
 
 def toy(config: dict[str, Any], job: Any) -> None:
     """Reports its process once; `sleep_s` comes before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from pathlib import Path
@@ -98,6 +99,33 @@ def test_one_write_that_cannot_succeed_does_not_hold_up_the_rest(
     assert tracker.to_json()["refused"] == 2  # search.json and config.json
     assert "refused 2 writes" in caplog.text
     assert search.runs(tracker)["trial:t0"].data.metrics["val/accuracy"] == 0.1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MlflowException("(sqlite3.OperationalError) database or disk is full"),
+        OSError(errno.ENOSPC, "No space left on device", "search.json"),
+    ],
+)
+def test_a_write_waits_until_a_full_disk_has_room(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    search = TrackedSearch(storage)
+    tracker = search.tracker()
+    original, failures = tracker._runs.client.log_dict, [0]
+
+    def full(*args: object, **kwargs: object) -> None:
+        failures[0] += 1
+        if failures[0] <= 2 * Tracker.ATTEMPTS:
+            raise error
+        original(*args, **kwargs)
+
+    monkeypatch.setattr(tracker._runs.client, "log_dict", full)
+    search.write([search.begun])
+    assert tracker.close() == 0
+    assert tracker.to_json()["refused"] == 0
+    assert failures[0] > 2 * Tracker.ATTEMPTS
 
 
 def test_an_outage_does_not_count_against_the_write_that_waited_for_its_end(

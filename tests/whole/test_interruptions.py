@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-import resource
+import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +148,16 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     assert "run the command that started it again" in refused.stderr
     assert "Traceback" not in refused.stderr
 
-    # No file can grow any more, as on a full disk.
-    process = search.in_background(lambda: count(journal, "stage", name="baselines", state="started") == 1)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, 1000))
-    assert process.wait(timeout=300) == 1, log.read_text()
-    assert_one_line(log, "failed: File too large")
-    search.stopped("by a disk without room while the baselines are scored")
+    # The disk of the search is full; where a test may not mount one, the search is killed.
+    with full_disk(search.folder) as fill:
+        process = search.in_background(lambda: count(journal, "stage", name="baselines", state="started") == 1)
+        if fill is None:
+            kill(process)
+        else:
+            fill()
+            assert process.wait(timeout=300) == 1, log.read_text()
+            assert_one_line(log, "failed: No space left on device")
+        search.stopped("while the baselines are scored")
 
     terminal, below = search.in_terminal(lambda _: count(journal, "epoch") >= 3)
     terminal.press(CTRL_C)
@@ -231,6 +237,30 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     assert (after.trials, after.finals, after.folds, after.test) == (
         before.trials, before.finals, before.folds, before.test,
     )  # fmt: skip
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[Callable[[], None] | None]:
+    """A small file system at `folder`, and a function that fills it. What is in it afterwards is kept."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", folder], check=False).returncode != 0:
+        yield None
+        return
+    kept = folder.with_name("kept")
+    try:
+        yield lambda: fill_up(folder / "ballast")
+        shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("ballast"))
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+
+
+def fill_up(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (2**20, 2**12, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
 
 
 def assert_one_line(log: Path, failure: str) -> None:

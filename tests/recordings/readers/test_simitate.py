@@ -216,7 +216,9 @@ def test_every_well_formed_file_reads_as_the_lines_say(tmp_path_factory, data):
     try:
         recording = simitate.read(path)
     except RecordingError:
-        assert len(stamps) < 2 or (len(stamps) - 1) * 1e9 / (stamps[-1] - stamps[0]) > 10_000
+        places = np.float32(list(expected.values()))
+        is_constant = len(places) == 0 or bool((places == places[0]).all())
+        assert is_constant or len(stamps) < 2 or (len(stamps) - 1) * 1e9 / (stamps[-1] - stamps[0]) > 10_000
         return
     np.testing.assert_array_equal(recording.values[:, 0], np.float32([expected[stamp] for stamp in stamps]))
 
