@@ -90,6 +90,7 @@ def run(request: Request, watcher: Watcher) -> Json:
     Raises:
         InputError: something that was asked for is not available; nothing was started.
     """
+    interruption.mark_working()
     timing = Timing(time.time())
     if request.summary is not None:
         require_writable(request.summary)
