@@ -22,15 +22,18 @@ from sldml.protocols.split import Split
 Launch = Callable[..., tuple[int, list[str], str]]
 
 
-LONGEST = ("test_interruptions.py", "test_tracking_server.py", "test_clusters.py", "test_python.py", "test_train.py")
+LONGEST = (
+    *("test_interruptions.py", "test_faults.py", "test_tracking_server.py", "test_clusters.py", "test_python.py"),
+    *("test_train.py", "test_pool.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: a long test that starts last would keep one process busy and leave the others idle."""
     place = {name: number for number, name in enumerate(LONGEST)}
 
-    def order(item: pytest.Item) -> tuple[bool, int]:
-        return "whole" not in item.path.parts, place.get(item.path.name, len(place))
+    def order(item: pytest.Item) -> int:
+        return place.get(item.path.name, len(place) + ("whole" not in item.path.parts))
 
     items.sort(key=order)
 

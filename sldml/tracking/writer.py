@@ -215,6 +215,11 @@ class RunWriter:
         for key in _unfinished(history):
             self._closed.add(key)
             yield self._end(key, "running", None, time)
+        tested = () if history.test is None else history.test.finals
+        are_closed = {(final.trial_id, seed) for final in tested for seed in final.seeds}
+        for (trial_id, seed), final in history.finals.items():
+            if final.state == "completed" and (trial_id, seed) not in are_closed:  # open for the sealed test
+                yield self._end(f"final:{trial_id}:{seed}", "completed", None, final.ended or time)
         yield functools.partial(self._runs.end, None, _RUN_STATUS[state], {"state": state}, _ms(time))
 
     def _end(self, key: str, state: TrialState, error: str | None, time: float) -> Call:

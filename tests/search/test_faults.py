@@ -119,6 +119,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory, made_set: PreparedSet, made
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import it
     with pytest.MonkeyPatch.context() as patch, connected(None):
         patch.setattr(pool, "train", faulty)
+        patch.setattr(pool, "_MACHINE_FAILURES", 1)  # each one starts a process
         patch.setattr(hanging, "SHORTEST_S", 3.0)
         patch.setattr(hanging, "START_UP_S", 60.0)
         patch.setattr(hanging, "EPOCHS", 1.0)

@@ -1,7 +1,6 @@
 """A search without trainings: the real searcher and scheduler over known or made-up learning curves.
 
-What a sampler and a scheduler are worth can be told in seconds, and over many seeds, where the curves of trainings
-are recorded. Time is counted in epochs; so many trials run at once, and each epoch takes as long.
+Time is counted in epochs; trials run side by side, and each epoch takes as long.
 """
 
 from __future__ import annotations
@@ -11,14 +10,13 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
-
-from ray.tune.schedulers import TrialScheduler
+from typing import Any, cast
 
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import Scalar
-from sldml.journal import ALL, OBJECTIVE, Epoch, TrialRecord, TrialState
+from sldml.journal import ALL, OBJECTIVE, Event, History, TrialRecord
+from sldml.search.recorder import Recorder
+from sldml.search.run import _TrialStage
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import Proposals
 
@@ -33,17 +31,22 @@ class Replayed:
     trials: list[TrialRecord]
     best: list[float]
     """The best accuracy seen after each epoch that any trial ran, in the order in which they ended."""
+    incumbents: list[tuple[str, int]]
+    """The trial and the epoch that reached it first."""
 
     def epochs_until(self, accuracy: float) -> int | None:
         """Epochs, over all trials, until the accuracy was reached; None where it never was."""
         return next((epoch for epoch, best in enumerate(self.best, start=1) if best >= accuracy), None)
 
 
-class _Name:
-    """A trial as schedulers want it: something to tell apart, in a state."""
+class _Memory:
+    """A recorder without a journal."""
 
-    def __init__(self, trial_id: str) -> None:
-        self.trial_id, self.status = trial_id, "RUNNING"
+    def __init__(self, earlier: Sequence[TrialRecord]) -> None:
+        self.history = History(trials={record.trial_id: record for record in earlier})
+
+    def record(self, event: Event) -> None:
+        self.history.apply(event)
 
 
 def replay(
@@ -71,47 +74,38 @@ def replay(
         goal: Stop once this accuracy is reached,
         most_epochs: or after so many epochs of all trials together.
     """
-    known = list(earlier)
-    searcher = Proposals({ALL: space}, earlier={ALL: known}, num_trials=len(known) + num_trials, first=first)
-    scheduler = make_scheduler(space.search, max_epochs, known)
-    controller: Any = SimpleNamespace(get_live_trials=list)
-    trials: list[TrialRecord] = []
+    memory = _Memory(earlier)
+    proposals = Proposals({ALL: space}, earlier={ALL: list(earlier)}, num_trials=len(earlier) + num_trials, first=first)
+    scheduler = make_scheduler(space.search, max_epochs, list(earlier))
+    stage = _TrialStage(proposals, scheduler, cast(Recorder, memory))
     best: list[float] = []
-    running: list[tuple[int, int, Any, TrialRecord, Sequence[float]]] = []
+    incumbents: list[tuple[str, int]] = []
+    running: list[tuple[int, int, str, Any, Sequence[float]]] = []
     order = itertools.count()
 
     def start(now: int) -> None:
         """Begin a trial, if there is one left to begin; its first epoch ends one later."""
-        if len(trials) >= num_trials:
-            return
-        name = f"ray{len(trials)}"
-        proposed = searcher.suggest(name)
-        if proposed is None:
-            return
-        trial: Any = _Name(name)
-        record = TrialRecord(proposed["trial_id"], proposed["config"], 0.0, params=proposed["params"])
-        trials.append(record)
-        scheduler.on_trial_add(controller, trial)
-        heapq.heappush(running, (now + 1, next(order), trial, record, curve(record.params)))
+        key = f"ray{next(order)}"
+        if (config := stage.next(key)) is not None:
+            stage.started(config)
+            heapq.heappush(running, (now + 1, next(order), key, config, curve(config["params"])))
 
     for _ in range(slots):
         start(0)
     while running and len(best) < most_epochs and (not best or best[-1] < goal):
-        now, _, trial, record, values = heapq.heappop(running)
+        now, _, key, config, values = heapq.heappop(running)
+        record = memory.history.trials[config["trial_id"]]
         epoch = len(record.epochs) + 1
         value = max([values[epoch - 1], *(e.best for e in record.epochs[-1:])])
+        incumbents.append((record.trial_id, epoch) if not best or value > best[-1] else incumbents[-1])
         best.append(max([value, *best[-1:]]))
-        state: TrialState = "completed" if epoch == max_epochs else "running"
-        result = {"epoch": epoch, OBJECTIVE: value, "state": state, "training_iteration": epoch}
-        record.epochs.append(Epoch(epoch=epoch, metrics={OBJECTIVE: value}, time=float(now)))
-        searcher.reported(trial.trial_id, result)
-        stopped = scheduler.on_trial_result(controller, trial, result) == TrialScheduler.STOP
-        if state == "running" and not stopped:
-            heapq.heappush(running, (now + 1, next(order), trial, record, values))
-            continue
-        record.state = "completed" if state == "completed" else "pruned"
-        trial.status = "TERMINATED"
-        scheduler.on_trial_complete(controller, trial, result)
-        searcher.ended(trial.trial_id, record.state, result)
-        start(now)
-    return Replayed(trials, best)
+        result = {"epoch": epoch, OBJECTIVE: value, "state": "completed" if epoch == max_epochs else "running"}
+        stops = stage.stops(key, config, result)
+        stage.reported(key, config, result)
+        if epoch == max_epochs or stops:
+            stage.ended(key, config, result)
+            start(now)
+        else:
+            heapq.heappush(running, (now + 1, next(order), key, config, values))
+    known = {record.trial_id for record in earlier}
+    return Replayed([t for name, t in memory.history.trials.items() if name not in known], best, incumbents)

@@ -15,7 +15,15 @@ from support.made_history import START, search_begun
 from support.made_searches import write_journal
 from support.tracked import TrackedSearch
 
-from sldml.journal import AttemptBegun, AttemptEnded, TrialEpoch, TrialStarted, find_search
+from sldml.journal import (
+    AttemptBegun,
+    AttemptEnded,
+    FinalEnded,
+    FinalStarted,
+    TrialEpoch,
+    TrialStarted,
+    find_search,
+)
 from sldml.tracking import TrackingError, check, default_artifact_root, default_uri, track
 
 START_MS = int(1000 * START)
@@ -138,6 +146,21 @@ def test_a_killed_search_sent_to_a_store_is_closed_there(storage: Path) -> None:
         assert runs["search"].info.status == runs["trial:t1"].info.status == "KILLED"
         assert runs["trial:t1"].data.tags["state"] == "interrupted"
         assert runs["search"].info.end_time == int(1000 * (START + 1))
+
+
+def test_a_final_model_that_was_not_tested_leaves_no_open_run(storage: Path) -> None:
+    search = TrackedSearch(storage)
+    config = trial_events("t1", 0.5)[0].config  # type: ignore[union-attr]
+    final = [
+        FinalStarted(trial_id="t1", seed=1, config=config, time=START),
+        FinalEnded(trial_id="t1", seed=1, state="completed", time=START + 2),
+    ]
+    tracker = search.tracked([search.begun, *trial_events("t1", 0.5), *final])
+    assert search.runs(tracker)["final:t1:1"].info.status == "RUNNING"
+    tracker = search.tracked([AttemptEnded(state="interrupted", time=START + 9)])
+    run = search.runs(tracker)["final:t1:1"]
+    assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "completed")
+    assert run.info.end_time == int(1000 * (START + 2))
 
 
 def test_an_interrupted_trial_goes_on_in_its_run(storage: Path) -> None:
