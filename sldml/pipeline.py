@@ -61,6 +61,10 @@ from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri
 
+_TRACKING_S = 60.0
+_SHORT_TRACKING_S = 10.0
+"""Where the disk is full, that of the default store is full, too."""
+
 
 @dataclass
 class Search:
@@ -109,7 +113,7 @@ def run(request: Request, watcher: Watcher) -> Json:
         with connected(request.address), head_watched():
             search = _open(request, watcher, timing, history, prepared, split)
             state: Literal["completed", "interrupted", "failed"] = "failed"
-            error = None
+            error, tracking_s = None, _TRACKING_S
             try:
                 _work(search)
                 state = "completed"
@@ -120,14 +124,14 @@ def run(request: Request, watcher: Watcher) -> Json:
                 error = str(found)
             except Exception as found:
                 if lacks_room(found):
-                    error = _disk_error(found, search)
+                    error, tracking_s = _disk_error(found, search), _SHORT_TRACKING_S
                 else:
                     error = hide_secrets(request.tracking_uri or "", f"{type(found).__name__}: {found}")
                     raise
             finally:
                 interruption.mark_closing()
                 watcher.doing("writing the report, closing tracking")
-                outcome = _close(search, state, error)
+                outcome = _close(search, state, error, tracking_s)
     return outcome
 
 
@@ -319,8 +323,13 @@ def _job(search: Search) -> Job:
     )
 
 
-def _close(search: Search, state: Literal["completed", "interrupted", "failed"], error: str | None) -> Json:
-    """Whatever happened: a report of what there is, tracking closed, and the summary."""
+def _close(
+    search: Search, state: Literal["completed", "interrupted", "failed"], error: str | None, tracking_s: float
+) -> Json:
+    """Whatever happened: a report of what there is, tracking closed, and the summary.
+
+    `tracking_s`: how long tracking may take to catch up.
+    """
     request, history, tracker, folder = search.request, search.history, search.tracker, search.request.folder
     if history.begun is not None and search.recorder.has_journal:
         try:
@@ -329,9 +338,9 @@ def _close(search: Search, state: Literal["completed", "interrupted", "failed"],
                 write_text(markdown(comparison, history.search), folder / "comparison.md")
             search.recorder.record(AttemptEnded(state=state, error=error, artifacts=tuple(_artifacts(search))))
         except OSError as found:
-            state, error = "failed", error or _disk_error(found, search)
+            state, error, tracking_s = "failed", error or _disk_error(found, search), _SHORT_TRACKING_S
     search.optuna_journal.close()
-    tracker.close()
+    tracker.close(tracking_s)
     places = {
         "mlflow": {
             "tracking_uri": hide_secrets(request.tracking_uri or default_uri(request.storage)),

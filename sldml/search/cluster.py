@@ -33,6 +33,9 @@ _SETTINGS = {
     # Ctrl-C is handled by sldml.interruption; searches are resumed from the journal.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    # Errors of workers are shown in one line, by `sldml.search.recorder`.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     # Without its head, Ray would end this process after a minute; `sldml.search.head` ends it in order.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "300",

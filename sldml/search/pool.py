@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray
@@ -40,6 +41,8 @@ _OTHERS_START_S = 15.0
 _END_S = 2.0
 """Time for processes to end by themselves before they are killed."""
 _FINISHED: Any = Searcher.FINISHED
+_DIED_IN_RAY = "Worker unexpectedly exits with a connection error"
+_DIED = "its process crashed or was killed, for example for lack of memory"
 
 
 class Stage(Protocol):
@@ -65,6 +68,9 @@ class Stage(Protocol):
 
     def ended(self, key: str, config: Config, result: Result) -> None:
         """A training ended; `result` is its last report."""
+
+    def retried(self, config: Config, error: str) -> None:
+        """The process or the machine of a training died; it starts again."""
 
     def lost(self, key: str, config: Config, error: str) -> None:
         """The process or the machine of a training died, again after every retry."""
@@ -166,7 +172,7 @@ class Pool:
     # --------------------------------------------------------------------------------------------- in the thread
 
     def _fit(self) -> None:
-        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", module="ray.tune")
         try:
             with tempfile.TemporaryDirectory(prefix="sldml-tune-") as folder:
@@ -340,6 +346,12 @@ class _Callback(tune.Callback):  # type: ignore[misc]
             if stage is not None:
                 stage.ended(trial.trial_id, trial.config, trial.last_result or {"state": "failed"})
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._watch.ended(trial)  # until it starts again, which may take as long as a machine is missing
+        with self._pool._telling():
+            if stage := self._pool._told_stage(trial):
+                stage.retried(trial.config, _one_line(trial))
+
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._watch.ended(trial)
         if trial.status != Trial.ERROR:
@@ -351,5 +363,8 @@ class _Callback(tune.Callback):  # type: ignore[misc]
 
 
 def _one_line(trial: Trial) -> str:
-    lines = str(trial.get_error() or "the process of the trial died").strip().splitlines()
-    return lines[-1][:500]
+    """The last error of a training. `trial.get_error()` reads a copy of its file that Tune makes later."""
+    file = trial.error_file
+    lines = Path(file).read_text(encoding="utf-8", errors="replace").split("\n") if file else []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), _DIED)
+    return _DIED if _DIED_IN_RAY in last else last[:500]

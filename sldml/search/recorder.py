@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from sldml.journal import Event, History, Journal
 from sldml.search.watcher import Watcher
+
+_SAME_FOR_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Recorder:
@@ -24,6 +28,18 @@ class Recorder:
     def say(self, message: str) -> None:
         """Show a line."""
         self._watcher.say(message)
+
+    def retried(self, what: str, error: str) -> None:
+        """Show that a training starts again, after an error of its machine.
+
+        Raises:
+            OSError: the disk of the search is full or read-only. Other trainings would end in the same way.
+        """
+        folder = str(self._journal.path.parent)
+        for number in _SAME_FOR_ALL:
+            if f"[Errno {number}]" in error and folder in error:
+                raise OSError(number, os.strerror(number), folder)
+        self.say(f"{what} is tried again: {error}")
 
     def record(self, event: Event) -> None:
         """Write an event to the journal, add it to the history and show it."""

@@ -143,6 +143,9 @@ class _TrialStage:
         self._recorder.record(TrialEnded(trial_id=config["trial_id"], state=state, error=result.get("error")))
         self._end(key, state, result)
 
+    def retried(self, config: Config, error: str) -> None:
+        self._recorder.retried(config["trial_id"], error)
+
     def lost(self, key: str, config: Config, error: str) -> None:
         trial_id = config["trial_id"]
         if self._recorder.history.trials[trial_id].num_lost + 1 < _MOST_LOST:
@@ -173,8 +176,8 @@ _NO_CONTROLLER: Any = SimpleNamespace(get_live_trials=list)
 class _Listed:
     """A stage whose trainings are known beforehand."""
 
-    def __init__(self, name: str, waiting: Sequence[FinalTraining | FoldTraining]) -> None:
-        self._name, self._waiting = name, list(waiting)
+    def __init__(self, name: str, waiting: Sequence[FinalTraining | FoldTraining], recorder: Recorder) -> None:
+        self._name, self._waiting, self._recorder = name, list(waiting), recorder
         self._num_running = 0
 
     def next(self, key: str) -> Config | None:
@@ -192,6 +195,9 @@ class _Listed:
     def stops(self, key: str, config: Config, result: Result) -> bool:
         return False
 
+    def retried(self, config: Config, error: str) -> None:
+        self._recorder.retried(config[self._name].name, error)
+
     def lost(self, key: str, config: Config, error: str) -> None:
         # A resume trains what is not completed.
         self.ended(key, config, {"state": "failed", "error": error})
@@ -204,8 +210,7 @@ class _FinalStage(_Listed):
     """Final models."""
 
     def __init__(self, waiting: Sequence[FinalTraining], recorder: Recorder) -> None:
-        super().__init__("final", waiting)
-        self._recorder = recorder
+        super().__init__("final", waiting, recorder)
 
     def started(self, config: Config) -> None:
         final: FinalTraining = config["final"]
@@ -232,8 +237,8 @@ class _FoldStage(_Listed):
     """Class folds: gathers those of a configuration, and records its score after the last one."""
 
     def __init__(self, waiting: Sequence[FoldTraining], recorder: Recorder, watcher: Watcher | None = None) -> None:
-        super().__init__("fold", waiting)
-        self._recorder, self._watcher = recorder, watcher
+        super().__init__("fold", waiting, recorder)
+        self._watcher = watcher
         self._ended: dict[str, dict[int, float | str]] = {}
         """By trial and fold, its accuracy or its error."""
 

@@ -144,6 +144,7 @@ def one_line(error: BaseException, uri: str) -> str:
     text = hide_secrets(uri, str(error) or type(error).__name__)
     if inner := re.search(r"Caused by \w+\((.*)\)\)?$", text, re.DOTALL):
         text = inner[1].strip("\"'")
+    text = re.sub(r"^\(raised as a result of Query-invoked autoflush;[^)]*\)\s*", "", text)
     text = re.split(r"\n?\(Background on this error|\n\[SQL:", text)[0]
     text = " ".join(text.split())
     return text if len(text) <= 300 else f"{text[:300]}…"

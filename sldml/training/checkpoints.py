@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import pickle
 import time
 from typing import Any
@@ -68,10 +69,16 @@ class CheckpointFile:
     def _replace(self, name: str, content: State) -> None:
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        self._filesystem.create_dir(self._folder, recursive=True)
-        with self._filesystem.open_output_stream(f"{self._folder}/{name}.tmp") as file:
-            file.write(buffer.getbuffer())
-        self._filesystem.move(f"{self._folder}/{name}.tmp", f"{self._folder}/{name}")
+        path = f"{self._folder}/{name}"
+        try:
+            self._filesystem.create_dir(self._folder, recursive=True)
+            with self._filesystem.open_output_stream(f"{path}.tmp") as file:
+                file.write(buffer.getbuffer())
+            self._filesystem.move(f"{path}.tmp", path)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise OSError(error.errno, os.strerror(error.errno), path) from error  # Arrow does not name the file
 
     def _load(self, name: str, device: torch.device) -> State | None:
         path = f"{self._folder}/{name}"

@@ -1,8 +1,13 @@
-"""Faults of machines while trials run: nothing is lost, nothing is taken for a result, and the search ends."""
+"""Faults of machines while trainings run: nothing is lost, nothing is taken for a result, and the search ends.
+
+One search runs them all: each of its trials has a fault of its own.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
 import signal
 import sys
 import time
@@ -19,12 +24,14 @@ from support.made_history import search_begun
 
 from sldml.commands.progress import ProgressPrinter
 from sldml.config.space_file import read_space
+from sldml.config.training import EvaluationConfig
+from sldml.errors import lacks_room
 from sldml.journal import ALL, History, Journal, read_history
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.split import Split
-from sldml.search import hanging, pool, run, trainable
+from sldml.search import hanging, pool, run
 from sldml.search.cluster import Slots, connected
-from sldml.search.folders import trial_folder
+from sldml.search.final import FinalTraining, plan_folds
 from sldml.search.pool import Pool
 from sldml.search.recorder import Recorder
 from sldml.search.scheduler import make_scheduler
@@ -33,84 +40,110 @@ from sldml.search.trainable import Job
 
 pytestmark = pytest.mark.verify
 SETTINGS = [
-    *("search.trials=3", "search.scheduler=none", "train.max_epochs=3", "train.min_steps_per_epoch=1"),
-    *("representation.steps=32", "encoder.small_cnn.width=8", "evaluation.num_draws=5", "normalize.view=face_camera"),
+    *("search.scheduler=none", "train.max_epochs=3", "train.min_steps_per_epoch=1", "evaluation.num_draws=5"),
+    *("representation.steps=32", "encoder.small_cnn.width=8", "normalize.view=face_camera"),
 ]
-FAULTY, SOUND = "t0001", ("t0002", "t0003")
+GOES_ON = {
+    "t0001": "killed after its last report",
+    "t0002": "checkpoint cut",
+    "t0003": "hangs",
+    "t0004": "no fault",
+}
+"""Ends in the same call."""
+LOST = {"t0005": "killed again and again", "t0006": "bad disk"}
+"""Ends in the next call."""
+WRONG, FULL, SOUND = "t0007", "t0008", "t0004"
+FAULTS = {
+    **GOES_ON,
+    **LOST,
+    WRONG: "wrong configuration",
+    FULL: "full disk",
+    f"{SOUND} seed 1": "killed at its end",
+    f"{SOUND} fold 2": "killed at its end",
+}
+REAL = ("killed after its last report", "checkpoint cut")
+"""Trainings with these faults are real ones. The others are toys: their processes import little, and start quickly."""
+NUM_EPOCHS = 3
 
 
-def faulty(config: dict[str, Any], job: tuple[Job, str]) -> None:
-    """A real trial. After some epoch of the first one, what the file `fault` names happens."""
-    real, folder = job
-    fault = Path(folder, "fault").read_text()
+def faulty(config: dict[str, Any], job: tuple[bytes, str]) -> None:
+    """A training. What `FAULTS` says of it happens after one of its reports, as long as a file `faults` exists."""
+    training = config.get("final") or config.get("fold")
+    name = training.name if training is not None else config.get("trial_id", "warming up")
+    fault, folder = FAULTS.get(name, "no fault"), Path(job[1])
 
     def report(metrics: dict[str, Any]) -> None:
         tune.report(metrics)
-        if config.get("trial_id") == FAULTY and metrics["epoch"] > 0:
-            happen(fault, metrics["epoch"], Path(folder), Path(real.storage))
+        if metrics.get("epoch") and (folder / "faults").exists():
+            happen(fault, metrics["epoch"], folder / name, folder / "search" / "trials" / name / "last.pt")
 
-    module: Any = trainable
-    module.tune = SimpleNamespace(report=report)
-    trainable.train(config, real)
+    if fault in REAL or name == "warming up":
+        from sldml.search import trainable
+
+        module: Any = trainable
+        module.tune = SimpleNamespace(report=report)
+        trainable.train(config, pickle.loads(job[0]))
+    else:
+        try:
+            for epoch in range(1, NUM_EPOCHS + 1):
+                time.sleep(0.05)
+                state = "completed" if epoch == NUM_EPOCHS else "running"
+                report({"epoch": epoch, "state": state, "val/accuracy": 0.5, "val/accuracy_best": 0.5})
+        except RuntimeError as error:
+            worst = {"val/accuracy": 0.0, "val/accuracy_best": 0.0}
+            tune.report({"epoch": 0, **worst, "state": "failed", "error": str(error)})
 
 
-def happen(fault: str, epoch: int, folder: Path, storage: Path) -> None:
-    """The fault, after `epoch` was reported."""
-    happened = folder / "happened"
+def happen(fault: str, epoch: int, happened: Path, checkpoint: Path) -> None:
+    """The fault, after `epoch` was reported. Most happen once."""
     is_first = not happened.exists()
-    happened.touch()
-    checkpoint = storage / trial_folder(FAULTY) / "last.pt"
     match fault:
-        case "killed after its last report" if epoch == 3 and not (folder / "last").exists():
-            (folder / "last").touch()
+        case "killed after its last report" | "killed at its end" if epoch == NUM_EPOCHS and is_first:
+            happened.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hangs" if epoch > 1 and is_first:
+            happened.touch()
+            time.sleep(600)
+        case "checkpoint cut" if is_first:
+            happened.touch()
+            checkpoint.write_bytes(checkpoint.read_bytes()[:100])
             os.kill(os.getpid(), signal.SIGKILL)
         case "killed again and again":
             os.kill(os.getpid(), signal.SIGKILL)
         case "bad disk":
-            raise OSError(5, "Input/output error", str(checkpoint))
-        case "hangs" if is_first:
-            time.sleep(600)
-        case "checkpoint cut" if is_first:
-            checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "checkpoint empty" if is_first:
-            checkpoint.write_bytes(b"")
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "checkpoint missing" if is_first:
-            checkpoint.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "error of the configuration":
+            raise OSError(errno.EIO, "Input/output error", f"{checkpoint} \udcff")
+        case "full disk":
+            raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
+        case "wrong configuration":
             raise RuntimeError("a name \udcff that UTF-8 cannot hold")
 
 
 class Faults:
-    """The search folder and the processes of all tests of this module."""
+    """A search of which each trial has a fault."""
 
     def __init__(self, folder: Path, prepared: PreparedSet, split: Split) -> None:
         self.folder, self.storage = folder, folder / "search"
-        self.storage.mkdir()
-        (self.storage / "journal.jsonl").touch()
+        self.said: list[str] = []
+        printer = ProgressPrinter()
+        printer.say = self.said.append  # type: ignore[method-assign]
+        self.recorder = Recorder(Journal(self.storage / "journal.jsonl"), History(), printer)
+        self.recorder.record(search_begun())
         job = Job(str(self.storage), str(prepared.folder), None, split.development, 1)
-        self.pool = Pool((job, str(folder)), Slots(2, 1.0, 0.0), print)  # type: ignore[arg-type]
+        self.pool = Pool((pickle.dumps(job), str(folder)), Slots(2, 1.0, 0.0), self.said.append)  # type: ignore[arg-type]
 
-    def begin(self, fault: str) -> Recorder:
-        """A search with a fault; no earlier one has left anything."""
-        for name in ("happened", "last"):
-            (self.folder / name).unlink(missing_ok=True)
-        (self.folder / "fault").write_text(fault)
-        for file in self.storage.glob("trials/*/*"):
-            file.unlink()
-        path = self.storage / "journal.jsonl"
-        path.unlink()
-        recorder = Recorder(Journal(path), History(), ProgressPrinter())
-        recorder.record(search_begun())
-        return recorder
-
-    def call(self, recorder: Recorder) -> History:
-        """Run the trials; what the journal has afterwards."""
+    def call(self, num_trials: int, *, has_faults: bool) -> History:
+        """Run trials; what the journal has afterwards."""
+        if has_faults:
+            (self.folder / "faults").touch()
+        else:
+            (self.folder / "faults").unlink()
         space = read_space("demo", SETTINGS)
-        scheduler = make_scheduler(space.search, 3, [])
-        run.run_trials({ALL: space}, scheduler, self.pool, recorder, num_trials=3)
+        scheduler = make_scheduler(space.search, NUM_EPOCHS, [])
+        run.run_trials({ALL: space}, scheduler, self.pool, self.recorder, num_trials=num_trials)
+        return self.history()
+
+    def history(self) -> History:
+        """What the journal has."""
         return read_history(self.storage / "journal.jsonl")
 
 
@@ -130,44 +163,68 @@ def faults(tmp_path_factory: pytest.TempPathFactory, made_set: PreparedSet, made
     assert not ray.is_initialized()
 
 
-@pytest.mark.parametrize(
-    "fault",
-    ["killed after its last report", "hangs", "checkpoint cut", "checkpoint empty", "checkpoint missing"],
-)
-def test_a_trial_goes_on_in_the_same_call(faults: Faults, fault: str) -> None:
-    recorder = faults.begin(fault)
-    history = faults.call(recorder)
-    assert (faults.folder / "happened").exists()
-    assert_all_completed(history)
-    assert [e.epoch for e in history.trials[FAULTY].epochs] == [1, 2, 3]
+@pytest.fixture(scope="module")
+def first(faults: Faults) -> History:
+    """The journal after a call with all faults but that of the search's own disk."""
+    return faults.call(7, has_faults=True)
 
 
-@pytest.mark.parametrize("fault", ["killed again and again", "bad disk"])
+@pytest.fixture(scope="module")
+def second(faults: Faults, first: History) -> History:
+    """The journal after another call, without faults."""
+    return faults.call(7, has_faults=False)
+
+
+@pytest.mark.parametrize("trial_id", GOES_ON, ids=list(GOES_ON.values()))
+def test_a_trial_goes_on_in_the_same_call(faults: Faults, first: History, trial_id: str) -> None:
+    trial = first.trials[trial_id]
+    assert trial.state == "completed"
+    assert [epoch.epoch for epoch in trial.epochs] == [1, 2, 3]
+    said = [line for line in faults.said if line.startswith(f"{trial_id} is tried again: ")]
+    assert len(said) == (FAULTS[trial_id] != "no fault")
+    assert "\n" not in "".join(said)
+
+
+@pytest.mark.parametrize("trial_id", LOST, ids=list(LOST.values()))
 def test_a_machine_that_keeps_failing_leaves_the_trial_unfinished_until_the_next_call(
-    faults: Faults, fault: str
+    first: History, second: History, trial_id: str
 ) -> None:
-    recorder = faults.begin(fault)
-    history = faults.call(recorder)
-    assert history.trials[FAULTY].state == "running"
-    assert history.trials[FAULTY].num_lost == 1
-    assert all(history.trials[trial_id].state == "completed" for trial_id in SOUND)
+    trial = first.trials[trial_id]
+    assert (trial.state, trial.num_lost) == ("running", 1)
+    assert trial.error is not None
+    reason = "Input/output error" if FAULTS[trial_id] == "bad disk" else "its process crashed or was killed"
+    assert reason in trial.error
+    assert second.trials[trial_id].state == "completed"
+    assert [epoch.epoch for epoch in second.trials[trial_id].epochs] == [1, 2, 3]
+
+
+def test_the_sampler_is_told_nothing_of_a_lost_trial(first: History) -> None:
     space = read_space("demo", SETTINGS)
-    known = Proposals({ALL: space}, earlier=history.by_choice(), num_trials=3).studies[ALL].trials
-    assert [trial.state for trial in known] == [TrialState.COMPLETE] * 2, "the sampler is told nothing of it"
-
-    (faults.folder / "fault").write_text("none")
-    assert_all_completed(faults.call(recorder))
+    told = Proposals({ALL: space}, earlier=first.by_choice(), num_trials=7).studies[ALL].trials
+    assert [trial.state for trial in told] == [TrialState.COMPLETE] * len(GOES_ON)
 
 
-def test_an_error_of_the_configuration_is_its_own(faults: Faults) -> None:
-    history = faults.call(faults.begin("error of the configuration"))
-    failed = history.trials[FAULTY]
-    assert failed.state == "failed"
-    assert failed.error == "RuntimeError: a name \\udcff that UTF-8 cannot hold"
-    assert all(history.trials[trial_id].state == "completed" for trial_id in SOUND)
+def test_an_error_of_the_configuration_is_its_own(first: History, second: History) -> None:
+    for history in (first, second):
+        assert history.trials[WRONG].state == "failed"
+        assert history.trials[WRONG].error == "a name \\udcff that UTF-8 cannot hold"
 
 
-def assert_all_completed(history: History) -> None:
-    assert {trial_id: trial.state for trial_id, trial in history.trials.items()} == dict.fromkeys(
-        (FAULTY, *SOUND), "completed"
-    )
+def test_final_models_and_class_folds_go_on_too(faults: Faults, second: History) -> None:
+    (faults.folder / "faults").touch()
+    finals = [FinalTraining(SOUND, second.trials[SOUND].config, NUM_EPOCHS, seed=1)]
+    run.run_finals(finals, str(faults.storage), faults.pool, faults.recorder)
+    run.run_folds(plan_folds(finals, 2, EvaluationConfig(num_draws=5)), faults.pool, faults.recorder)
+    assert {path.name for path in faults.folder.glob(f"{SOUND} *")} == {f"{SOUND} seed 1", f"{SOUND} fold 2"}
+    history = faults.history()
+    final = history.finals[SOUND, 1]
+    assert final.state == "completed"
+    assert [epoch.epoch for epoch in final.epochs] == [1, 2, 3]
+    assert len(history.folds[SOUND].accuracies or ()) == 2
+
+
+def test_a_full_disk_ends_the_search_and_no_trial(faults: Faults, second: History) -> None:
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        faults.call(8, has_faults=True)
+    assert lacks_room(raised.value)
+    assert (faults.history().trials[FULL].state, faults.history().trials[FULL].num_lost) == ("running", 0)

@@ -63,6 +63,9 @@ class Listed:
     def ended(self, key: str, config: Any, result: Any) -> None:
         self.num_running -= 1
 
+    def retried(self, config: Any, error: str) -> None:
+        pass
+
     def lost(self, key: str, config: Any, error: str) -> None:
         self.num_running -= 1
 

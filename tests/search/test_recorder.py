@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from support.made_events import made_events
 
+from sldml.errors import lacks_room
 from sldml.journal import Event, History, Journal, JournalReader, TrialEpoch
 from sldml.search.recorder import Recorder, epoch_fields
 
@@ -58,3 +62,18 @@ def test_an_epoch_keeps_the_workers_own_finite_numbers():
         queries_per_class=(3, 4),
         metrics={"val/accuracy_best": 0.5, "time/step_s": 1.5, "images_per_s": 9.0},
     )
+
+
+def test_a_training_that_is_tried_again_is_shown_unless_the_search_s_own_disk_is_full(tmp_path: Path):
+    said: list[str] = []
+    printer: Any = SimpleNamespace(say=said.append)
+    recorder = Recorder(Journal(tmp_path / "journal.jsonl"), History(), printer)
+    elsewhere = "OSError: [Errno 28] No space left on device: '/var/cache/sldml/signals.npy'"
+    broken = f"OSError: [Errno 5] Input/output error: '{tmp_path}/trials/t0001/last.pt'"
+    for reason in (elsewhere, broken):
+        recorder.retried("t0001", reason)
+    assert said == [f"t0001 is tried again: {elsewhere}", f"t0001 is tried again: {broken}"]
+    with pytest.raises(OSError, match="No space left on device") as full:
+        recorder.retried("t0001", f"OSError: [Errno 28] No space left on device: '{tmp_path}/trials/t0001/last.pt'")
+    assert lacks_room(full.value)
+    assert len(said) == 2

@@ -166,3 +166,11 @@ def test_saving_takes_at_most_a_twentieth_of_the_time_unless_it_must(
     assert file.load(CPU)["weights"][0] == 4  # type: ignore[index]
     clock.now += 1.0
     assert not file.save(state(5), must=False)
+
+
+def test_an_error_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "trials").touch()
+    folder = tmp_path / "trials" / "t1"
+    with pytest.raises(NotADirectoryError) as raised:
+        CheckpointFile(str(folder)).save(state(1.5), must=True)
+    assert str(raised.value) == f"[Errno 20] Not a directory: '{folder}/last.pt'"
