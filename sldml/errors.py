@@ -26,15 +26,21 @@ _LONG = 6
 """Secrets from this length on are hidden even inside words."""
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-_NO_ROOM_IN_SQLITE = ("database or disk is full", "disk I/O error", "attempt to write a readonly database")
+_NO_ROOM = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO),  # it is gone
+}
+_NO_ROOM_IN_TEXT = (
+    *("database or disk is full", "disk I/O error", "attempt to write a readonly database"),  # SQLite
+    *(f"(os error {number})" for number in sorted(_NO_ROOM)),  # safetensors
+)
 
 
 def lacks_room(error: BaseException) -> bool:
-    """Whether a disk is full, read-only or broken: nothing is wrong with what was to be written."""
+    """Whether a disk is full, read-only, broken or gone: nothing is wrong with what was to be written."""
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return True
-    return any(text in str(error) for text in _NO_ROOM_IN_SQLITE)
+    return any(text in str(error) for text in _NO_ROOM_IN_TEXT)
 
 
 class InputError(ValueError):

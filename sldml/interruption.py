@@ -23,7 +23,7 @@ _SAME_PRESS_S = 0.3
 """Some wrappers forward a Ctrl-C that the process already got from the terminal: within this time, it counts once."""
 _LAST_LINE_S = 1.0
 """Longest wait for the last line, which a paused terminal (Ctrl-S, a pager) may block."""
-_INTERRUPTED = 130
+_FAILED, _INTERRUPTED = 1, 130
 
 
 class Interruption:
@@ -93,15 +93,39 @@ class Interruption:
         if self._signalled_at is not None and not self._closing:
             raise KeyboardInterrupt
 
-    def fail(self, reason: str) -> None:
-        """Interrupt the work of the main thread from another thread, because it cannot go on."""
-        if not self._closing and self._signalled_at is None:
-            self.failure, self._signalled_at = reason, time.monotonic()
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    def fail(self, reason: str, thread: threading.Thread) -> None:
+        """Interrupt the work of `thread` from another thread, because it cannot go on.
+
+        A thread other than the main one has to call `check`, because Python delivers signals to the main thread.
+        """
+        self.failure = reason
+        if self._closing or self._signalled_at is not None:
+            self._failure_received = True
+            return
+        self._signalled_at = time.monotonic()
+        # A process in the background of a script ignores SIGINT.
+        heard = [s for s in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(s))]
+        if thread is threading.main_thread() and heard:
+            signal.pthread_kill(thread.ident or 0, heard[0])
+
+    def mark_working(self) -> None:
+        """Work begins, perhaps after other work in the same process, which may have failed."""
+        if self.failure is not None:
+            self._signalled_at = None
+        self._closing, self._failure_received, self.failure = False, False, None
 
     def mark_closing(self) -> None:
         """The command is ending: from now on the first Ctrl-C only prints a line."""
         self._closing = True
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the command is ending."""
+        return self._closing
+
+    def give_up(self) -> NoReturn:
+        """End the process after `fail`, where its work does not end."""
+        self._stop_at_once(f"failed: {self.failure}", _FAILED)
 
     def closing_line(self) -> str:
         """The last line of an interrupted command, after the announcement was printed."""
@@ -142,16 +166,16 @@ class Interruption:
         print_line(line)
         self._announced.set()
 
-    def _stop_at_once(self) -> NoReturn:
+    def _stop_at_once(self, reason: str = "stopped at once", status: int = _INTERRUPTED) -> NoReturn:
         kill_descendants()
         resume = self._resume()
-        line = f"stopped at once; {resume}" if resume else "stopped at once"
+        line = f"{reason}; {resume}" if resume else reason
         # The live table hides the cursor and leaves it at the end of its last line.
         start = "\n\x1b[?25h" if sys.__stderr__ is not None and sys.__stderr__.isatty() else ""
         last = threading.Thread(target=os.write, args=(2, f"{start}{line}\n".encode()), daemon=True)
         last.start()
         last.join(_LAST_LINE_S)
-        os._exit(_INTERRUPTED)
+        os._exit(status)
 
 
 interruption = Interruption()

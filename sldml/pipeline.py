@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -52,7 +51,7 @@ from sldml.search.identity import attempt_begun, search_begun
 from sldml.search.machine import check_machine
 from sldml.search.optuna_journal import OptunaJournal
 from sldml.search.pool import Pool
-from sldml.search.preflight import earlier_history, folder_lock, prepared_data, require_same_data
+from sldml.search.preflight import earlier_history, folder_lock, prepared_data, require_same_data, storage_errors
 from sldml.search.recorder import Recorder
 from sldml.search.request import Request
 from sldml.search.run import run_finals, run_folds, run_trials
@@ -91,6 +90,7 @@ def run(request: Request, watcher: Watcher) -> Json:
     Raises:
         InputError: something that was asked for is not available; nothing was started.
     """
+    interruption.mark_working()
     timing = Timing(time.time())
     if request.summary is not None:
         require_writable(request.summary)
@@ -118,13 +118,12 @@ def run(request: Request, watcher: Watcher) -> Json:
                 state = "interrupted" if error is None else "failed"
             except NothingToTrainError as found:
                 error = str(found)
-            except OSError as found:
-                error = _disk_error(found, request.folder)
-                if not lacks_room(found):
-                    raise
             except Exception as found:
-                error = hide_secrets(request.tracking_uri or "", f"{type(found).__name__}: {found}")
-                raise
+                if lacks_room(found):
+                    error = _disk_error(found, search)
+                else:
+                    error = hide_secrets(request.tracking_uri or "", f"{type(found).__name__}: {found}")
+                    raise
             finally:
                 interruption.mark_closing()
                 watcher.doing("writing the report, closing tracking")
@@ -290,11 +289,12 @@ def _open(
     timing.slots = slots.count
     begun = history.begun or search_begun(request, prepared, split, slots)
     uri, root = request.tracking_uri or default_uri(request.storage), default_artifact_root(request.storage)
-    journal = Journal(request.journal)
-    tracker = Tracker(request.folder, uri, begun, artifact_root=root)
-    recorder = Recorder(journal, history, watcher)
     frames = Frames.open(prepared.folder, torch.device("cpu"))
-    dashboard = OptunaJournal(request.folder, request.space, request.name)
+    with storage_errors(request):
+        journal = Journal(request.journal)
+        dashboard = OptunaJournal(request.folder, request.space, request.name)
+        tracker = Tracker(request.folder, uri, begun, artifact_root=root)
+    recorder = Recorder(journal, history, watcher)
     return Search(request, begun, recorder, tracker, dashboard, prepared, split, frames, slots, watcher, timing)
 
 
@@ -322,14 +322,14 @@ def _job(search: Search) -> Job:
 def _close(search: Search, state: Literal["completed", "interrupted", "failed"], error: str | None) -> Json:
     """Whatever happened: a report of what there is, tracking closed, and the summary."""
     request, history, tracker, folder = search.request, search.history, search.tracker, search.request.folder
-    if history.begun is not None:
+    if history.begun is not None and search.recorder.has_journal:
         try:
             write_report(history, folder / "report.html")
             if comparison := comparison_of(history):
                 write_text(markdown(comparison, history.search), folder / "comparison.md")
             search.recorder.record(AttemptEnded(state=state, error=error, artifacts=tuple(_artifacts(search))))
         except OSError as found:
-            state, error = "failed", error or _disk_error(found, folder)
+            state, error = "failed", error or _disk_error(found, search)
     search.optuna_journal.close()
     tracker.close()
     places = {
@@ -344,12 +344,17 @@ def _close(search: Search, state: Literal["completed", "interrupted", "failed"],
     }
     outcome = search_summary(history, state, search.timing, places, error)
     if request.summary is not None:
-        write_json(outcome, request.summary)
+        try:
+            write_json(outcome, request.summary)
+        except OSError as found:
+            outcome |= {"state": "failed", "error": error or _disk_error(found, search)}
     return outcome
 
 
-def _disk_error(error: OSError, folder: Path) -> str:
-    return f"{error.strerror or error} ({error.filename or folder}); what the journal has is safe"
+def _disk_error(error: Exception, search: Search) -> str:
+    reason, place = getattr(error, "strerror", None) or error, getattr(error, "filename", None) or search.request.folder
+    safe = "what the journal has is safe" if search.recorder.has_journal else "put it back to resume"
+    return f"{reason} ({place}); {safe}"
 
 
 def _artifacts(search: Search) -> Iterator[Artifact]:

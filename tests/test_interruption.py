@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,6 +186,64 @@ def test_an_interruption_that_was_lost_is_raised_again():
         lost.check()
     lost.mark_closing()
     lost.check()
+
+
+FAILING = """
+        import threading
+        threading.Timer(0.2, interruption.fail, ("the head is gone", threading.current_thread())).start()
+        try:
+            time.sleep(300)
+        except KeyboardInterrupt:
+            child.kill()
+            print(interruption.failure, flush=True)
+            sys.exit(1)
+"""
+STUCK_AND_FAILING = f"""
+        import threading
+        threading.Timer(0.2, interruption.fail, ("the head is gone", threading.current_thread())).start()
+        threading.Timer(0.5, interruption.give_up).start()
+        {STUCK}
+"""
+
+
+@pytest.mark.parametrize("before", ["", "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"])
+def test_work_that_cannot_go_on_is_interrupted_by_another_thread(started: type[Started], before: str):
+    """Also where SIGINT is ignored, as in the background of a script."""
+    command = started(f"{before}{FAILING}")
+    assert command.end() == (1, ["the head is gone"])
+
+
+def test_work_that_cannot_be_interrupted_is_given_up(started: type[Started]):
+    command = started(STUCK_AND_FAILING)
+    assert command.end() == (1, ["failed: the head is gone; to resume: again"])
+    assert not alive(command.child)
+
+
+def test_work_in_another_thread_finds_out_when_it_checks():
+    own = Interruption()
+    own.fail("the head is gone", threading.Thread())
+    with pytest.raises(KeyboardInterrupt):
+        own.check()
+
+
+def test_work_after_a_failure_in_the_same_process_is_not_interrupted_by_it():
+    own = Interruption()
+    own.fail("the head is gone", threading.Thread())
+    own.mark_closing()
+    own.mark_working()
+    own.check()
+    assert own.failure is None
+    own.fail("again", threading.Thread())
+    with pytest.raises(KeyboardInterrupt):
+        own.check()
+
+
+def test_a_failure_does_not_interrupt_what_is_ending_already():
+    own = Interruption()
+    own.mark_closing()
+    own.fail("the head is gone", threading.main_thread())
+    own.check()
+    assert own.failure == "the head is gone"
 
 
 def test_what_was_ignored_stays_ignored():

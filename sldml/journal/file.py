@@ -5,6 +5,7 @@ It is `<results>/<search name>/journal.jsonl`. An incomplete last line, left by 
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,24 @@ class Journal:
         self._file = path.open("ab")
 
     def append(self, event: Event) -> None:
-        """Write an event."""
+        """Write an event.
+
+        Raises:
+            OSError: it cannot be written, or the file is not there any more: then it would be lost with the file.
+        """
         self._file.write(to_line(event))
         self._file.flush()
         os.fsync(self._file.fileno())
+        if not self.is_there:
+            raise OSError(errno.ESTALE, "the folder of the search was removed or moved", str(self.path))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is still found at its path."""
+        try:
+            return self.path.exists()
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Close the file."""

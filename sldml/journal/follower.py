@@ -49,6 +49,8 @@ class Follower:
             except JournalError as error:
                 _log.warning("%s", error)
                 return
+            except OSError:  # a disk that fails or is gone is the search's to report, when it writes
+                events = []
             if events:
                 if not self._handle(events, self._reader.history):
                     return

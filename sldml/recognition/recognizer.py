@@ -179,17 +179,20 @@ class Recognizer:
             "threshold": self.threshold,
             "origin": self.origin,
         }
-        (scratch / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
-        if matching.encoder is not None:
-            weights = {k: v.detach().cpu().contiguous() for k, v in matching.encoder.state_dict().items()}
-            save_file(weights, scratch / "weights.safetensors")
-        if exemplars is not None:
-            write_exemplars(scratch, exemplars, matching.layout.dtype)
-        for file in scratch.iterdir():
-            file.chmod(0o644)  # safetensors makes its files readable for their owner only
-        scratch.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        scratch.replace(folder)
+        try:
+            (scratch / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+            if matching.encoder is not None:
+                weights = {k: v.detach().cpu().contiguous() for k, v in matching.encoder.state_dict().items()}
+                save_file(weights, scratch / "weights.safetensors")
+            if exemplars is not None:
+                write_exemplars(scratch, exemplars, matching.layout.dtype)
+            for file in scratch.iterdir():
+                file.chmod(0o644)  # safetensors makes its files readable for their owner only
+            scratch.chmod(0o755)
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.replace(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)  # left by an error, such as a full disk
         return folder
 
     @classmethod

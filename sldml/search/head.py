@@ -1,6 +1,7 @@
 """Watches Ray's head. Where it is gone, the search ends in order, and says so.
 
-Ray itself waits for a minute, and then ends the process in the middle of whatever it does.
+Ray itself waits for a minute (here longer, see `sldml.search.cluster`), and then ends the process in the middle of
+whatever it does.
 """
 
 from __future__ import annotations
@@ -18,16 +19,23 @@ from sldml.interruption import interruption
 
 _EVERY_S = 2.0
 _GIVE_UP_S = 15.0
-"""The head may be restarted meanwhile; after a minute Ray would end this process."""
+"""The head may be restarted meanwhile."""
 _TIMEOUT_S = 3.0
+_NOTICE_S = 15.0
+"""Time for the work to notice that it was interrupted. Some calls of Ray never return without a head."""
+_CLOSE_S = 120.0
+"""Time for the report and for tracking, which may wait a minute for its server."""
 
 
 @contextlib.contextmanager
 def head_watched() -> Iterator[None]:
-    """In this context, the work is interrupted if Ray's head does not answer any more."""
+    """In this context, the work of this thread is interrupted if Ray's head does not answer any more."""
     address = ray.get_runtime_context().gcs_address
-    ended, started = threading.Event(), set[psutil.Process]()
-    watch = threading.Thread(target=_watch, args=(address, started, ended), name="head watch", daemon=True)
+    if not _answers(address):  # it is reachable for the cluster, but not from here
+        yield
+        return
+    ended, started, working = threading.Event(), set[psutil.Process](), threading.current_thread()
+    watch = threading.Thread(target=_watch, args=(address, working, started, ended), name="head watch", daemon=True)
     watch.start()
     try:
         yield
@@ -38,7 +46,7 @@ def head_watched() -> Iterator[None]:
             _kill_rest(started)
 
 
-def _watch(address: str, started: set[psutil.Process], ended: threading.Event) -> None:
+def _watch(address: str, working: threading.Thread, started: set[psutil.Process], ended: threading.Event) -> None:
     """`started` receives the processes below this one: Ray's agents outlive the head, and belong to nobody then."""
     answered = time.monotonic()
     while not ended.wait(_EVERY_S):
@@ -46,8 +54,18 @@ def _watch(address: str, started: set[psutil.Process], ended: threading.Event) -
             answered = time.monotonic()
             started |= set(psutil.Process().children(recursive=True))
         elif time.monotonic() - answered > _GIVE_UP_S:
-            interruption.fail(f"Ray's head at {address} does not answer any more; what the journal has is safe")
+            interruption.fail(
+                f"Ray's head at {address} does not answer any more; what the journal has is safe", working
+            )
+            if not _ends(ended):
+                _kill_rest(started)
+                interruption.give_up()
             return
+
+
+def _ends(ended: threading.Event) -> bool:
+    """Whether the interrupted work ends in time."""
+    return ended.wait(_NOTICE_S) or (interruption.is_closing and ended.wait(_CLOSE_S))
 
 
 def _answers(address: str) -> bool:

@@ -20,6 +20,7 @@ from optuna.trial import TrialState as StudyState
 
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import SpaceError
+from sldml.errors import lacks_room
 from sldml.journal import (
     FILE,
     Event,
@@ -61,6 +62,8 @@ class OptunaJournal:
         try:
             self._open(path, name)
         except Exception as error:  # Optuna does not name what it raises on a line that a kill left cut
+            if lacks_room(error):
+                raise
             _log.warning("%s is damaged (%r): it is written again from the journal", OPTUNA_FILE, error)
             path.unlink(missing_ok=True)
             self._open(path, name)
@@ -89,7 +92,8 @@ class OptunaJournal:
             except SpaceError as error:  # a resumed search with another space
                 _log.warning("%s: trial %s is left out (%s)", OPTUNA_FILE, name, error)
             except Exception as error:  # a search must not end because of a file that it does not need
-                _log.warning("%s is not kept up to date any more: %r", OPTUNA_FILE, error)
+                if not lacks_room(error):  # else the search reports it, when it writes to its own journal
+                    _log.warning("%s is not kept up to date any more: %r", OPTUNA_FILE, error)
                 return False
         return True
 

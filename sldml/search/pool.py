@@ -149,10 +149,12 @@ class Pool:
         with self._changed:
             thread, self._thread, self._is_closing = self._thread, None, True
             self._changed.notify_all()
-        if thread is None or interruption.failure is not None:
-            return  # without Ray's head, the thread waits for ever
-        thread.join(_END_S)
-        while thread.is_alive():  # in the middle of an epoch, or of an import
+        if thread is None:
+            return
+        if interruption.failure is None:
+            thread.join(_END_S)
+        # In the middle of an epoch, or of an import. Without Ray's head it waits for ever.
+        while thread.is_alive() and interruption.failure is None:
             for trial in list(self._running.values()):
                 if (actor := trial.temporary_state.ray_actor) is not None:
                     ray.kill(actor)

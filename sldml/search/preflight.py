@@ -26,19 +26,31 @@ _MOST_REFUSED_SHOWN = 20
 def folder_lock(request: Request) -> Iterator[None]:
     """Lock the search's folder against a second driver."""
     lock = filelock.FileLock(folder_lock_path(request.folder))
-    try:
+    with storage_errors(request):
         request.storage.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise InputError(f"search {request.name} is in use by another process") from error
-    except OSError as error:
-        raise InputError(
-            f"cannot write results to {request.storage} ({error.strerror}): choose another folder with --storage"
-        ) from error
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise InputError(f"search {request.name} is in use by another process") from error
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def storage_errors(request: Request) -> Iterator[None]:
+    """Turn an OSError of the folder of results, before the search begins, into an InputError.
+
+    Raises:
+        InputError: there was an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        advice = "make room there" if request.resume else "make room there, or choose another folder with --storage"
+        reason = error.strerror or error
+        raise InputError(f"cannot write results to {request.storage} ({reason}): {advice}") from error
 
 
 def earlier_history(request: Request) -> History:

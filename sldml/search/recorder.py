@@ -16,6 +16,11 @@ class Recorder:
     def __init__(self, journal: Journal, history: History, watcher: Watcher) -> None:
         self._journal, self.history, self._watcher = journal, history, watcher
 
+    @property
+    def has_journal(self) -> bool:
+        """Whether the journal is still where it was."""
+        return self._journal.is_there
+
     def say(self, message: str) -> None:
         """Show a line."""
         self._watcher.say(message)

@@ -112,7 +112,7 @@ class Tracker:
             with self._reader.path.open("rb") as file:
                 file.seek(self._read_cursor())
                 return file.read().count(b"\n")
-        except FileNotFoundError:
+        except OSError:  # it is gone
             return 0
 
     def to_json(self) -> dict[str, int]:
@@ -145,7 +145,7 @@ class Tracker:
             # URIs that differ in their secrets alone are shown alike; a run is in one store only.
             known = (cursor["search"], cursor["run"]) == (self._search_id, self.run_id)
             return int(cursor["position"]) if known else 0
-        except (FileNotFoundError, ValueError, KeyError, TypeError):  # then everything is written again
+        except (OSError, ValueError, KeyError, TypeError):  # then everything is written again
             return 0
 
     def _attempt(self, call: Call) -> bool:
