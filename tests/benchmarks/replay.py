@@ -5,10 +5,10 @@ Run: python -m tests.benchmarks.replay [--sets isl_kinect] [--pairs random+asha]
 A search sees noisy validation accuracies (`recorded.py`). What counts is the accuracy to expect, on classes that took
 no part, of its incumbent: the configuration and epoch with the best validation accuracy so far. For each pair of
 sampler and scheduler the table has the mean of this accuracy after the epochs of 4, 8, 16, 32 and 64 full trainings,
-and the epochs until random search's mean after 32 of them was reached, in shares of what random search itself takes, seed by
-seed. Intervals are 95 % of the mean. Always there: random search, random search with ASHA, and the baseline that no
-scheduler may be praised without (Egele et al., arXiv 2307.15422): train everything for one epoch, and the best three to
-the end.
+and the epochs until random search's mean after 32 of them was reached, also in shares of what random search itself
+takes. All pairs have the same seeds. Intervals are 95 % of the mean. Always there: random search, random search with
+ASHA, and the baseline that no scheduler may be praised without (Egele et al., arXiv 2307.15422): train everything for
+one epoch, and the best three to the end.
 """
 
 from __future__ import annotations
