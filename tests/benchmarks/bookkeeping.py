@@ -31,11 +31,15 @@ from sldml.search.cluster import Slots, connected
 from sldml.search.optuna_journal import OptunaJournal
 from sldml.search.recorder import Recorder
 from sldml.search.scheduler import make_scheduler
+from sldml.search.trainable import WARM_UP
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri
 
 
 def trivial(config: dict[str, Any], job: Any) -> None:
     """A trial that reports one epoch."""
+    while WARM_UP in config:
+        tune.report({"state": "ready"})
+        time.sleep(0.1)
     value = config["params"]["optimizer.lr"]
     tune.report({"epoch": 1, "val/accuracy": value, OBJECTIVE: value, "state": "completed"})
 
@@ -44,8 +48,11 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
-    num_trials = parser.parse_args().trials
-    space = read_space("demo", [f"search.trials={num_trials}", "search.scheduler=none"])
+    parser.add_argument("--sampler", default="tpe")
+    arguments = parser.parse_args()
+    num_trials = arguments.trials
+    settings = [f"search.trials={num_trials}", "search.scheduler=none", f"search.sampler={arguments.sampler}"]
+    space = read_space("demo", settings)
     pool.train = trivial
     with tempfile.TemporaryDirectory() as scratch, connected(None):
         root = Path(scratch)
