@@ -362,7 +362,7 @@ def _close(
 
 def _disk_error(error: Exception, search: Search) -> str:
     reason, place = getattr(error, "strerror", None) or error, getattr(error, "filename", None) or search.request.folder
-    safe = "what the journal has is safe" if search.recorder.has_journal else "put it back to resume"
+    safe = "everything in the journal is safe" if search.recorder.has_journal else "put it back to resume"
     return f"{reason} ({place}); {safe}"
 
 

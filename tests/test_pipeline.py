@@ -22,7 +22,7 @@ from sldml.search.identity import attempt_begun
 from sldml.search.optuna_journal import OptunaJournal
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
-SAFE, BACK = "what the journal has is safe", "put it back to resume"
+SAFE, BACK = "everything in the journal is safe", "put it back to resume"
 Patch = pytest.MonkeyPatch
 
 

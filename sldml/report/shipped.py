@@ -62,7 +62,7 @@ def difference_sentence(found: AgainstBaseline, where: str) -> str:
 
     other = f"{baseline_name(found.candidate.baseline)} ({100 * found.accuracy:.1f} %)"
     return (
-        f"Its difference to {other} {where} is {points(found.difference)} points; paired 95 % intervals "
+        f"{points(found.difference)} points compared with {other} {where}; paired 95 % intervals "
         f"{interval(found.over_queries)} over queries, {interval(found.over_classes)} over classes."
     )
 

@@ -1,7 +1,6 @@
-"""Watches Ray's head. Where it is gone, the search ends in order, and says so.
+"""Ends a search in order when Ray's head stops responding.
 
-Ray itself waits for a minute (here longer, see `sldml.search.cluster`), and then ends the process in the middle of
-whatever it does.
+Without a head, Ray kills the driver after a minute (here later, see `sldml.search.cluster`).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _CLOSE_S = 120.0
 
 @contextlib.contextmanager
 def head_watched() -> Iterator[None]:
-    """In this context, the work of this thread is interrupted if Ray's head does not answer any more."""
+    """In this context, the work of this thread is interrupted if Ray's head stops responding."""
     address = ray.get_runtime_context().gcs_address
     if not _answers(address):  # it is reachable for the cluster, but not from here
         yield
@@ -54,9 +53,7 @@ def _watch(address: str, working: threading.Thread, started: set[psutil.Process]
             answered = time.monotonic()
             started |= set(psutil.Process().children(recursive=True))
         elif time.monotonic() - answered > _GIVE_UP_S:
-            interruption.fail(
-                f"Ray's head at {address} does not answer any more; what the journal has is safe", working
-            )
+            interruption.fail(f"Ray's head at {address} no longer responds; everything in the journal is safe", working)
             if not _ends(ended):
                 _kill_rest(started)
                 interruption.give_up()

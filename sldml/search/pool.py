@@ -1,8 +1,7 @@
-"""The worker processes of a search. They take the trainings of all its stages.
+"""A pool of worker processes that run the trainings of all stages of a search.
 
-One run of Ray Tune lasts from the first training to the last. Between two stages its processes wait for the next
-training instead of ending, because a new process imports for seconds before its first step. A stage hands out
-trainings, and is told what happens to them.
+Ray Tune runs once, from the first training to the last. Processes are kept between stages, because a new process needs
+seconds for its imports. A `Stage` provides trainings and receives their reports.
 """
 
 from __future__ import annotations
@@ -133,6 +132,7 @@ class Pool:
         Raises:
             KeyboardInterrupt: a signal arrived.
         """
+        expired = False
         with self._changed:
             self._stage = stage
             self.start()
@@ -142,12 +142,12 @@ class Pool:
                     interruption.check()
                     if self._error is not None:
                         raise self._error
-                    if stage.has_expired():
+                    if expired := stage.has_expired():
                         break
                     self._changed.wait(_LOOK_S)
             finally:
                 self._stage = None
-        if stage.has_expired():
+        if expired:
             self.close()
 
     def close(self) -> None:
@@ -209,7 +209,7 @@ class Pool:
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
-        """Hold the lock; an error is the search's, not that of the training that Tune is busy with."""
+        """Hold the lock. An error ends the search; Tune would count it as an error of the current training."""
         with self._changed:
             try:
                 yield
@@ -249,9 +249,10 @@ class Pool:
         return stage
 
     def _is_warm(self, key: str) -> bool:
-        """Whether a process that is ready shall take its first training.
+        """Whether a process that is ready can start its first training.
 
-        It waits for the others: Tune would give it theirs, and end the processes that are starting.
+        It waits until all are ready, because Tune would give it the trainings of processes that are still starting,
+        and end these.
         """
         now = time.monotonic()
         self._ready.setdefault(key, now)
@@ -280,7 +281,7 @@ class _Trainings(Searcher):  # type: ignore[misc]
 
 
 class _KeepProcesses(FIFOScheduler):  # type: ignore[misc]
-    """Has Tune keep all processes while they wait; by itself it keeps one."""
+    """Keeps all idle processes; by default, Tune keeps one."""
 
     def __init__(self, count: int) -> None:
         super().__init__()

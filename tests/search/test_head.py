@@ -1,4 +1,4 @@
-"""Work is interrupted if Ray's head does not answer any more, and only then."""
+"""Work is interrupted if Ray's head stops responding, and only then."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_work_is_interrupted_once_the_head_is_gone_for_long(ray_head: Head) -> N
         watched()
     assert 0.3 < time.monotonic() - started < 20.0
     assert interruption.failure == (
-        f"Ray's head at {ray_head.address} does not answer any more; what the journal has is safe"
+        f"Ray's head at {ray_head.address} no longer responds; everything in the journal is safe"
     )
 
 

@@ -32,8 +32,10 @@ def toy(config: dict[str, Any], job: Any) -> None:
 class Listed:
     """A stage of given configurations, which keeps what happens."""
 
-    def __init__(self, configs: list[dict[str, Any]], *, expires: bool = False, broken: bool = False) -> None:
-        self.waiting, self.expires, self.broken = list(configs), expires, broken
+    def __init__(
+        self, configs: list[dict[str, Any]], *, expires: bool = False, is_late: bool = False, broken: bool = False
+    ) -> None:
+        self.waiting, self.expires, self.is_late, self.broken = list(configs), expires, is_late, broken
         self.num_running = 0
         self.pids: list[int] = []
 
@@ -47,7 +49,7 @@ class Listed:
         return not self.waiting and not self.num_running
 
     def has_expired(self) -> bool:
-        return self.expires and self.num_running == 2
+        return self.is_over() if self.is_late else self.expires and self.num_running == 2
 
     def stops(self, key: str, config: Any, result: Any) -> bool:
         return False
@@ -85,7 +87,8 @@ def toy_pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
 
 def test_stages_share_processes_until_one_expires_or_the_pool_ends(toy_pool: Pool) -> None:
     toy_pool.start()
-    stages = [Listed([{"sleep_s": 0.3}] * 4) for _ in range(2)]
+    # The first one reaches its deadline with its last training: nothing is left to interrupt.
+    stages = [Listed([{"sleep_s": 0.3}] * 4, is_late=is_late) for is_late in (True, False)]
     for stage in stages:
         toy_pool.run(stage)
         time.sleep(1.5)  # between stages, the processes wait

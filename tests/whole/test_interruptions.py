@@ -267,7 +267,7 @@ def assert_one_line(log: Path, failure: str) -> None:
     """The output says in one line what happened, and how to resume; nothing of Python or Ray is in it."""
     text = log.read_text()
     assert text.count(failure) == 1, text
-    assert "what the journal has is safe\nto resume: python launch/tune.py --resume stopped" in text
+    assert "everything in the journal is safe\nto resume: python launch/tune.py --resume stopped" in text
     assert "Traceback" not in text
     assert "gcs_client" not in text
 
