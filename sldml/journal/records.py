@@ -5,6 +5,7 @@ Accuracies are fractions and times are seconds since 1970.
 
 from __future__ import annotations
 
+import json
 from statistics import mean, stdev
 from typing import Annotated, Literal
 
@@ -52,6 +53,8 @@ class SettingsRecord(Record):
     model_config = ConfigDict(extra="allow")
 
     trials: int
+    finalists: int = 3
+    fold_repeats: int = 3
     top_k: int = 3
     final_seeds: int = 3
     seed: int = 0
@@ -163,6 +166,11 @@ class Candidate(Record):
     encoder: ConfigTree | None = None
     representation: ConfigTree | None = None
 
+    @property
+    def key(self) -> str:
+        """Text that is equal for equal candidates only."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
 
 class BaselineScore(Record):
     """The scores of a candidate."""
@@ -177,13 +185,6 @@ class BaselineScore(Record):
     queries_per_class: tuple[float, ...] = ()
     test: float | None = None
     """Accuracy on the sealed test; None before it."""
-
-
-class CandidateFolds(Record):
-    """The accuracy of a candidate on each class fold."""
-
-    candidate: Candidate
-    accuracies: tuple[float, ...]
 
 
 # ------------------------------------------------------------------------------------------------------ sealed test
@@ -225,6 +226,11 @@ class Shipped(Record):
     seed: int | None = None
     candidate: Candidate | None = None
     reason: str
+    better_than_default: float | None = None
+    """Probability of being better than the default configuration, by the class folds; None if it is that itself, or
+    if the two were not compared."""
+    better_than_baseline: float | None = None
+    """Probability of being better than the best candidate without training; None if it is that itself."""
     accuracy: float
     """On the sealed test."""
     threshold: float
@@ -246,10 +252,12 @@ class Shipped(Record):
 
 
 class PairedDifference(Record):
-    """A mean difference with its paired interval."""
+    """A mean difference over class folds, pair by pair."""
 
     mean: float
     ci95: Interval
+    better: float
+    """Probability that the first one is better on other classes."""
 
 
 class AgainstBaseline(Record):
@@ -266,34 +274,46 @@ class AgainstBaseline(Record):
 
 
 class FoldRow(Record):
-    """A configuration or a baseline over all class folds."""
+    """A finalist over the class folds: a configuration or a candidate without training."""
 
     name: str
+    """The trial, or the baseline."""
     kind: Literal["trained", "training_free"]
-    accuracies: tuple[float, ...] | None
-    """One per fold; None if a fold failed."""
+    accuracies: tuple[float, ...] = ()
+    """One per fold, in order: first those of the first repeat."""
     difference: PairedDifference | None = None
-    """Of a trained one, to the best baseline."""
+    """Of a configuration, to the best candidate without training."""
+    dropped: bool = False
+    """Whether it was not scored on all folds because another finalist was better."""
     error: str | None = None
+    """Why it has no further folds."""
+    is_default: bool = False
+    """Whether it is the default configuration of the search space."""
     candidate: Candidate | None = None
     """Of a baseline: its best over the folds."""
 
     @property
     def mean(self) -> float | None:
-        """Mean over the folds."""
-        return None if self.accuracies is None else mean(self.accuracies)
+        """Mean over the folds; None without any."""
+        return mean(self.accuracies) if self.accuracies else None
 
     @property
     def std(self) -> float | None:
-        """Sample standard deviation over the folds."""
-        return None if self.accuracies is None else stdev(self.accuracies)
+        """Sample standard deviation over the folds; None with fewer than two."""
+        return stdev(self.accuracies) if len(self.accuracies) > 1 else None
 
 
 class FoldTable(Record):
     """The scores over class folds that decided what ships."""
 
     num_folds: int
+    """In one repeat."""
+    num_scored: int
+    """Folds on which all finalists that were not dropped are scored, over all repeats."""
+    ending: str
+    """Why there are no more."""
     rows: tuple[FoldRow, ...]
+    """The best candidate of each baseline, then the configurations, best first."""
 
 
 class Latency(Record):
@@ -370,7 +390,7 @@ class TestResults(Record):
     num_classes: int
     num_exemplars: int
     finals: tuple[FinalResult, ...]
-    """In the order of validation."""
+    """In the order of the class folds, or else of validation."""
     shipped: Shipped | None = None
     against: AgainstBaseline | None = None
     """None if the saved model is the best one without training."""

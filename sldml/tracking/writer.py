@@ -15,15 +15,15 @@ from sldml.config.dotted import ConfigTree, flatten
 from sldml.journal import (
     AttemptBegun,
     AttemptEnded,
-    BaselineFoldsScored,
     BaselineScore,
     BaselinesScored,
+    Candidate,
     Epoch,
     Event,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldScored,
     History,
     SearchBegun,
     Tested,
@@ -112,15 +112,12 @@ class RunWriter:
                 yield self._end(_key(event), state, event.error, event.time)
             case BaselinesScored():
                 for baseline in history.baselines.values():
-                    for place, score in enumerate(s for s in event.scores if s.candidate.baseline == baseline.name):
+                    for score in (s for s in event.scores if s.candidate.baseline == baseline.name):
                         stands = score.candidate == baseline.best.candidate
-                        key = f"baseline:{baseline.name}" if stands else f"baseline:{baseline.name}:{place}"
-                        yield from self._candidate(key, score, stands, history, event.time)
-            case FoldsScored(accuracies=accuracies) if accuracies is not None:
-                yield self._folds(f"trial:{event.trial_id}", accuracies, event.num_epochs, event.time)
-            case BaselineFoldsScored():
-                for name, over_folds in history.best_over_folds().items():
-                    yield self._folds(f"baseline:{name}", over_folds.accuracies, 0, event.time)
+                        if (key := _candidate_key(score.candidate, history)) is not None:
+                            yield from self._candidate(key, score, stands, history, event.time)
+            case FoldScored():
+                yield from self._fold(event, history)
             case AttemptEnded():
                 yield from self._attempt_ended(event, history)
 
@@ -165,10 +162,18 @@ class RunWriter:
         right, queries = best.right_per_class, best.queries_per_class
         return functools.partial(self._runs.log_accuracies, key, classes, right, queries, "validation_per_class.json")
 
-    def _folds(self, key: str, accuracies: Sequence[float], step: int, time: float) -> Call:
-        values = {"folds/accuracy": mean(accuracies), "folds/accuracy_std": stdev(accuracies)}
-        metrics = [Metric(name, value, _ms(time), step) for name, value in values.items()]
-        return functools.partial(self._runs.log_metrics, key, metrics)
+    def _fold(self, event: FoldScored, history: History) -> Iterator[Call]:
+        """The accuracy on a class fold, and the mean over all so far, in the run of the trial or the candidate."""
+        key = f"trial:{event.trial_id}" if event.candidate is None else _candidate_key(event.candidate, history)
+        if event.accuracy is None or key is None:
+            return
+        so_far = history.fold_accuracies(event.key)
+        number = (event.repeat - 1) * event.num_folds + event.fold
+        values = [("folds/accuracy_each", event.accuracy, number), ("folds/accuracy", mean(so_far), len(so_far))]
+        if len(so_far) > 1:
+            values.append(("folds/accuracy_std", stdev(so_far), len(so_far)))
+        metrics = [Metric(name, value, _ms(event.time), step) for name, value, step in values]
+        yield functools.partial(self._runs.log_metrics, key, metrics)
 
     def _test(self, results: TestResults, time: float, step: int) -> Iterator[Call]:
         """`step`: number of earlier sealed tests, so that a later one has the last value of its metric."""
@@ -192,6 +197,12 @@ class RunWriter:
         if shipped is not None:
             tags = {"ships": shipped.name, "ships.kind": shipped.kind}
             yield functools.partial(runs.set_tags, None, tags)
+            chances = {
+                "ships/better_than_default": shipped.better_than_default,
+                "ships/better_than_baseline": shipped.better_than_baseline,
+            }
+            metrics = [Metric(name, value, _ms(time), step) for name, value in chances.items() if value is not None]
+            yield functools.partial(runs.log_metrics, None, metrics)
             content = {"per_class": results.per_class, **shipped.model_dump(mode="json", exclude_none=True)}
             yield functools.partial(runs.log_dict, None, content, "shipped.json")
         if results.confusion is not None:
@@ -234,6 +245,16 @@ def _key(event: TrialStarted | TrialEpoch | TrialEnded | TrialLost | FinalStarte
     if isinstance(event, TrialStarted | TrialEpoch | TrialEnded | TrialLost):
         return f"trial:{event.trial_id}"
     return f"final:{event.trial_id}:{event.seed}"
+
+
+def _candidate_key(candidate: Candidate, history: History) -> str | None:
+    """What identifies the run of a candidate; None if it was not scored on validation."""
+    baseline = history.baselines.get(candidate.baseline)
+    known = [] if baseline is None else [score.candidate for score in baseline.scores]
+    if baseline is None or candidate not in known:
+        return None
+    own = f"baseline:{candidate.baseline}"
+    return own if candidate == baseline.best.candidate else f"{own}:{known.index(candidate)}"
 
 
 def _unfinished(history: History) -> list[str]:
