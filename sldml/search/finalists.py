@@ -87,10 +87,10 @@ class Finalists:
             return list(self.trials)
         free = race.best_free()
 
-        def place(record: TrialRecord) -> tuple[bool, int, float]:
+        def place(record: TrialRecord) -> tuple[bool, bool, int, float]:
             standing = race.standing(record.trial_id)
             value = standing.mean if free is None else race.difference(record.trial_id, free).ci95[0]
-            return standing.error is not None, -len(standing.accuracies), -value
+            return standing.error is not None, standing.dropped, -len(standing.accuracies), -value
 
         return sorted(self.trials, key=place)
 

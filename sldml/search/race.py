@@ -109,7 +109,8 @@ class Race:
             return None
         last = max(self.num_scored + 1, self.num_folds)
         for number in range(self.num_scored, min(last + 1, self._num_rounds)):
-            if number >= self.num_folds and self._num_epochs() >= self._max_epochs:
+            is_extra = number >= self.num_folds and number > self.num_scored
+            if is_extra and self._num_epochs(number) >= self._max_epochs:
                 return None
             for key, entrant in self._entrants.items():
                 is_open = number not in self._scores[key] and (key, number) not in self._handed_out
@@ -176,8 +177,14 @@ class Race:
         standings = [standing for standing in self.standings() if standing.is_racing]
         return sorted(standings, key=lambda standing: -standing.mean)
 
-    def _num_epochs(self) -> int:
-        return sum(len(scores) * self._entrants[key].num_epochs for key, scores in self._scores.items())
+    def _num_epochs(self, num_rounds: int) -> int:
+        """What the first rounds cost, with what is still to be trained of them."""
+        return sum(
+            entrant.num_epochs
+            for key, entrant in self._entrants.items()
+            for number in range(min(num_rounds, self._dropped.get(key, num_rounds)))
+            if number in self._scores[key] or self._is_in(key, number)
+        )
 
     def _advance(self) -> None:
         """Close the rounds on which everybody has a score, and decide after each."""
@@ -210,7 +217,7 @@ class Race:
             return "the differences of the best configuration to the second and to the best baseline are clear"
         if self.num_scored == self._num_rounds:
             return "all repeats are done"
-        if self._num_epochs() >= self._max_epochs:
+        if self._num_epochs(self.num_scored) >= self._max_epochs:
             return "the folds have cost as many epochs as the trials"
         return None
 
