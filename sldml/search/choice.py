@@ -77,10 +77,11 @@ def choose(development: Development, tested: Sequence[str], history: History, fi
     over = f"over {race.num_scored} class folds of the {_num_auxiliary(development)} auxiliary classes"
     if free is None or not race.num_scored:
         return ShippingDecision(None, candidate, f"no baseline was compared {over}", folds=table)
-    racing = [r for r in finalists.order(race) if race.standing(r.trial_id).is_racing and r.trial_id in tested]
-    if not racing:
+    order = [r.trial_id for r in finalists.order(race) if r.trial_id in tested]
+    scored = [trial_id for trial_id in order if race.standing(trial_id).error is None]
+    if not scored:
         return ShippingDecision(None, candidate, f"no trained model completed {over}", folds=table)
-    name = racing[0].trial_id
+    name = scored[0]
     trained, against = race.standing(name), race.difference(name, free)
     low, high = against.ci95
     scores = f"{name} {trained.mean:.3f}, best baseline {candidate.baseline} {race.standing(free).mean:.3f}"
