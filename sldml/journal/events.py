@@ -27,10 +27,10 @@ from sldml.journal.records import (
     SettingsRecord,
     SpaceRecord,
     SplitRecord,
-    TestResults,
     Text,
     TrialState,
 )
+from sldml.journal.results import TestResults
 
 VERSION = 2
 """Of the format, in the first event of a journal."""

@@ -29,10 +29,9 @@ from sldml.journal.records import (
     BaselineScore,
     Epoch,
     Params,
-    Shipped,
-    TestResults,
     TrialState,
 )
+from sldml.journal.results import Shipped, TestResults
 
 ALL = ""
 """Stands for the choice of a search that compares none."""

@@ -26,7 +26,7 @@ from sldml.journal import (
     find_search,
     read_history,
 )
-from sldml.journal.events import to_line
+from sldml.journal.events import VERSION, to_line
 
 
 @pytest.fixture
@@ -158,9 +158,10 @@ def test_a_broken_line_in_the_middle_is_one_line_for_a_person(path: Path, line: 
 
 def test_a_journal_of_a_later_version_is_refused(path: Path):
     journal = Journal(path)
-    journal.append(search_begun().model_copy(update={"version": 2}))
+    journal.append(search_begun().model_copy(update={"version": VERSION + 1}))
     journal.close()
-    with pytest.raises(JournalError, match=r"line 1: version 2 of the format, this version reads 1: update sldml"):
+    said = f"line 1: version {VERSION + 1} of the format, this version reads {VERSION}: update sldml"
+    with pytest.raises(JournalError, match=said):
         read_history(path)
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from sldml.journal import (
     AttemptBegun,
     AttemptEnded,
-    BaselineFoldsScored,
     BaselineScore,
     BaselinesScored,
-    CandidateFolds,
     Event,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldScored,
     StageChanged,
     Tested,
     TrialEnded,
@@ -69,22 +67,26 @@ def made_events() -> list[Event]:
         BaselineScore(candidate=candidate("untrained"), val=0.3),
     ]
     tested = [score.model_copy(update={"test": score.val - 0.1}) for score in scores]
-    folds = [CandidateFolds(candidate=score.candidate, accuracies=(score.val, score.val + 0.2)) for score in scores]
+    folds = [
+        FoldScored(candidate=scores[2].candidate, repeat=1, fold=1, num_folds=2, accuracy=0.55, time=START + 9.1),
+        FoldScored(trial_id="t1", repeat=1, fold=1, num_folds=2, seed=7, accuracy=0.6, time=START + 9.2),
+        FoldScored(trial_id="t1", repeat=1, fold=2, num_folds=2, seed=8, accuracy=0.8, time=START + 9.3),
+        FoldScored(candidate=scores[2].candidate, repeat=1, fold=2, num_folds=2, error="boom", time=START + 9.4),
+    ]
     return [
         begun,
         AttemptBegun(settings=begun.settings, slots=2, environment=begun.environment, time=START),
         StageChanged(name="baselines", state="started", time=START),
         BaselinesScored(scores=scores, time=START + 1),
-        BaselineFoldsScored(num_folds=2, scores=folds, time=START + 2),
         StageChanged(name="baselines", state="ended", time=START + 2),
         *trial_events("t1", 0.5, 0.7, 0.6),
         *trial_events("t2", 0.3, state="running"),
         TrialLost(trial_id="t2", error="WorkerCrashedError", time=START + 8),
         TrialEnded(trial_id="t2", state="failed", time=START + 9),
+        *folds,
         FinalStarted(trial_id="t1", seed=1, config=CONFIG, time=START + 10),
         FinalEpoch(trial_id="t1", seed=1, epoch=1, metrics={"train/loss": 0.5}, time=START + 11),
         FinalEnded(trial_id="t1", seed=1, state="completed", time=START + 12),
-        FoldsScored(trial_id="t1", num_epochs=2, num_folds=2, accuracies=(0.6, 0.8), time=START + 13),
         BaselinesScored(scores=tested, time=START + 14),
         Tested(results=results, time=START + 15),
         AttemptEnded(state="completed", time=START + 16),

@@ -26,7 +26,7 @@ from support.terminal import CTRL_C, Terminal, assert_gone
 
 from sldml.commands.request import earlier_settings
 from sldml.config.space_file import override, parse_space
-from sldml.journal import ALL, History, read_history
+from sldml.journal import ALL, FoldScored, History, read_history
 from sldml.search.searcher import Proposals
 from sldml.training.checkpoints import CheckpointFile
 
@@ -301,10 +301,13 @@ def assert_is_whole(search: Interrupted) -> None:
         assert [e.epoch for e in final.epochs] == list(range(1, len(final.epochs) + 1))
     ended = Counter((e["trial_id"], e["seed"]) for e in events(journal) if e["event"] == "final_ended")
     assert set(ended.values()) == {1}
-    scored = Counter(e["trial_id"] for e in events(journal) if e["event"] == "folds")
-    assert scored == dict.fromkeys({trial_id for trial_id, _ in history.finals}, 1), "folds are missing, or there twice"
-    assert all(len(scored.accuracies or ()) == NUM_FOLDS for scored in history.folds.values())
-    assert count(journal, "baseline_folds") == 1
+    scored = [FoldScored.model_validate(e) for e in events(journal) if e["event"] == "fold"]
+    assert len({(e.key, e.repeat, e.fold) for e in scored}) == len(scored), "a fold was scored twice"
+    assert history.test is not None
+    assert history.test.folds is not None
+    finalists = {trial_id for trial_id, _ in history.finals} | {history.default_trial.trial_id}
+    assert {e.trial_id for e in scored} >= finalists
+    assert all(len(history.fold_accuracies(trial_id)) >= NUM_FOLDS for trial_id in finalists)
     assert count(journal, "test") == 1
     assert (search.folder / "report.html").exists()
     assert (search.folder / "model").is_dir()
