@@ -5,6 +5,8 @@ from __future__ import annotations
 from statistics import mean, stdev
 from typing import Literal
 
+from pydantic import Field
+
 from sldml.config.dotted import ConfigTree
 from sldml.journal.records import Candidate, Interval, Record
 
@@ -203,7 +205,7 @@ class TestResults(Record):
     against: AgainstBaseline | None = None
     """None if the saved model is the best one without training."""
     confusion: ConfusionMatrix | None = None
-    per_class: dict[str, float] = {}
+    per_class: dict[str, float] = Field(default_factory=dict)
     folds: FoldTable | None = None
     latency: Latency | None = None
     embedding_map: EmbeddingMap | None = None

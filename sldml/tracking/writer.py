@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Literal
 
 from mlflow.entities import Metric
@@ -79,6 +78,7 @@ class RunWriter:
                 yield functools.partial(self._runs.log_metrics, _key(event), waiting)
             if isinstance(event, Tested):
                 yield from self._test(event.results, event.time, num_tests)
+                yield from self._fold_means(event, history, num_tests)
                 num_tests += 1
             yield from self._event_calls(event, history)
         for key, waiting in metrics.items():
@@ -114,10 +114,12 @@ class RunWriter:
                 for baseline in history.baselines.values():
                     for score in (s for s in event.scores if s.candidate.baseline == baseline.name):
                         stands = score.candidate == baseline.best.candidate
-                        if (key := _candidate_key(score.candidate, history)) is not None:
-                            yield from self._candidate(key, score, stands, history, event.time)
-            case FoldScored():
-                yield from self._fold(event, history)
+                        key = _candidate_key(score.candidate, history)
+                        yield from self._candidate(key, score, stands, history, event.time)
+            case FoldScored(accuracy=accuracy) if accuracy is not None:
+                key = f"trial:{event.trial_id}" if event.candidate is None else _candidate_key(event.candidate, history)
+                number = (event.repeat - 1) * event.num_folds + event.fold
+                yield self._log(key, {"folds/accuracy_each": accuracy}, number, event.time)
             case AttemptEnded():
                 yield from self._attempt_ended(event, history)
 
@@ -162,18 +164,10 @@ class RunWriter:
         right, queries = best.right_per_class, best.queries_per_class
         return functools.partial(self._runs.log_accuracies, key, classes, right, queries, "validation_per_class.json")
 
-    def _fold(self, event: FoldScored, history: History) -> Iterator[Call]:
-        """The accuracy on a class fold, and the mean over all so far, in the run of the trial or the candidate."""
-        key = f"trial:{event.trial_id}" if event.candidate is None else _candidate_key(event.candidate, history)
-        if event.accuracy is None or key is None:
-            return
-        so_far = history.fold_accuracies(event.key)
-        number = (event.repeat - 1) * event.num_folds + event.fold
-        values = [("folds/accuracy_each", event.accuracy, number), ("folds/accuracy", mean(so_far), len(so_far))]
-        if len(so_far) > 1:
-            values.append(("folds/accuracy_std", stdev(so_far), len(so_far)))
-        metrics = [Metric(name, value, _ms(event.time), step) for name, value, step in values]
-        yield functools.partial(self._runs.log_metrics, key, metrics)
+    def _log(self, key: str | None, values: Mapping[str, float | None], step: int, time: float) -> Call:
+        """Metrics of a run, as far as they are known."""
+        metrics = [Metric(name, value, _ms(time), step) for name, value in values.items() if value is not None]
+        return functools.partial(self._runs.log_metrics, key, metrics)
 
     def _test(self, results: TestResults, time: float, step: int) -> Iterator[Call]:
         """`step`: number of earlier sealed tests, so that a later one has the last value of its metric."""
@@ -201,8 +195,8 @@ class RunWriter:
                 "ships/better_than_default": shipped.better_than_default,
                 "ships/better_than_baseline": shipped.better_than_baseline,
             }
-            metrics = [Metric(name, value, _ms(time), step) for name, value in chances.items() if value is not None]
-            yield functools.partial(runs.log_metrics, None, metrics)
+            if any(value is not None for value in chances.values()):
+                yield self._log(None, chances, step, time)
             content = {"per_class": results.per_class, **shipped.model_dump(mode="json", exclude_none=True)}
             yield functools.partial(runs.log_dict, None, content, "shipped.json")
         if results.confusion is not None:
@@ -210,6 +204,14 @@ class RunWriter:
         if (found := results.embedding_map) is not None:
             points = [point.model_dump() for point in found.points]
             yield functools.partial(runs.log_map, None, points, f"Recordings of new classes ({found.method})")
+
+    def _fold_means(self, event: Tested, history: History, step: int) -> Iterator[Call]:
+        """What the class folds said of each finalist, in the run of its trial or candidate."""
+        for row in () if event.results.folds is None else event.results.folds.rows:
+            if row.mean is None:
+                continue
+            key = f"trial:{row.name}" if row.candidate is None else _candidate_key(row.candidate, history)
+            yield self._log(key, {"folds/accuracy": row.mean, "folds/accuracy_std": row.std}, step, event.time)
 
     def _attempt_ended(self, event: AttemptEnded, history: History) -> Iterator[Call]:
         for artifact in event.artifacts:
@@ -247,14 +249,13 @@ def _key(event: TrialStarted | TrialEpoch | TrialEnded | TrialLost | FinalStarte
     return f"final:{event.trial_id}:{event.seed}"
 
 
-def _candidate_key(candidate: Candidate, history: History) -> str | None:
-    """What identifies the run of a candidate; None if it was not scored on validation."""
-    baseline = history.baselines.get(candidate.baseline)
-    known = [] if baseline is None else [score.candidate for score in baseline.scores]
-    if baseline is None or candidate not in known:
-        return None
-    own = f"baseline:{candidate.baseline}"
-    return own if candidate == baseline.best.candidate else f"{own}:{known.index(candidate)}"
+def _candidate_key(candidate: Candidate, history: History) -> str:
+    """What identifies the run of a candidate."""
+    baseline = history.baselines[candidate.baseline]
+    if candidate == baseline.best.candidate:
+        return f"baseline:{candidate.baseline}"
+    place = [score.candidate for score in baseline.scores].index(candidate)
+    return f"baseline:{candidate.baseline}:{place}"
 
 
 def _unfinished(history: History) -> list[str]:

@@ -106,7 +106,7 @@ def send(made_split: Split, made_frames: Frames, tmp_path: Path, state: Any) -> 
             data=config.data,
             load_final=load_final,
             load_fold=lambda trial_id, num_folds: state(
-                "fold" if (trial_id, num_folds) == ("t1", 4) else "second fold"
+                "fold" if (trial_id, num_folds) == ("t1", 2) else "second fold"
             ),
             search_name="demo-1",
         )

@@ -11,7 +11,9 @@ from sldml.journal import (
     FinalEnded,
     FinalEpoch,
     FinalStarted,
+    FoldRow,
     FoldScored,
+    FoldTable,
     StageChanged,
     Tested,
     TrialEnded,
@@ -59,7 +61,13 @@ def made_events() -> list[Event]:
     )
     assert test.shipped is not None
     shipped = test.shipped.model_copy(update={"trial_id": "t1", "seed": 1})
-    results = test.model_copy(update={"finals": (final,), "shipped": shipped})
+    rows = (
+        FoldRow(name="dtw_1nn", kind="training_free", accuracies=(0.55,), candidate=candidate("dtw_1nn")),
+        FoldRow(name="t1", kind="trained", accuracies=(0.6, 0.8)),
+    )
+    table = FoldTable(num_folds=2, num_scored=2, ending="all repeats are done", rows=rows)
+    shipped = shipped.model_copy(update={"better_than_baseline": 0.98})
+    results = test.model_copy(update={"finals": (final,), "shipped": shipped, "folds": table})
     scores = [
         BaselineScore(candidate=candidate("raw_1nn"), val=0.4),
         BaselineScore(candidate=candidate("dtw_1nn", center="first_frame"), val=0.5),

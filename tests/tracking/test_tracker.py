@@ -63,6 +63,8 @@ def test_a_whole_search_is_in_the_store(storage: Path) -> None:
     assert runs["baseline:dtw_1nn:0"].data.tags["stands"] == "false"
     assert runs["baseline:dtw_1nn"].data.metrics["test/accuracy"] == pytest.approx(0.5)
     assert runs["search"].data.tags["ships"] == "t1"
+    assert runs["search"].data.metrics["ships/better_than_baseline"] == 0.98
+    assert "ships/better_than_default" not in runs["search"].data.metrics
     files = {file.path for file in search.client.list_artifacts(tracker.run_id)}
     assert {"confusion.png", "confusion_table.json", "per_class.json", "space.yaml", "search.json"} <= files
     assert runs["search"].info.status == "RUNNING"

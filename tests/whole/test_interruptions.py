@@ -109,8 +109,8 @@ def assert_nothing_lost(before: History, checkpointed: dict[str, int], after: Hi
     for key, final in before.finals.items():
         if final.state == "completed":
             assert after.finals[key] == final, "a finished final model was touched"
-    for trial_id, folds in before.folds.items():
-        assert after.folds[trial_id] == folds, "folds were scored again"
+    for place, scored in before.folds.items():
+        assert after.folds[place] == scored, "a fold was scored again"
 
 
 def assert_study_has(history: History, folder: Path) -> None:
@@ -192,6 +192,15 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     search.stopped("by Ctrl-C twice, late in the search")
 
     # Ray's head dies.
+    terminal, below = search.in_terminal(lambda shown: re.search(r"class folds \S+ [1-9]\d*/\d+", shown.text))
+    terminal.press(CTRL_C)
+    assert terminal.end() == 130, terminal.text[-3000:]
+    assert "to resume: python launch/tune.py --resume stopped" in terminal.line
+    assert "Traceback" not in terminal.text
+    assert not (search.folder / "model").exists(), "a model that was never tested"
+    assert_gone(below)
+    search.stopped("by Ctrl-C in the class folds")
+
     process = search.in_background(lambda: count(journal, "final_ended") >= 1)
     below = psutil.Process(process.pid).children(recursive=True)
     next(child for child in below if child.name() == "gcs_server").kill()
@@ -201,15 +210,6 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     assert not [child for child in psutil.wait_procs(below, timeout=10)[1] if child.status() != psutil.STATUS_ZOMBIE]
     assert_mlflow_is_closed(json.loads(search.summary.read_text()), storage)
     search.stopped("by the end of Ray's head in the final models")
-
-    terminal, below = search.in_terminal(lambda shown: re.search(r"class folds \S+ [1-9]\d*/\d+", shown.text))
-    terminal.press(CTRL_C)
-    assert terminal.end() == 130, terminal.text[-3000:]
-    assert "to resume: python launch/tune.py --resume stopped" in terminal.line
-    assert "Traceback" not in terminal.text
-    assert not (search.folder / "model").exists(), "a model that was never tested"
-    assert_gone(below)
-    search.stopped("by Ctrl-C in the class folds")
 
     process = search.in_background(lambda: count(journal, "stage", name="test", state="started") == 1)
     process.send_signal(signal.SIGTERM)
