@@ -88,8 +88,8 @@ class FoldScoring:
 def whole_schedule(record: TrialRecord) -> int:
     """Number of epochs of a configuration's schedule, for all of which final models and those on folds are trained.
 
-    A model at the end of the schedule is better on new classes than one that is cut at the trial's best epoch: it ends on
-    a low learning rate, and the best epoch of few validation classes is partly luck.
+    A model at the end of the schedule is better on new classes than one that is cut at the trial's best epoch: it ends
+    on a low learning rate, and the best epoch of few validation classes is partly luck.
     """
     return int(record.config["train"]["max_epochs"])
 
