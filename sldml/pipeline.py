@@ -377,6 +377,6 @@ def _artifacts(search: Search) -> Iterator[Artifact]:
         for file in sorted((folder / "model").glob("*")):
             yield Artifact(path=f"model/{file.name}", folder="model")
         best = search.history.ranked()[0].trial_id
-        checkpoint = f"{trial_folder(best)}/best.pt"
+        checkpoint = f"{trial_folder(best)}/weights.pt"
         if (folder / checkpoint).is_file():
             yield Artifact(path=checkpoint, folder="checkpoint", trial_id=best)

@@ -155,7 +155,7 @@ def _errors_reported(job: Job) -> Iterator[Frames]:
         raise
     except Exception as error:
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-        tune.report({"epoch": 0, "val/accuracy": WORST, OBJECTIVE: WORST, "state": "failed", "error": message})
+        tune.report({"epoch": 0, OBJECTIVE: WORST, "state": "failed", "error": message})
 
 
 def _prepare_process(job: Job) -> Frames:
