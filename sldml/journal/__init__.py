@@ -14,6 +14,7 @@ from sldml.journal.events import (
     FinalEpoch,
     FinalStarted,
     FoldsScored,
+    LeftOut,
     SearchBegun,
     StageChanged,
     Tested,
@@ -75,8 +76,8 @@ __all__ = [
     "ComparisonRecord", "ConfusedPair", "ConfusionMatrix", "EmbeddingMap", "EnvironmentRecord", "Epoch", "Event",
     "FinalEnded", "FinalEpoch", "FinalRecord", "FinalResult", "FinalStarted", "FoldRow", "FoldTable", "FoldsScored",
     "Follower", "FoundSearch", "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage",
-    "Latency", "MapPoint", "OptionsRecord", "PairedDifference", "Params", "PreparedRecord", "Record", "SearchBegun",
-    "SettingsRecord", "Shipped", "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested",
+    "Latency", "LeftOut", "MapPoint", "OptionsRecord", "PairedDifference", "Params", "PreparedRecord", "Record",
+    "SearchBegun", "SettingsRecord", "Shipped", "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested",
     "TrainingRecord", "TrialEnded", "TrialEpoch", "TrialLost", "TrialRecord", "TrialStarted", "TrialState",
     "find_search", "not_begun", "read_history",
 ]  # fmt: skip

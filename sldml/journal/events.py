@@ -32,7 +32,7 @@ from sldml.journal.records import (
     TrialState,
 )
 
-VERSION = 1
+VERSION = 2
 """Of the format, in the first event of a journal."""
 
 
@@ -101,10 +101,17 @@ class StageChanged(_Timed):
 
 
 class BaselinesScored(_Timed):
-    """All candidates of the baselines were scored, on validation or (again) on the sealed test."""
+    """Some candidates of the baselines were scored on validation, or all of them again on the sealed test.
+
+    A later score of a candidate replaces an earlier one.
+    """
 
     event: Literal["baselines"] = "baselines"
     scores: tuple[BaselineScore, ...]
+    worker: str | None = None
+    """`host:pid` of the process that scored them on validation."""
+    seconds: float = 0.0
+    """How long that took; it ended at `time`."""
 
 
 class BaselineFoldsScored(_Timed):
@@ -189,6 +196,13 @@ class FoldsScored(_Timed):
     error: Text | None = None
 
 
+class LeftOut(_Timed):
+    """Something did not fit into the time budget of this call; a resume continues with it."""
+
+    event: Literal["left_out"] = "left_out"
+    what: Text
+
+
 class Tested(_Timed):
     """The sealed test was run, and the model saved."""
 
@@ -211,6 +225,7 @@ Event = (
     | FinalEpoch
     | FinalEnded
     | FoldsScored
+    | LeftOut
     | Tested
 )
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])

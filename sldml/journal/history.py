@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
@@ -19,6 +19,7 @@ from sldml.journal.events import (
     FinalEpoch,
     FinalStarted,
     FoldsScored,
+    LeftOut,
     SearchBegun,
     StageChanged,
     Tested,
@@ -129,7 +130,12 @@ class History:
     """The calls that worked on the search."""
     ended: AttemptEnded | None = None
     """How the last call ended; None while it runs, or if it was killed."""
+    left_out: list[str] = field(default_factory=list)
+    """What did not fit into the time budget of the last call."""
     baselines: dict[str, Baseline] = field(default_factory=dict)
+    """By name, with the candidates scored so far."""
+    scorings: list[BaselinesScored] = field(default_factory=list)
+    """The work of scoring candidates on validation."""
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     finals: dict[tuple[str, int], FinalRecord] = field(default_factory=dict)
     """By trial and seed."""
@@ -172,17 +178,15 @@ class History:
                 self.begun = event
             case AttemptBegun():
                 self.attempts.append(event)
-                self.ended = None
+                self.ended, self.left_out = None, []
             case AttemptEnded():
                 self.ended = event
             case StageChanged():
                 self.stages.append(event)
             case BaselinesScored():
-                names = dict.fromkeys(score.candidate.baseline for score in event.scores)
-                self.baselines = {
-                    name: Baseline(name, tuple(s for s in event.scores if s.candidate.baseline == name))
-                    for name in names
-                }
+                self._add_scores(event.scores)
+                if event.worker is not None:
+                    self.scorings.append(event)
             case BaselineFoldsScored():
                 self.baseline_folds = event
             case TrialStarted():
@@ -200,8 +204,21 @@ class History:
                 record.num_lost, record.error = record.num_lost + 1, event.error
             case FoldsScored():
                 self.folds[event.trial_id] = event
+            case LeftOut():
+                self.left_out.append(event.what)
             case Tested():
                 self.test, self.num_tests = event.results, self.num_tests + 1
+
+    def _add_scores(self, scores: Sequence[BaselineScore]) -> None:
+        """Add scores of candidates, in the order of the space, in whatever order they arrive."""
+        new = [score.candidate for score in scores]
+        known = [score for baseline in self.baselines.values() for score in baseline.scores]
+        ordered = sorted([*(s for s in known if s.candidate not in new), *scores], key=lambda score: score.place)
+        names = dict.fromkeys(score.candidate.baseline for score in ordered)
+        self.baselines = {
+            name: Baseline(name, tuple(score for score in ordered if score.candidate.baseline == name))
+            for name in names
+        }
 
     def training(
         self, event: TrialEpoch | TrialEnded | TrialLost | FinalStarted | FinalEpoch | FinalEnded
