@@ -1,4 +1,4 @@
-"""The functions that run on workers: one trial, one final training or one class fold."""
+"""The functions that run on workers: one trial, one final training, one class fold, or baselines."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ with collector_paused():
     from sldml.prepared.batches import Frames
     from sldml.protocols.folds import scored_folds
     from sldml.protocols.split import Development
+    from sldml.recognition.baselines import validate
     from sldml.search.cluster import bring_set
     from sldml.search.final import FinalTraining, FoldTraining
     from sldml.search.folders import final_folder, fold_folder, trial_folder
+    from sldml.search.scoring import Scoring
     from sldml.training.checkpoints import CheckpointFile, open_folder
     from sldml.training.fixed_epochs import run_final, run_fold
     from sldml.training.trial import WORST, run_trial
+    from sldml.training.usage import WORKER
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,12 @@ class Job:
 WARM_UP = "warm_up"
 """The configuration with this key trains nothing."""
 _READY_EVERY_S = 0.2
+_ALIVE_EVERY_S = 5.0
+"""How often a process that scores baselines says that it is alive."""
 
 
 def train(config: Mapping[str, Any], job: Job) -> None:
-    """What a worker is asked for: a final training, a class fold, a trial, or only to get ready."""
+    """What a worker is asked for: a final training, a class fold, baselines, a trial, or only to get ready."""
     if WARM_UP in config:
         _prepare_process(job)
         while True:  # until the pool ends it
@@ -62,6 +67,8 @@ def train(config: Mapping[str, Any], job: Job) -> None:
         train_final(config, job)
     elif "fold" in config:
         train_fold(config, job)
+    elif "scoring" in config:
+        score_baselines(config, job)
     else:
         train_trial(config, job)
 
@@ -116,6 +123,30 @@ def train_fold(config: Mapping[str, Any], job: Job) -> None:
     _run(fold.config, job, fold_folder(fold.trial_id, fold.num_folds, fold.num_epochs, fold.fold), run)
 
 
+def score_baselines(config: Mapping[str, Any], job: Job) -> None:
+    """Candidates of the baselines, scored on validation; the last report has the scores and how long they took."""
+    scoring: Scoring = config["scoring"]
+    started = heard = time.monotonic()
+
+    def say_alive() -> None:
+        nonlocal heard
+        if time.monotonic() - heard > _ALIVE_EVERY_S:
+            heard = time.monotonic()
+            tune.report({"state": "running", "worker": WORKER})
+
+    frames = _prepare_process(job)
+    try:
+        scores = validate(frames, scoring.candidates, job.development, scoring.evaluation, between=say_alive)
+    except (OSError, MemoryError, torch.AcceleratorError):
+        raise
+    except Exception as error:
+        tune.report({"state": "failed", "error": _one_line(error)})
+    else:
+        seconds = time.monotonic() - started
+        found = [score.model_dump() for score in scores]
+        tune.report({"state": "completed", "scores": found, "seconds": seconds, "worker": WORKER})
+
+
 def _run(
     config: ConfigTree,
     job: Job,
@@ -130,8 +161,12 @@ def _run(
     except (OSError, MemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
-        message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-        tune.report({"epoch": 0, "val/accuracy": WORST, OBJECTIVE: WORST, "state": "failed", "error": message})
+        worst = {"epoch": 0, "val/accuracy": WORST, OBJECTIVE: WORST}
+        tune.report({**worst, "state": "failed", "error": _one_line(error)})
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 def _prepare_process(job: Job) -> Frames:
