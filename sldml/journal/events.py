@@ -139,6 +139,13 @@ class TrialEpoch(Epoch):
     trial_id: str
 
 
+class TrialPaused(_Timed):
+    """A trial stops at a rung of its scheduler. It continues with its next epoch, or ends as pruned."""
+
+    event: Literal["trial_paused"] = "trial_paused"
+    trial_id: str
+
+
 class TrialEnded(_Timed):
     """A trial ended."""
 
@@ -219,6 +226,7 @@ Event = (
     | BaselineFoldsScored
     | TrialStarted
     | TrialEpoch
+    | TrialPaused
     | TrialEnded
     | TrialLost
     | FinalStarted

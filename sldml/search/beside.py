@@ -101,7 +101,7 @@ class ScoringStage:
         if not self._waiting:
             return None
         self._num_running += 1
-        return {"scoring": self._waiting.pop(0)}
+        return {"baselines": self._waiting.pop(0)}
 
     def is_over(self) -> bool:
         return not self._waiting and not self._num_running
@@ -120,7 +120,7 @@ class ScoringStage:
 
     def ended(self, key: str, config: Config, result: Result) -> None:
         self._num_running -= 1
-        scoring: Scoring = config["scoring"]
+        scoring: Scoring = config["baselines"]
         if result.get("state") != "completed":
             self._recorder.say(f"{scoring.name}: {result.get('error', 'the process ended without a score')}")
             return
@@ -136,11 +136,11 @@ class ScoringStage:
         self._show()
 
     def retried(self, config: Config, error: str) -> None:
-        self._recorder.retried(config["scoring"].name, error)
+        self._recorder.retried(config["baselines"].name, error)
 
     def lost(self, key: str, config: Config, error: str) -> None:
         self._num_running -= 1
-        self._recorder.say(f"{config['scoring'].name}: lost ({error}); scored when the search is resumed")
+        self._recorder.say(f"{config['baselines'].name}: lost ({error}); scored when the search is resumed")
 
     def _show(self) -> None:
         self._watcher.beside("baselines", num_scored(self._recorder.history), self._num_candidates)

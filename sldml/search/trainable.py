@@ -67,7 +67,7 @@ def train(config: Mapping[str, Any], job: Job) -> None:
         train_final(config, job)
     elif "fold" in config:
         train_fold(config, job)
-    elif "scoring" in config:
+    elif "baselines" in config:
         score_baselines(config, job)
     else:
         train_trial(config, job)
@@ -84,6 +84,7 @@ def train_trial(config: Mapping[str, Any], job: Job) -> None:
             report=tune.report,
             checkpoint=checkpoint,
             epochs_reported=config["epochs_reported"],
+            rungs=config["rungs"],
         )
 
     _run(config["config"], job, trial_folder(config["trial_id"]), run)
@@ -125,7 +126,7 @@ def train_fold(config: Mapping[str, Any], job: Job) -> None:
 
 def score_baselines(config: Mapping[str, Any], job: Job) -> None:
     """Candidates of the baselines, scored on validation; the last report has the scores and how long they took."""
-    scoring: Scoring = config["scoring"]
+    scoring: Scoring = config["baselines"]
     started = heard = time.monotonic()
 
     def say_alive() -> None:
