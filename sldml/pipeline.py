@@ -1,4 +1,4 @@
-"""The life of a search: prepare, baselines, trials, final models, class folds, sealed test, model, report.
+"""The life of a search: prepare, trials and baselines, final models, class folds, sealed test, model, report.
 
 `run` opens a search, `_work` shows its stages in their order, `_close` writes the report and ends tracking. Each stage
 can be resumed: what the journal already has is not done again. A search lies in its own folder `<storage>/<name>/`:
@@ -23,12 +23,12 @@ from sldml.errors import hide_secrets, lacks_room
 from sldml.interruption import interruption
 from sldml.journal import (
     ALL,
-    Artifact,
     AttemptEnded,
     BaselineFoldsScored,
     BaselinesScored,
     History,
     Journal,
+    LeftOut,
     SearchBegun,
     StageChanged,
     Tested,
@@ -42,10 +42,20 @@ from sldml.report.comparison import comparison_of, markdown, num_missing, only_w
 from sldml.report.files import Json, require_writable, write_json, write_text
 from sldml.report.report import write_report
 from sldml.report.summary import Timing, search_summary
+from sldml.search.beside import Baselines
 from sldml.search.choice import num_deciding_folds
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out, starts_ray
-from sldml.search.final import FinalTraining, NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
-from sldml.search.folders import final_weights, trial_folder, trial_weights
+from sldml.search.final import (
+    FinalTraining,
+    FoldTraining,
+    NothingToTrainError,
+    is_trained,
+    plan_finals,
+    plan_folds,
+    sealed_test,
+    was_tested,
+)
+from sldml.search.folders import artifacts_of, final_weights, trial_weights
 from sldml.search.head import head_watched
 from sldml.search.identity import attempt_begun, search_begun
 from sldml.search.machine import check_machine
@@ -57,6 +67,8 @@ from sldml.search.request import Request
 from sldml.search.run import run_finals, run_folds, run_trials
 from sldml.search.scheduler import planned_epochs, rungs
 from sldml.search.shipping import ship
+from sldml.search.steps import DATA, REPORT, steps_of
+from sldml.search.time_budget import Deadlines, Sizes, TimeBudget
 from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri
@@ -81,6 +93,7 @@ class Search:
     slots: Slots
     watcher: Watcher
     timing: Timing
+    deadlines: Deadlines
 
     @property
     def history(self) -> History:
@@ -95,6 +108,8 @@ def run(request: Request, watcher: Watcher) -> Json:
         InputError: something that was asked for is not available; nothing was started.
     """
     interruption.mark_working()
+    watcher.steps(steps_of(request))
+    watcher.step(DATA)
     timing = Timing(time.time())
     if request.summary is not None:
         require_writable(request.summary)
@@ -130,6 +145,7 @@ def run(request: Request, watcher: Watcher) -> Json:
                     raise
             finally:
                 interruption.mark_closing()
+                watcher.step(REPORT)
                 watcher.doing("writing the report, closing tracking")
                 outcome = _close(search, state, error, tracking_s)
     return outcome
@@ -146,90 +162,108 @@ def _work(search: Search) -> None:
     recorder.record(attempt_begun(request, search.slots))
 
     with Pool(_job(search), search.slots, search.watcher.say) as pool:
-        if sum(record.has_ended for record in history.trials.values()) < request.num_trials:
-            pool.start()  # while the baselines are scored
-        _score_baselines(search)
         _run_trials(search, pool)
         plan = _plan(search)
         if plan is None or (history.test is not None and was_tested(history.test, plan)):
             return
-        _train_finals(search, plan, pool)
-        _score_folds(search, plan, pool)
-    _test(search, plan)
+        folds = _folds(search, plan)
+        _train_finals(search, plan, pool, later=folds)
+        _score_folds(search, folds, pool)
+    if _has_what_the_test_needs(search, plan):
+        _test(search, plan)
 
 
 def _plan(search: Search) -> list[FinalTraining] | None:
     """The final models to train; None if there are to be none yet."""
-    request, history, settings = search.request, search.history, search.request.space.search
+    request, history, recorder = search.request, search.history, search.recorder
+    settings = request.space.search
     if request.comparison is not None and (missing := num_missing(history, settings.trials)):
         search.watcher.say(f"{missing} trials are missing to give every choice the same budget: no sealed test yet")
         return None
     if not request.final:
+        return None
+    if search.deadlines.end is not None and not history.comparable():
+        recorder.record(LeftOut(what="final models and the sealed test, because no trial has a result yet"))
         return None
     if request.comparison is None:
         return plan_finals(history, settings.top_k, settings.final_seeds)
     return plan_finals(only_winners(history), len(request.comparison.choices), settings.final_seeds)
 
 
-def _score_baselines(search: Search) -> None:
-    """Training-free baselines on the validation classes and, where class folds decide what ships, on these."""
-    request, recorder, history = search.request, search.recorder, search.history
-    development, evaluation = search.split.development, request.space.default_config().evaluation
-    num_folds = num_deciding_folds(development) if request.final and request.comparison is None else 0
-    scored = history.baseline_folds
-    folds_wanted = num_folds > 0 and (scored is None or scored.num_folds != num_folds)
-    if not history.baselines or folds_wanted:
-        with _stage(search, "baselines"):
-            if not history.baselines:
-                scores = _scorer(search).validate(development, evaluation)
-                recorder.record(BaselinesScored(scores=tuple(scores)))
-            if folds_wanted:
-                folds = scored_folds(development, num_folds)
-                over_folds = _scorer(search).validate_folds(folds, evaluation)
-                recorder.record(BaselineFoldsScored(num_folds=num_folds, scores=tuple(over_folds)))
-    for name, baseline in history.baselines.items():
-        best = baseline.best
-        normalization = ", ".join(f"{key} {value}" for key, value in best.candidate.normalize.items())
-        search.watcher.say(f"baseline {name}: validation {best.val:.3f} ({normalization})")
-
-
 def _run_trials(search: Search, pool: Pool) -> None:
-    """The trials of the search, or of each choice of a comparison."""
-    request, history = search.request, search.history
+    """The trials of the search, or of each choice of a comparison, and beside them the baselines on validation."""
+    request, history, space = search.request, search.history, search.request.space
+    deadlines, config = search.deadlines, space.default_config()
+    final_epochs = config.train.max_epochs if request.final else None
+    candidates = _scorer(search).candidates()
     with _stage(search, "search"):
-        deadline = None if request.time_budget_s is None else time.time() + request.time_budget_s
         search.watcher.searching(
             request.num_trials,
             history,
             num_slots=search.slots.count,
-            planned_epochs=planned_epochs(request.space, request.num_trials),
-            promotes=bool(rungs(request.space)),
-            max_epochs=request.space.default_config().num_epochs,
-            deadline=deadline,
+            planned_epochs=planned_epochs(space, request.num_trials),
+            promotes=bool(rungs(space)),
+            max_epochs=config.num_epochs,
+            deadline=deadlines.end,
         )
+        scoring = Baselines(candidates, config.evaluation, search.recorder, search.watcher)
         run_trials(
-            {ALL: request.space} if request.comparison is None else request.comparison.spaces(request.space),
+            {ALL: space} if request.comparison is None else request.comparison.spaces(space),
             pool,
             search.recorder,
-            num_trials=request.space.search.trials,
-            deadline=deadline,
+            num_trials=space.search.trials,
+            deadline=lambda: deadlines.trials_end(final_epochs),
             first=history.search.first,
+            beside=scoring.stage(),
+        )
+        scoring.run_rest(pool, deadlines.baselines_end(time.time()))
+    scoring.show()
+
+
+def _train_finals(search: Search, plan: list[FinalTraining], pool: Pool, later: list[FoldTraining]) -> None:
+    """The best configurations with several seeds, on auxiliary and validation classes."""
+    deadlines = search.deadlines
+    with _stage(search, "final"):
+        run_finals(
+            plan,
+            str(search.request.folder),
+            pool,
+            search.recorder,
+            search.watcher,
+            deadline=deadlines.stage_end(time.time(), plan, later),
+            expected_s=deadlines.expected_s,
         )
 
 
-def _train_finals(search: Search, plan: list[FinalTraining], pool: Pool) -> None:
-    """The best configurations with several seeds, on auxiliary and validation classes."""
-    with _stage(search, "final"):
-        run_finals(plan, str(search.request.folder), pool, search.recorder, search.watcher)
-
-
-def _score_folds(search: Search, plan: list[FinalTraining], pool: Pool) -> None:
+def _folds(search: Search, plan: list[FinalTraining]) -> list[FoldTraining]:
     """The same configurations on all class folds, where these decide what ships."""
     num_folds = num_deciding_folds(search.split.development)
-    if search.request.comparison is None and num_folds:
-        with _stage(search, "folds"):
-            folds = plan_folds(plan, num_folds, search.request.space.default_config().evaluation)
-            run_folds(folds, pool, search.recorder, search.watcher)
+    if search.request.comparison is not None or not num_folds:
+        return []
+    return plan_folds(plan, num_folds, search.request.space.default_config().evaluation)
+
+
+def _score_folds(search: Search, plan: list[FoldTraining], pool: Pool) -> None:
+    """Baselines and configurations on all class folds."""
+    history, recorder, deadlines = search.history, search.recorder, search.deadlines
+    if not plan:
+        return
+    num_folds, scored = plan[0].num_folds, history.baseline_folds
+    with _stage(search, "folds"):
+        if scored is None or scored.num_folds != num_folds:
+            folds = scored_folds(search.split.development, num_folds)
+            over_folds = _scorer(search).validate_folds(folds, search.request.space.default_config().evaluation)
+            recorder.record(BaselineFoldsScored(num_folds=num_folds, scores=tuple(over_folds)))
+        run_folds(plan, pool, recorder, search.watcher, deadline=deadlines.stage_end(time.time(), plan))
+
+
+def _has_what_the_test_needs(search: Search, plan: list[FinalTraining]) -> bool:
+    """Whether there is a final model and a baseline; if not for lack of time, that is recorded."""
+    is_possible = bool(search.history.baselines) and any(is_trained(search.history, final) for final in plan)
+    if search.deadlines.end is None or is_possible:
+        return True
+    search.recorder.record(LeftOut(what="the sealed test"))
+    return False
 
 
 def _test(search: Search, plan: list[FinalTraining]) -> None:
@@ -242,6 +276,8 @@ def _test(search: Search, plan: list[FinalTraining]) -> None:
 
     with _stage(search, "test"):
         known = [score for baseline in history.baselines.values() for score in baseline.scores]
+        if not search.deadlines.has_time_for_test(time.time()):
+            known = history.standing()
         recorder.record(BaselinesScored(scores=tuple(_scorer(search).test(split.sealed, known))))
         planned = {(final.trial_id, final.seed) for final in plan}
         tested = {key: final for key, final in history.finals.items() if key in planned}
@@ -298,7 +334,12 @@ def _open(
         dashboard = OptunaJournal(request.folder, request.space, request.name)
         tracker = Tracker(request.folder, uri, begun, artifact_root=root)
     recorder = Recorder(journal, history, watcher)
-    return Search(request, begun, recorder, tracker, dashboard, prepared, split, frames, slots, watcher, timing)
+    budget = None if request.time_budget_s is None else TimeBudget(request.started, request.time_budget_s)
+    watcher.steps(steps_of(request, num_deciding_folds(split.development)))
+    deadlines = Deadlines(budget, history, Sizes.of(split, request.space), slots.count)
+    return Search(
+        request, begun, recorder, tracker, dashboard, prepared, split, frames, slots, watcher, timing, deadlines
+    )
 
 
 def _scorer(search: Search) -> BaselineScorer:
@@ -335,7 +376,7 @@ def _close(
             write_report(history, folder / "report.html")
             if comparison := comparison_of(history):
                 write_text(markdown(comparison, history.search), folder / "comparison.md")
-            search.recorder.record(AttemptEnded(state=state, error=error, artifacts=tuple(_artifacts(search))))
+            search.recorder.record(AttemptEnded(state=state, error=error, artifacts=artifacts_of(folder, history)))
         except OSError as found:
             state, error, tracking_s = "failed", error or _disk_error(found, search), _SHORT_TRACKING_S
     search.optuna_journal.close()
@@ -363,18 +404,3 @@ def _disk_error(error: Exception, search: Search) -> str:
     reason, place = getattr(error, "strerror", None) or error, getattr(error, "filename", None) or search.request.folder
     safe = "everything in the journal is safe" if search.recorder.has_journal else "put it back to resume"
     return f"{reason} ({place}); {safe}"
-
-
-def _artifacts(search: Search) -> Iterator[Artifact]:
-    """The files for the run of the search, and the checkpoint of the best trial for its run."""
-    folder = search.request.folder
-    for name in ("report.html", "comparison.md"):
-        if (folder / name).is_file():
-            yield Artifact(path=name)
-    if search.history.shipped is not None:
-        for file in sorted((folder / "model").glob("*")):
-            yield Artifact(path=f"model/{file.name}", folder="model")
-        best = search.history.ranked()[0].trial_id
-        checkpoint = f"{trial_folder(best)}/best.pt"
-        if (folder / checkpoint).is_file():
-            yield Artifact(path=checkpoint, folder="checkpoint", trial_id=best)

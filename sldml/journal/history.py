@@ -307,6 +307,16 @@ class History:
             best[name] = max(best.get(name, score), score, key=lambda s: mean(s.accuracies))
         return best
 
+    def standing(self) -> list[BaselineScore]:
+        """The scores of the candidates that stand for their baselines, on validation or over the class folds."""
+        over_folds = [best.candidate for best in self.best_over_folds().values()]
+        return [
+            score
+            for baseline in self.baselines.values()
+            for score in baseline.scores
+            if score is baseline.best or score.candidate in over_folds
+        ]
+
     def has_folds(self, trial_id: str, num_epochs: int, num_folds: int) -> bool:
         """Whether a configuration has a score over this number of class folds, trained for this number of epochs."""
         known = self.folds.get(trial_id)

@@ -1,14 +1,17 @@
 """Work beside the trials: the baselines, and a stage of two that share the slots."""
 
+# ruff: noqa: D102 (the methods of stages are described by `sldml.search.pool.Stage`)
+
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-from sldml.journal import BaselineScore, BaselinesScored
-from sldml.search.pool import Config, Result, Stage
+from sldml.config.training import EvaluationConfig
+from sldml.journal import BaselineScore, BaselinesScored, Candidate, LeftOut
+from sldml.search.pool import Config, Pool, Result, Stage
 from sldml.search.recorder import Recorder
-from sldml.search.scoring import Scoring, num_scored
+from sldml.search.scoring import Scoring, missing_scorings, num_scored
 from sldml.search.watcher import Watcher
 
 _PART = "part"
@@ -19,7 +22,7 @@ _MAIN, _SIDE = 0, 1
 class Together:
     """Two stages at once: the side one gets at most half of the slots, and those that the main one does not use.
 
-    With a single slot, they take turns.
+    With a single slot, they take turns. The deadline of either ends both.
     """
 
     def __init__(self, main: Stage, side: Stage, num_slots: int) -> None:
@@ -46,7 +49,7 @@ class Together:
         return all(part.is_over() for part in self._parts)
 
     def has_expired(self) -> bool:
-        return any(part.has_expired() for part in self._parts if not part.is_over())
+        return any(part.has_expired() for part in self._parts)
 
     def stops(self, key: str, config: Config, result: Result) -> bool:
         return self._of(config).stops(key, config, result)
@@ -144,3 +147,37 @@ class ScoringStage:
 
     def _show(self) -> None:
         self._watcher.beside("baselines", num_scored(self._recorder.history), self._num_candidates)
+
+
+class Baselines:
+    """The scoring of a search's baselines on validation: beside its trials, and what is left after them."""
+
+    def __init__(
+        self, candidates: Sequence[Candidate], evaluation: EvaluationConfig, recorder: Recorder, watcher: Watcher
+    ) -> None:
+        self._candidates, self._evaluation = candidates, evaluation
+        self._recorder, self._watcher = recorder, watcher
+
+    def stage(self, deadline: float | None = None) -> ScoringStage:
+        """The scoring of all candidates that have no score yet. `deadline`: seconds since 1970."""
+        waiting = missing_scorings(self._candidates, self._recorder.history, self._evaluation)
+        total = len(self._candidates)
+        return ScoringStage(waiting, self._recorder, self._watcher, num_candidates=total, deadline=deadline)
+
+    def run_rest(self, pool: Pool, deadline: float | None) -> None:
+        """Score what the deadline of the trials left, until a deadline of its own, seconds since 1970."""
+        history = self._recorder.history
+        if deadline is not None and time.time() < deadline and not (stage := self.stage(deadline)).is_over():
+            pool.run(stage)
+        if deadline is None:
+            return
+        left = sum(len(s.candidates) for s in missing_scorings(self._candidates, history, self._evaluation))
+        if left:
+            self._recorder.record(LeftOut(what=f"{left} of {len(self._candidates)} candidates of the baselines"))
+
+    def show(self) -> None:
+        """Show the best candidate of each baseline."""
+        for name, baseline in self._recorder.history.baselines.items():
+            best = baseline.best
+            normalization = ", ".join(f"{key} {value}" for key, value in best.candidate.normalize.items())
+            self._recorder.say(f"baseline {name}: validation {best.val:.3f} ({normalization})")

@@ -90,6 +90,12 @@ def plan_folds(plan: Sequence[FinalTraining], num_folds: int, evaluation: Evalua
     ]
 
 
+def is_trained(history: History, final: FinalTraining) -> bool:
+    """Whether a final model is trained, by the journal, for as many epochs as planned."""
+    record = history.finals.get((final.trial_id, final.seed))
+    return record is not None and record.state == "completed" and len(record.epochs) == final.num_epochs
+
+
 def was_tested(test: TestResults, plan: Sequence[FinalTraining]) -> bool:
     """Whether the sealed test was run with exactly the models of `plan`."""
     tested = [(final.trial_id, seed, final.num_epochs) for final in test.finals for seed in final.seeds]

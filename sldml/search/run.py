@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sldml.config.space import SearchSpace
@@ -13,15 +13,17 @@ from sldml.journal import (
     FinalEpoch,
     FinalStarted,
     FoldsScored,
+    LeftOut,
     TrialEnded,
     TrialEpoch,
     TrialLost,
     TrialPaused,
     TrialStarted,
 )
-from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.beside import Together
+from sldml.search.final import FinalTraining, FoldTraining, is_trained
 from sldml.search.folders import has_final_weights
-from sldml.search.pool import Config, Pool, Result
+from sldml.search.pool import Config, Pool, Result, Stage
 from sldml.search.recorder import Recorder, epoch_fields
 from sldml.search.scheduler import Scheduler, make_scheduler, rungs
 from sldml.search.searcher import Proposals
@@ -37,10 +39,11 @@ def run_trials(
     recorder: Recorder,
     *,
     num_trials: int,
-    deadline: float | None = None,
+    deadline: Callable[[], float | None] = lambda: None,
     first: Sequence[Mapping[str, Any]] = (),
+    beside: Stage | None = None,
 ) -> None:
-    """Run trials until `num_trials` of each choice have ended, or until `deadline` (seconds since 1970).
+    """Run trials until `num_trials` of each choice have ended, or until their deadline.
 
     Ended trials in the recorder's history are not run again; interrupted and paused ones continue.
 
@@ -49,8 +52,9 @@ def run_trials(
         pool: The processes.
         recorder: Receives what happens.
         num_trials: Number of trials for each choice, earlier ones included.
-        deadline: When to stop; unfinished trials can continue later.
+        deadline: When to stop, seconds since 1970; asked again and again. Unfinished trials can continue later.
         first: Configurations to begin with, by path.
+        beside: Other work, which shares the slots; it is over, too, when this returns before the deadline.
     """
     history = recorder.history
     space = next(iter(spaces.values()))  # all choices have the same scheduler
@@ -60,36 +64,67 @@ def run_trials(
             recorder.record(TrialPaused(trial_id=record.trial_id))
     proposals = Proposals(spaces, earlier=history.by_choice(), num_trials=num_trials, first=first)
     stage = _TrialStage(proposals, make_scheduler(space, list(history.trials.values())), recorder, deadline)
-    if not stage.is_over():
-        pool.run(stage)
+    whole: Stage = stage if beside is None else Together(stage, beside, pool.num_slots)
+    if not whole.is_over():
+        pool.run(whole)
     if stage.is_over():
         for record in [record for record in history.trials.values() if record.state == "paused"]:
             recorder.record(TrialEnded(trial_id=record.trial_id, state="pruned"))
+    elif deadline() is not None:
+        wanted, ended = len(spaces) * num_trials, sum(record.has_ended for record in history.trials.values())
+        recorder.record(LeftOut(what=f"{wanted - ended} of {wanted} trials"))
 
 
 def run_finals(
-    finals: Sequence[FinalTraining], storage: str, pool: Pool, recorder: Recorder, watcher: Watcher | None = None
+    finals: Sequence[FinalTraining],
+    storage: str,
+    pool: Pool,
+    recorder: Recorder,
+    watcher: Watcher | None = None,
+    *,
+    deadline: float | None = None,
+    expected_s: Callable[[FinalTraining], float] = lambda final: 0.0,
 ) -> None:
-    """Train the final models that are not trained yet. `storage`: the search's folder."""
-    known = recorder.history.finals
-    waiting = []
-    for final in finals:
-        record = known.get((final.trial_id, final.seed))
-        # A trial that continued after an interruption may now be best at another epoch: its final models are new ones.
-        is_trained = record is not None and record.state == "completed" and len(record.epochs) == final.num_epochs
-        if not is_trained or not has_final_weights(storage, final.trial_id, final.seed, final.num_epochs):
-            waiting.append(final)
+    """Train the final models that are not trained yet.
+
+    Args:
+        finals: All of them, the most important one first.
+        storage: The search's folder.
+        pool: The processes.
+        recorder: Receives what happens.
+        watcher: Shows it.
+        deadline: When to stop, seconds since 1970. Except the first one, a model that would not be trained by then is
+            not begun.
+        expected_s: How long a training will take.
+    """
+    # A trial that continued after an interruption may now be best at another epoch: its final models are new ones.
+    waiting = [
+        final
+        for final in finals
+        if not is_trained(recorder.history, final)
+        or not has_final_weights(storage, final.trial_id, final.seed, final.num_epochs)
+    ]
     if not waiting:
         return
     if watcher is not None:
         watcher.training("final models", waiting, num_slots=pool.num_slots)
-    pool.run(_FinalStage(waiting, recorder))
+    pool.run(_FinalStage(waiting, recorder, deadline, expected_s))
+    left = [final.name for final in waiting if not is_trained(recorder.history, final)]
+    if deadline is not None and left:
+        recorder.record(LeftOut(what=f"{len(left)} of {len(finals)} final models ({', '.join(left)})"))
 
 
-def run_folds(plan: Sequence[FoldTraining], pool: Pool, recorder: Recorder, watcher: Watcher | None = None) -> None:
+def run_folds(
+    plan: Sequence[FoldTraining],
+    pool: Pool,
+    recorder: Recorder,
+    watcher: Watcher | None = None,
+    *,
+    deadline: float | None = None,
+) -> None:
     """Score configurations on all class folds, each fold a training of its own.
 
-    Those with a score in the recorder's history are not run again.
+    Those with a score in the recorder's history are not run again. `deadline`: when to stop, seconds since 1970.
     """
     has_folds = recorder.history.has_folds
     waiting = [fold for fold in plan if not has_folds(fold.trial_id, fold.num_epochs, fold.num_folds)]
@@ -97,7 +132,10 @@ def run_folds(plan: Sequence[FoldTraining], pool: Pool, recorder: Recorder, watc
         return
     if watcher is not None:
         watcher.training("class folds", waiting, num_slots=pool.num_slots)
-    pool.run(_FoldStage(waiting, recorder, watcher))
+    pool.run(_FoldStage(waiting, recorder, watcher, deadline))
+    left = [fold.trial_id for fold in waiting if not has_folds(fold.trial_id, fold.num_epochs, fold.num_folds)]
+    if deadline is not None and left:
+        recorder.record(LeftOut(what=f"class folds of {', '.join(dict.fromkeys(left))}"))
 
 
 class _TrialStage:
@@ -108,7 +146,7 @@ class _TrialStage:
         proposals: Proposals,
         scheduler: Scheduler,
         recorder: Recorder,
-        deadline: float | None = None,
+        deadline: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._proposals, self._scheduler, self._recorder = proposals, scheduler, recorder
         self._deadline = deadline
@@ -136,7 +174,8 @@ class _TrialStage:
         return self._scheduler.best_waiting(are_all_started=True) is None
 
     def has_expired(self) -> bool:
-        return self._deadline is not None and time.time() > self._deadline
+        deadline = self._deadline()
+        return deadline is not None and time.time() > deadline
 
     def stops(self, key: str, config: Config, result: Result) -> bool:
         if result.get("state") != "running":
@@ -186,8 +225,10 @@ class _TrialStage:
 class _Listed:
     """A stage whose trainings are known beforehand."""
 
-    def __init__(self, name: str, waiting: Sequence[FinalTraining | FoldTraining], recorder: Recorder) -> None:
-        self._name, self._waiting, self._recorder = name, list(waiting), recorder
+    _waiting: list[Any]
+
+    def __init__(self, name: str, recorder: Recorder, deadline: float | None = None) -> None:
+        self._name, self._recorder, self._deadline = name, recorder, deadline
         self._num_running = 0
 
     def next(self, key: str) -> Config | None:
@@ -200,7 +241,7 @@ class _Listed:
         return not self._waiting and not self._num_running
 
     def has_expired(self) -> bool:
-        return False
+        return self._deadline is not None and time.time() > self._deadline
 
     def stops(self, key: str, config: Config, result: Result) -> bool:
         return False
@@ -219,8 +260,27 @@ class _Listed:
 class _FinalStage(_Listed):
     """Final models."""
 
-    def __init__(self, waiting: Sequence[FinalTraining], recorder: Recorder) -> None:
-        super().__init__("final", waiting, recorder)
+    def __init__(
+        self,
+        waiting: Sequence[FinalTraining],
+        recorder: Recorder,
+        deadline: float | None = None,
+        expected_s: Callable[[FinalTraining], float] = lambda final: 0.0,
+    ) -> None:
+        super().__init__("final", recorder, deadline)
+        self._waiting: list[FinalTraining] = list(waiting)
+        self._first, self._expected_s = waiting[0], expected_s
+
+    def next(self, key: str) -> Config | None:
+        if self._waiting and not self._fits(self._waiting[0]):
+            self._waiting.clear()
+        return super().next(key)
+
+    def _fits(self, final: FinalTraining) -> bool:
+        """Whether a model will be trained at the deadline; the first one is begun in any case."""
+        if self._deadline is None or final == self._first:
+            return True
+        return time.time() + self._expected_s(final) <= self._deadline
 
     def started(self, config: Config) -> None:
         final: FinalTraining = config["final"]
@@ -246,8 +306,15 @@ class _FinalStage(_Listed):
 class _FoldStage(_Listed):
     """Class folds: gathers those of a configuration, and records its score after the last one."""
 
-    def __init__(self, waiting: Sequence[FoldTraining], recorder: Recorder, watcher: Watcher | None = None) -> None:
-        super().__init__("fold", waiting, recorder)
+    def __init__(
+        self,
+        waiting: Sequence[FoldTraining],
+        recorder: Recorder,
+        watcher: Watcher | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        super().__init__("fold", recorder, deadline)
+        self._waiting: list[FoldTraining] = list(waiting)
         self._watcher = watcher
         self._ended: dict[str, dict[int, float | str]] = {}
         """By trial and fold, its accuracy or its error."""

@@ -26,9 +26,7 @@ class Scoring:
         return f"baselines {', '.join(names)} (candidates {', '.join(str(place + 1) for place in self.places)})"
 
 
-def missing_scorings(
-    candidates: Sequence[Candidate], history: History, evaluation: EvaluationConfig
-) -> list[Scoring]:
+def missing_scorings(candidates: Sequence[Candidate], history: History, evaluation: EvaluationConfig) -> list[Scoring]:
     """The work that is left: the groups of all candidates that have no score in the journal yet."""
     known = [score.candidate for baseline in history.baselines.values() for score in baseline.scores]
     missing = [place for place, candidate in enumerate(candidates) if candidate not in known]
