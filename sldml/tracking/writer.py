@@ -15,6 +15,7 @@ from sldml.config.dotted import ConfigTree, flatten
 from sldml.journal import (
     AttemptBegun,
     AttemptEnded,
+    Baseline,
     BaselineFoldsScored,
     BaselineScore,
     BaselinesScored,
@@ -84,6 +85,9 @@ class RunWriter:
             yield from self._event_calls(event, history)
         for key, waiting in metrics.items():
             yield functools.partial(self._runs.log_metrics, key, waiting)
+        scored = [score for event in events if isinstance(event, BaselinesScored) for score in event.scores]
+        for name in dict.fromkeys(score.candidate.baseline for score in scored):
+            yield from self._standing(history.baselines[name])
 
     def _event_calls(self, event: Event, history: History) -> Iterator[Call]:
         runs = self._runs
@@ -115,16 +119,14 @@ class RunWriter:
             case FinalEnded(state=state) if state != "completed":  # else its run stays open until the sealed test
                 yield self._end(_key(event), state, event.error, event.time)
             case BaselinesScored():
-                for baseline in history.baselines.values():
-                    for place, score in enumerate(s for s in event.scores if s.candidate.baseline == baseline.name):
-                        stands = score.candidate == baseline.best.candidate
-                        key = f"baseline:{baseline.name}" if stands else f"baseline:{baseline.name}:{place}"
-                        yield from self._candidate(key, score, stands, history, event.time)
+                for score in event.scores:
+                    yield from self._candidate(score, history, event.time)
             case FoldsScored(accuracies=accuracies) if accuracies is not None:
                 yield self._folds(f"trial:{event.trial_id}", accuracies, event.num_epochs, event.time)
             case BaselineFoldsScored():
                 for name, over_folds in history.best_over_folds().items():
-                    yield self._folds(f"baseline:{name}", over_folds.accuracies, 0, event.time)
+                    if (baseline := history.baselines.get(name)) is not None:
+                        yield self._folds(_baseline_key(baseline.best), over_folds.accuracies, 0, event.time)
             case AttemptEnded():
                 yield from self._attempt_ended(event, history)
 
@@ -143,14 +145,13 @@ class RunWriter:
         yield functools.partial(self._runs.log_dict, key, config, "config.json")
         yield functools.partial(self._runs.log_dataset, key, dataset_of(history.search), "training")
 
-    def _candidate(self, key: str, score: BaselineScore, stands: bool, history: History, time: float) -> Iterator[Call]:
-        candidate = score.candidate
+    def _candidate(self, score: BaselineScore, history: History, time: float) -> Iterator[Call]:
+        key, candidate = _baseline_key(score), score.candidate
         parts = candidate.model_dump(exclude_none=True)
         tags = {
             "stage": "baseline",
             "state": "completed",
             "baseline": candidate.baseline,
-            "stands": str(stands).lower(),
         }
         if candidate.encoder is not None:
             tags["encoder"] = candidate.encoder["name"]
@@ -162,6 +163,12 @@ class RunWriter:
         metrics = [Metric(name, value, _ms(time), 0) for name, value in values.items() if value is not None]
         yield functools.partial(self._runs.log_metrics, key, metrics)
         yield self._end(key, "completed", None, time)
+
+    def _standing(self, baseline: Baseline) -> Iterator[Call]:
+        """Which candidate stands for a baseline may change with each one that is scored."""
+        for score in baseline.scores:
+            tags = {"stands": str(score is baseline.best).lower()}
+            yield functools.partial(self._runs.set_tags, _baseline_key(score), tags)
 
     def _validation(self, key: str, best: Epoch, history: History) -> Call:
         """The accuracy of each validation class at a trial's best epoch."""
@@ -240,6 +247,11 @@ def _key(
     if isinstance(event, TrialStarted | TrialEpoch | TrialPaused | TrialEnded | TrialLost):
         return f"trial:{event.trial_id}"
     return f"final:{event.trial_id}:{event.seed}"
+
+
+def _baseline_key(score: BaselineScore) -> str:
+    """What identifies the run of a candidate."""
+    return f"baseline:{score.candidate.baseline}:{score.place}"
 
 
 def _unfinished(history: History) -> list[str]:
