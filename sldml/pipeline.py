@@ -49,7 +49,7 @@ from sldml.search.final import (
     FinalTraining,
     FoldTraining,
     NothingToTrainError,
-    is_trained,
+    can_be_tested,
     plan_finals,
     plan_folds,
     sealed_test,
@@ -169,21 +169,22 @@ def _work(search: Search) -> None:
         folds = _folds(search, plan)
         _train_finals(search, plan, pool, later=folds)
         _score_folds(search, folds, pool)
-    if _has_what_the_test_needs(search, plan):
+    if search.deadlines.end is not None and not can_be_tested(history, plan):
+        recorder.record(LeftOut(what="the sealed test"))
+    else:
         _test(search, plan)
 
 
 def _plan(search: Search) -> list[FinalTraining] | None:
     """The final models to train; None if there are to be none yet."""
-    request, history, recorder = search.request, search.history, search.recorder
-    settings = request.space.search
+    request, history, settings = search.request, search.history, search.request.space.search
     if request.comparison is not None and (missing := num_missing(history, settings.trials)):
         search.watcher.say(f"{missing} trials are missing to give every choice the same budget: no sealed test yet")
         return None
     if not request.final:
         return None
     if search.deadlines.end is not None and not history.comparable():
-        recorder.record(LeftOut(what="final models and the sealed test, because no trial has a result yet"))
+        search.recorder.record(LeftOut(what="final models and the sealed test, because no trial has a result yet"))
         return None
     if request.comparison is None:
         return plan_finals(history, settings.top_k, settings.final_seeds)
@@ -252,18 +253,11 @@ def _score_folds(search: Search, plan: list[FoldTraining], pool: Pool) -> None:
     with _stage(search, "folds"):
         if scored is None or scored.num_folds != num_folds:
             folds = scored_folds(search.split.development, num_folds)
-            over_folds = _scorer(search).validate_folds(folds, search.request.space.default_config().evaluation)
+            evaluation = search.request.space.default_config().evaluation
+            some = () if deadlines.end is None else [score.candidate for score in history.standing()]
+            over_folds = _scorer(search).validate_folds(folds, evaluation, some)
             recorder.record(BaselineFoldsScored(num_folds=num_folds, scores=tuple(over_folds)))
         run_folds(plan, pool, recorder, search.watcher, deadline=deadlines.stage_end(time.time(), plan))
-
-
-def _has_what_the_test_needs(search: Search, plan: list[FinalTraining]) -> bool:
-    """Whether there is a final model and a baseline; if not for lack of time, that is recorded."""
-    is_possible = bool(search.history.baselines) and any(is_trained(search.history, final) for final in plan)
-    if search.deadlines.end is None or is_possible:
-        return True
-    search.recorder.record(LeftOut(what="the sealed test"))
-    return False
 
 
 def _test(search: Search, plan: list[FinalTraining]) -> None:

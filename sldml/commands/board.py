@@ -95,7 +95,6 @@ class Board:
         num_slots: int = 1,
         max_epochs: int | None = None,
         promotes: bool = False,
-        deadline: float | None = None,
     ) -> None:
         """
         Args:
@@ -106,13 +105,14 @@ class Board:
             num_slots: Number of concurrent trainings.
             max_epochs: Epochs of one training, where some may be stopped earlier.
             promotes: Whether trainings pause; the plan then knows that some will not continue.
-            deadline: When the whole search is to be over.
         """
-        self.kind, self.total, self.started, self.deadline = kind, total, now, deadline
+        self.kind, self.total, self.started = kind, total, now
         self.step = ""
         """The step of the search, as text."""
         self.begun = now
         """When the search began."""
+        self.deadline: float | None = None
+        """When the whole search is to be over."""
         self.later_epochs = 0
         """Number of epochs in the steps that follow."""
         self.beside: Beside | None = None
@@ -144,7 +144,6 @@ class Board:
         planned_epochs: int | None = None,
         promotes: bool = False,
         max_epochs: int,
-        deadline: float | None = None,
     ) -> Board:
         """The board of a search's trials, including those of earlier calls; see `__init__`."""
         board = cls(
@@ -155,7 +154,6 @@ class Board:
             num_slots=num_slots,
             max_epochs=max_epochs,
             promotes=promotes,
-            deadline=deadline,
         )
         for record in history.trials.values():
             row = recorded_row(record, record.started)

@@ -55,6 +55,7 @@ class ProgressPrinter:
         self._begun = time.time()
         self._steps: list[Step] = []
         self._step: Step | None = None
+        self._deadline: float | None = None
         self._best = 0.0
         """The best validation accuracy of an ended trial."""
         self._planned: dict[str, int] = {}
@@ -141,6 +142,7 @@ class ProgressPrinter:
     ) -> None:
         """The trials begin, or continue after those in `history`; see `Board`."""
         self._best = max((record.value or 0.0 for record in history.comparable() if record.has_ended), default=0.0)
+        self._deadline = deadline
         self._begin(
             Board.of_trials(
                 history,
@@ -150,7 +152,6 @@ class ProgressPrinter:
                 planned_epochs=planned_epochs,
                 promotes=promotes,
                 max_epochs=max_epochs,
-                deadline=deadline,
             )
         )
 
@@ -224,6 +225,7 @@ class ProgressPrinter:
     def _begin(self, board: Board) -> None:
         self._board = board
         board.step, board.begun = self._step_text, self._begun
+        board.deadline = self._deadline
         board.later_epochs = sum(step.num_epochs for step in self._steps[self._place :])
         self._printed_at, self._epochs_since = board.started, 0
         if self._live is not None:

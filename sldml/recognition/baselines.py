@@ -69,10 +69,13 @@ class BaselineScorer:
         self._progress = progress
         self._num_scored = self._num_to_score = 0
 
-    def validate_folds(self, folds: Sequence[Development], evaluation: EvaluationConfig) -> list[CandidateFolds]:
-        """Score every candidate on the validation classes of each fold."""
-        self._begin(len(folds))
-        results = [validate(self._frames, self.candidates(), fold, evaluation, scored=self._scored) for fold in folds]
+    def validate_folds(
+        self, folds: Sequence[Development], evaluation: EvaluationConfig, candidates: Sequence[Candidate] = ()
+    ) -> list[CandidateFolds]:
+        """Score the given candidates, or all of them, on the validation classes of each fold."""
+        scored = candidates or self.candidates()
+        self._begin(len(folds) * len(scored))
+        results = [validate(self._frames, scored, fold, evaluation, scored=self._scored) for fold in folds]
         return [
             CandidateFolds(candidate=parts[0].candidate, accuracies=tuple(part.val for part in parts))
             for parts in zip(*results, strict=True)
@@ -80,9 +83,9 @@ class BaselineScorer:
 
     def test(self, sealed: Sealed, scores: Iterable[BaselineScore]) -> list[BaselineScore]:
         """Add the accuracy on the sealed test to `scores`."""
-        self._begin(1)
-        exemplars, queries = View(self._frames, sealed.exemplars), View(self._frames, sealed.queries)
         tested = list(scores)
+        self._begin(len(tested))
+        exemplars, queries = View(self._frames, sealed.exemplars), View(self._frames, sealed.queries)
         for place, distances in _all_distances([score.candidate for score in tested], exemplars, queries):
             predicted = [exemplars.labels[matrix.argmin(dim=0).cpu().numpy()] for matrix in distances]
             accuracy = float(np.mean([(found == queries.labels).mean() for found in predicted]))
@@ -94,9 +97,9 @@ class BaselineScorer:
         """The candidates of all baselines, in the order of the space."""
         return [candidate for name in BASELINES for candidate in self._candidates(name)]
 
-    def _begin(self, num_times: int) -> None:
-        """Start counting: all candidates are scored `num_times` times."""
-        self._num_scored, self._num_to_score = 0, num_times * len(self.candidates())
+    def _begin(self, num_to_score: int) -> None:
+        """Start counting."""
+        self._num_scored, self._num_to_score = 0, num_to_score
 
     def _scored(self) -> None:
         self._num_scored += 1

@@ -96,6 +96,11 @@ def is_trained(history: History, final: FinalTraining) -> bool:
     return record is not None and record.state == "completed" and len(record.epochs) == final.num_epochs
 
 
+def can_be_tested(history: History, plan: Sequence[FinalTraining]) -> bool:
+    """Whether there is a final model for the sealed test, and a baseline to compare it with."""
+    return bool(history.baselines) and any(is_trained(history, final) for final in plan)
+
+
 def was_tested(test: TestResults, plan: Sequence[FinalTraining]) -> bool:
     """Whether the sealed test was run with exactly the models of `plan`."""
     tested = [(final.trial_id, seed, final.num_epochs) for final in test.finals for seed in final.seeds]

@@ -72,7 +72,8 @@ def run_trials(
             recorder.record(TrialEnded(trial_id=record.trial_id, state="pruned"))
     elif deadline() is not None:
         wanted, ended = len(spaces) * num_trials, sum(record.has_ended for record in history.trials.values())
-        recorder.record(LeftOut(what=f"{wanted - ended} of {wanted} trials"))
+        begun = len(history.trials) - ended
+        recorder.record(LeftOut(what=f"{wanted - ended} of {wanted} trials ({begun} of them begun)"))
 
 
 def run_finals(

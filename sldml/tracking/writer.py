@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -156,7 +157,7 @@ class RunWriter:
         if candidate.encoder is not None:
             tags["encoder"] = candidate.encoder["name"]
         tags = {**_tags(history.search), **tags}
-        name = key.removeprefix("baseline:")
+        name = f"{candidate.baseline} {score.place + 1}"
         yield functools.partial(self._runs.start, key, name, dict(flatten(parts)), tags, _ms(time))
         yield functools.partial(self._runs.log_dataset, key, dataset_of(history.search), "evaluation")
         values = {"val/accuracy_best": score.val, "val/accuracy_std": score.val_std, "test/accuracy": score.test}
@@ -251,7 +252,8 @@ def _key(
 
 def _baseline_key(score: BaselineScore) -> str:
     """What identifies the run of a candidate."""
-    return f"baseline:{score.candidate.baseline}:{score.place}"
+    digest = hashlib.blake2b(score.candidate.model_dump_json().encode(), digest_size=4).hexdigest()
+    return f"baseline:{score.candidate.baseline}:{digest}"
 
 
 def _unfinished(history: History) -> list[str]:

@@ -53,7 +53,7 @@ def with_metrics(report: Epoch, **metrics: float) -> Epoch:
 def two_workers() -> History:
     """Of the 100 s of search 20 s are start-up; then one worker trains at 30-70 and 80-110, the other at 30-60."""
     history = History(search_begun(slots=2), attempts=[attempt(0.0)])
-    history.stages = [*stage("baselines", 0, 10), *stage("search", 10, 110), *stage("test", 110, 115)]
+    history.stages = [*stage("folds", 0, 10), *stage("search", 10, 110), *stage("test", 110, 115)]
     for record in (
         trial("t1", 30, [40, 70], "h:1", 70),
         trial("t2", 30, [40, 60], "h:2", 60, "pruned"),
@@ -148,11 +148,11 @@ def test_a_stage_that_was_interrupted_ends_with_what_was_last_heard(two_workers:
 
 
 def test_the_parts_of_a_stage_sum_to_its_time(two_workers: History) -> None:
-    baselines, search, test = stage_times(two_workers)
-    assert (baselines.name, baselines.seconds, baselines.parts) == ("baselines", 10, {})
+    folds, search, test = stage_times(two_workers)
+    assert (folds.name, folds.seconds, folds.parts) == ("folds", 10, {})
     assert (test.name, test.seconds, test.parts) == ("test", 5, {})
     # Six epochs of one second, halves and quarters, of which two workers did one half each.
-    expected = {"data": 0.75, "step": 1.5, "evaluation": 0.75, "rest": 50 - 3.0, "idle": 50.0}
+    expected = {"data": 0.75, "step": 1.5, "evaluation": 0.75, "baselines": 0.0, "rest": 50 - 3.0, "idle": 50.0}
     assert search.parts == pytest.approx(expected)
     figure = time_spent(two_workers)
     assert figure
@@ -160,11 +160,11 @@ def test_the_parts_of_a_stage_sum_to_its_time(two_workers: History) -> None:
     assert list(bars["training steps"].x) == pytest.approx([1.5 / 60], abs=1e-3)
     assert list(bars["a stage as a whole"].y) == [0, 2]
     assert list(figure.figure.layout.yaxis.ticktext) == [
-        "baselines, 10 s",
-        "trials, 1.7 min",
+        "class folds, 10 s",
+        "trials and baselines, 1.7 min",
         "sealed test, model, 5 s",
     ]
-    assert "trials 1.7 min (87 %)" in figure.alt
+    assert "trials and baselines 1.7 min (87 %)" in figure.alt
     assert "utilisation" not in figure.caption
     first, second = two_workers.trials["t1"], two_workers.trials["t2"]
     first.epochs = [with_metrics(report, **{"time/cpu_share": 0.5}) for report in first.epochs]
