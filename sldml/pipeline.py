@@ -168,11 +168,11 @@ def _work(search: Search) -> None:
             return
         folds = _folds(search, plan)
         _train_finals(search, plan, pool, later=folds)
+        if search.deadlines.end is not None and not can_be_tested(history, plan):
+            recorder.record(LeftOut(what="the sealed test"))
+            return
         _score_folds(search, folds, pool)
-    if search.deadlines.end is not None and not can_be_tested(history, plan):
-        recorder.record(LeftOut(what="the sealed test"))
-    else:
-        _test(search, plan)
+    _test(search, plan)
 
 
 def _plan(search: Search) -> list[FinalTraining] | None:

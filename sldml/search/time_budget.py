@@ -162,10 +162,6 @@ class Deadlines:
         """The end of the budget."""
         return None if self._budget is None else self._budget.end
 
-    def is_over(self, now: float) -> bool:
-        """Whether no time is left for a training."""
-        return self._budget is not None and now >= self._trainings_end(self._budget)
-
     def trials_end(self, first_final_epochs: int | None) -> float | None:
         """The deadline of the trials.
 
