@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from support.made_history import epoch, search_begun
+from support.made_history import candidate, epoch, search_begun
 
-from sldml.journal import AttemptBegun, Epoch, FinalRecord, History, StageChanged, TrialRecord, TrialState
+from sldml.journal import (
+    AttemptBegun,
+    BaselineScore,
+    BaselinesScored,
+    Epoch,
+    FinalRecord,
+    History,
+    StageChanged,
+    TrialRecord,
+    TrialState,
+)
 from sldml.report.figures import time_spent, timeline
 from sldml.report.search_time import (
     search_clock,
@@ -178,3 +188,20 @@ def test_nothing_is_drawn_of_nothing() -> None:
     assert timeline(History()) is None
     assert time_spent(History()) is None
     assert stage_times(History()) == []
+
+
+def test_baselines_beside_the_trials_are_no_idle_time(two_workers: History) -> None:
+    score = BaselineScore(candidate=candidate("dtw_1nn"), val=0.5)
+    two_workers.apply(BaselinesScored(scores=[score], worker="h:2", seconds=20.0, time=100.0))
+    span = next(span for span in training_spans(two_workers) if span.kind == "baselines")
+    assert (span.begin, span.end, span.name, span.worker) == (80.0, 100.0, "dtw_1nn", "h:2")
+    found = worker_time(two_workers)
+    assert [lane.idle for lane in found.lanes] == [[(10, 30), (70, 80)], [(10, 30), (60, 80), (100, 110)]]
+    assert found.busy_s == 40 + 30 + 30 + 20
+    search = next(stage for stage in stage_times(two_workers) if stage.name == "search")
+    assert search.parts["baselines"] == pytest.approx(10.0)
+    assert search.parts["rest"] == pytest.approx(60 - 3.0 - 10.0)
+    figure = timeline(two_workers)
+    assert figure
+    (bar,) = [bar for bar in figure.figure.data if bar.name == "baselines"]
+    assert list(bar.x) == pytest.approx([20 / 60], abs=1e-3)
