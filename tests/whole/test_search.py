@@ -62,7 +62,7 @@ def test_baselines_are_scored_once_by_the_processes_beside_the_trials(finished):
     events = [json.loads(line) for line in (folder / "small" / "journal.jsonl").read_text().splitlines()]
     scored = [place for place, event in enumerate(events) if event["event"] == "baselines" and event["worker"]]
     assert events[0]["event"] == "search"
-    assert [place for place, event in enumerate(events) if event["event"] == "trial_started"][0] < scored[-1]
+    assert next(place for place, event in enumerate(events) if event["event"] == "trial_started") < scored[-1]
     names = [score["candidate"]["baseline"] for place in scored for score in events[place]["scores"]]
     assert Counter(names) == dict.fromkeys(BASELINES, 1)
     for name, baseline in summary["baselines"].items():
