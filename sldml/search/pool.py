@@ -136,6 +136,8 @@ class Pool:
         Raises:
             KeyboardInterrupt: a signal arrived.
         """
+        if stage.has_expired():
+            return
         expired = False
         with self._changed:
             self._stage = stage
