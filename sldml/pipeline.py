@@ -1,4 +1,4 @@
-"""The life of a search: prepare, trials and baselines, final models, class folds, sealed test, model, report.
+"""The life of a search: prepare, trials and baselines, class folds, final models, sealed test, model, report.
 
 `run` opens a search, `_work` shows its stages in their order, `_close` writes the report and ends tracking. Each stage
 can be resumed: what the journal already has is not done again. A search lies in its own folder `<storage>/<name>/`:
@@ -8,7 +8,6 @@ ships no model; it has `comparison.md` instead.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +23,6 @@ from sldml.interruption import interruption
 from sldml.journal import (
     ALL,
     AttemptEnded,
-    BaselineFoldsScored,
     BaselinesScored,
     History,
     Journal,
@@ -35,7 +33,6 @@ from sldml.journal import (
 )
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, as_prepared
-from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Split
 from sldml.recognition.baselines import BaselineScorer
 from sldml.report.comparison import comparison_of, markdown, num_missing, only_winners
@@ -43,19 +40,19 @@ from sldml.report.files import Json, require_writable, write_json, write_text
 from sldml.report.report import write_report
 from sldml.report.summary import Timing, search_summary
 from sldml.search.beside import Baselines
-from sldml.search.choice import num_deciding_folds
+from sldml.search.choice import choose, num_class_folds
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out, starts_ray
 from sldml.search.final import (
     FinalTraining,
-    FoldTraining,
     NothingToTrainError,
     can_be_tested,
     plan_finals,
-    plan_folds,
     sealed_test,
     was_tested,
 )
-from sldml.search.folders import artifacts_of, final_weights, trial_weights
+from sldml.search.finalists import Finalists
+from sldml.search.fold_stage import run_folds
+from sldml.search.folders import artifacts_of, final_weights, fold_weights
 from sldml.search.head import head_watched
 from sldml.search.identity import attempt_begun, search_begun
 from sldml.search.machine import check_machine
@@ -64,7 +61,7 @@ from sldml.search.pool import Pool
 from sldml.search.preflight import earlier_history, folder_lock, prepared_data, require_same_data, storage_errors
 from sldml.search.recorder import Recorder
 from sldml.search.request import Request
-from sldml.search.run import run_finals, run_folds, run_trials
+from sldml.search.run import run_finals, run_trials
 from sldml.search.scheduler import planned_epochs, rungs
 from sldml.search.shipping import ship
 from sldml.search.steps import DATA, REPORT, steps_of
@@ -163,32 +160,46 @@ def _work(search: Search) -> None:
 
     with Pool(_job(search), search.slots, search.watcher.say) as pool:
         _run_trials(search, pool)
-        plan = _plan(search)
-        if plan is None or (history.test is not None and was_tested(history.test, plan)):
+        if not _is_to_be_tested(search):
             return
-        folds = _folds(search, plan)
-        _train_finals(search, plan, pool, later=folds)
+        _score_folds(search, pool)
+        plan = _plan(search)
+        _train_finals(search, plan, pool)
         if search.deadlines.end is not None and not can_be_tested(history, plan):
             recorder.record(LeftOut(what="the sealed test"))
             return
-        _score_folds(search, folds, pool)
     _test(search, plan)
 
 
-def _plan(search: Search) -> list[FinalTraining] | None:
-    """The final models to train; None if there are to be none yet."""
-    request, history, settings = search.request, search.history, search.request.space.search
-    if request.comparison is not None and (missing := num_missing(history, settings.trials)):
+def _is_to_be_tested(search: Search) -> bool:
+    """Whether the search goes on after its trials."""
+    request, history = search.request, search.history
+    if request.comparison is not None and (missing := num_missing(history, request.space.search.trials)):
         search.watcher.say(f"{missing} trials are missing to give every choice the same budget: no sealed test yet")
-        return None
+        return False
     if not request.final:
-        return None
+        return False
     if search.deadlines.end is not None and not history.comparable():
         search.recorder.record(LeftOut(what="final models and the sealed test, because no trial has a result yet"))
-        return None
-    if request.comparison is None:
-        return plan_finals(history, settings.top_k, settings.final_seeds)
-    return plan_finals(only_winners(history), len(request.comparison.choices), settings.final_seeds)
+        return False
+    if history.test is None:
+        return True
+    race = None if request.comparison is not None else _finalists(search).race(history)
+    return (race is not None and race.ending is None) or not was_tested(history.test, _plan(search))
+
+
+def _finalists(search: Search) -> Finalists:
+    """Who is scored on class folds."""
+    return Finalists.of(search.history, search.request.space.search, num_class_folds(search.split.development))
+
+
+def _plan(search: Search) -> list[FinalTraining]:
+    """The final models: of the best finalists, or of the best configuration of each compared choice."""
+    request, history, settings = search.request, search.history, search.request.space.search
+    if request.comparison is not None:
+        return plan_finals(only_winners(history).ranked(), len(request.comparison.choices), settings.final_seeds)
+    finalists = _finalists(search)
+    return plan_finals(finalists.order(finalists.race(history)), settings.top_k, settings.final_seeds)
 
 
 def _run_trials(search: Search, pool: Pool) -> None:
@@ -221,43 +232,28 @@ def _run_trials(search: Search, pool: Pool) -> None:
     scoring.show()
 
 
-def _train_finals(search: Search, plan: list[FinalTraining], pool: Pool, later: list[FoldTraining]) -> None:
-    """The best configurations with several seeds, on auxiliary and validation classes."""
-    deadlines = search.deadlines
-    with _stage(search, "final"):
-        run_finals(
-            plan,
-            str(search.request.folder),
-            pool,
-            search.recorder,
-            search.watcher,
-            deadline=deadlines.stage_end(time.time(), plan, later),
-            expected_s=deadlines.expected_s,
-        )
-
-
-def _folds(search: Search, plan: list[FinalTraining]) -> list[FoldTraining]:
-    """The same configurations on all class folds, where these decide what ships."""
-    num_folds = num_deciding_folds(search.split.development)
-    if search.request.comparison is not None or not num_folds:
-        return []
-    return plan_folds(plan, num_folds, search.request.space.default_config().evaluation)
-
-
-def _score_folds(search: Search, plan: list[FoldTraining], pool: Pool) -> None:
-    """Baselines and configurations on all class folds."""
-    history, recorder, deadlines = search.history, search.recorder, search.deadlines
-    if not plan:
+def _score_folds(search: Search, pool: Pool) -> None:
+    """The finalists on class folds, which decide what ships."""
+    if search.request.comparison is not None:
         return
-    num_folds, scored = plan[0].num_folds, history.baseline_folds
-    with _stage(search, "folds"):
-        if scored is None or scored.num_folds != num_folds:
-            folds = scored_folds(search.split.development, num_folds)
-            evaluation = search.request.space.default_config().evaluation
-            some = () if deadlines.end is None else [score.candidate for score in history.standing()]
-            over_folds = _scorer(search).validate_folds(folds, evaluation, some)
-            recorder.record(BaselineFoldsScored(num_folds=num_folds, scores=tuple(over_folds)))
-        run_folds(plan, pool, recorder, search.watcher, deadline=deadlines.stage_end(time.time(), plan))
+    finalists, evaluation = _finalists(search), search.request.space.default_config().evaluation
+    race = finalists.race(search.history, tries_again=True)
+    if race is not None:
+        # On a fold, a configuration trains about as long as a final model.
+        trainings = plan_finals(finalists.trials, len(finalists.trials), finalists.num_folds)
+        deadline = search.deadlines.stage_end(time.time(), trainings, later=_plan(search))
+        with _stage(search, "folds"):
+            run_folds(finalists, race, evaluation, pool, search.recorder, search.watcher, deadline=deadline)
+
+
+def _train_finals(search: Search, plan: list[FinalTraining], pool: Pool) -> None:
+    """The best configurations with several seeds, on auxiliary and validation classes."""
+    deadlines, folder = search.deadlines, str(search.request.folder)
+    with _stage(search, "final"):
+        deadline = deadlines.stage_end(time.time(), plan)
+        run_finals(
+            plan, folder, pool, search.recorder, search.watcher, deadline=deadline, expected_s=deadlines.expected_s
+        )
 
 
 def _test(search: Search, plan: list[FinalTraining]) -> None:
@@ -273,24 +269,19 @@ def _test(search: Search, plan: list[FinalTraining]) -> None:
         if not search.deadlines.has_time_for_test(time.time()):
             known = history.standing()
         recorder.record(BaselinesScored(scores=tuple(_scorer(search).test(split.sealed, known))))
-        planned = {(final.trial_id, final.seed) for final in plan}
-        tested = {key: final for key, final in history.finals.items() if key in planned}
-        results = sealed_test(
-            dataclasses.replace(history, finals=tested),
-            split,
-            search.frames,
-            load_final,
-        )
+        results = sealed_test(history, plan, split, search.frames, load_final)
         if request.comparison is None:
+            tested = [final.trial_id for final in results.finals]
             results = ship(
                 folder / "model",
                 history,
                 results,
+                choose(split.development, tested, history, _finalists(search)),
                 split=split,
                 frames=search.frames,
                 data=as_prepared(request.space.default_config().data, search.prepared),
                 load_final=load_final,
-                load_trial=lambda trial_id: trial_weights(folder, trial_id),
+                load_fold=lambda trial_id, num_folds: fold_weights(folder, trial_id, num_folds),
                 search_name=request.name,
             )
         recorder.record(Tested(results=results))
@@ -329,7 +320,7 @@ def _open(
         tracker = Tracker(request.folder, uri, begun, artifact_root=root)
     recorder = Recorder(journal, history, watcher)
     budget = None if request.time_budget_s is None else TimeBudget(request.started, request.time_budget_s)
-    watcher.steps(steps_of(request, num_deciding_folds(split.development)))
+    watcher.steps(steps_of(request, num_class_folds(split.development)))
     deadlines = Deadlines(budget, history, Sizes.of(split, request.space), slots.count)
     return Search(
         request, begun, recorder, tracker, dashboard, prepared, split, frames, slots, watcher, timing, deadlines

@@ -23,7 +23,7 @@ from sldml.config.training import EvaluationConfig
 from sldml.embedding.embed import embed_each, input_shape
 from sldml.embedding.encoders import Encoder, build_encoder
 from sldml.embedding.view import View
-from sldml.journal import BaselineScore, Candidate, CandidateFolds
+from sldml.journal import BaselineScore, Candidate
 from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
 from sldml.protocols.split import Development, Sealed
@@ -42,7 +42,7 @@ BASELINES: tuple[BaselineName, ...] = ("raw_1nn", "dtw_1nn", "untrained", "untra
 
 
 class BaselineScorer:
-    """The baselines of a search space on a prepared set: their candidates, on class folds and on the sealed test."""
+    """The baselines of a search space: their candidates, and their sealed test."""
 
     def __init__(
         self,
@@ -68,18 +68,6 @@ class BaselineScorer:
         self._representations = list(representations)
         self._progress = progress
         self._num_scored = self._num_to_score = 0
-
-    def validate_folds(
-        self, folds: Sequence[Development], evaluation: EvaluationConfig, candidates: Sequence[Candidate] = ()
-    ) -> list[CandidateFolds]:
-        """Score the given candidates, or all of them, on the validation classes of each fold."""
-        scored = candidates or self.candidates()
-        self._begin(len(folds) * len(scored))
-        results = [validate(self._frames, scored, fold, evaluation, scored=self._scored) for fold in folds]
-        return [
-            CandidateFolds(candidate=parts[0].candidate, accuracies=tuple(part.val for part in parts))
-            for parts in zip(*results, strict=True)
-        ]
 
     def test(self, sealed: Sealed, scores: Iterable[BaselineScore]) -> list[BaselineScore]:
         """Add the accuracy on the sealed test to `scores`."""
@@ -128,8 +116,6 @@ def validate(
     candidates: Sequence[Candidate],
     development: Development,
     evaluation: EvaluationConfig,
-    *,
-    scored: Progress = lambda: None,
     between: Progress = lambda: None,
 ) -> list[BaselineScore]:
     """Score candidates as trials are scored: on the same classes, with the same exemplar draws.
@@ -141,11 +127,10 @@ def validate(
         candidates: Those to score; those of one group (`grouped`) share their work.
         development: Recordings to validate on.
         evaluation: Of the trials.
-        scored: Called after each candidate, for each fold.
-        between: Called often in between.
+        between: Called often.
     """
     folds = fold_developments(development, evaluation.num_folds)
-    each = [_validate(frames, candidates, fold, evaluation, scored, between) for fold in folds]
+    each = [_validate(frames, candidates, fold, evaluation, between) for fold in folds]
     return each[0] if len(folds) == 1 else [_mean_over_folds(parts) for parts in zip(*each, strict=True)]
 
 
@@ -154,7 +139,6 @@ def _validate(
     candidates: Sequence[Candidate],
     development: Development,
     evaluation: EvaluationConfig,
-    scored: Progress,
     between: Progress,
 ) -> list[BaselineScore]:
     """Score candidates on one set of validation classes."""
@@ -180,7 +164,6 @@ def _validate(
             right_per_class=tuple(right.round(4).tolist()),
             queries_per_class=tuple(queries.tolist()),
         )
-        scored()
     return [found[place] for place in range(len(candidates))]
 
 
@@ -194,7 +177,7 @@ def grouped(candidates: Sequence[Candidate]) -> list[list[int]]:
     """
     groups: dict[str, list[int]] = {}
     for place, candidate in enumerate(candidates):
-        groups.setdefault(candidate.model_dump_json(exclude={"baseline"}), []).append(place)
+        groups.setdefault(candidate.model_copy(update={"baseline": ""}).key, []).append(place)
     return list(groups.values())
 
 

@@ -12,7 +12,8 @@ from sldml.recognition.baselines import BASELINES
 from sldml.report.comparison import comparison_of
 from sldml.report.files import Json
 from sldml.report.noise import against_best, indistinguishable, noise_sentence, trial_score
-from sldml.report.shipped import against_sentence
+from sldml.report.search_time import EPOCH_PARTS, training_spans
+from sldml.report.shipped import against_sentence, chances_sentence
 
 
 @dataclass
@@ -30,12 +31,12 @@ class Timing:
         """`wall_s`: duration of this call; `trial_s`: sum of its trials' durations; `bare_s`: their time in data, step
         and evaluation; `baselines_s`: time in which processes scored baselines beside them; `efficiency`: the sum of
         these two over the wall time of the search times the number of slots."""
-        bare = trial = 0.0
+        bare = 0.0
         for record in history.trials.values():
             epochs = [e for e in record.epochs if e.time >= self.started]
-            bare += sum(e.seconds(part) for e in epochs for part in ("data", "step", "evaluation"))
-            if epochs:
-                trial += max(e.time for e in epochs) - max(record.started, self.started)
+            bare += sum(e.seconds(part) for e in epochs for part in EPOCH_PARTS)
+        spans = [span for span in training_spans(history) if span.kind not in ("final", "baselines")]
+        trial = sum(max(0.0, span.end - max(span.begin, self.started)) for span in spans)
         baselines = sum(event.seconds for event in history.scorings if event.time >= self.started)
         search_s = self.stages.get("search", 0.0)
         return {
@@ -95,6 +96,7 @@ def search_summary(
         "comparison": comparison_of(history),
         "folds": None if test is None or test.folds is None else _folds(test.folds),
         "shipped": _json(history.shipped),
+        "chances_sentence": chances_sentence(history),
         "against": None if test is None else _json(test.against),
         "against_sentence": against_sentence(history),
         "latency": None if test is None else _json(test.latency),
@@ -119,7 +121,7 @@ def _json(record: Record | None, exclude: set[str] | None = None) -> Json | None
 
 def _folds(table: FoldTable) -> Json:
     rows = [{**row.model_dump(mode="json"), "mean": row.mean, "std": row.std} for row in table.rows]
-    return {"num_folds": table.num_folds, "rows": rows}
+    return {**table.model_dump(mode="json"), "rows": rows}
 
 
 def _baseline(history: History, name: str) -> Json:

@@ -1,4 +1,4 @@
-"""The stages of a search that train: trials, final models, and class folds."""
+"""The stages of a search that train trials and final models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from sldml.journal import (
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
     LeftOut,
     TrialEnded,
     TrialEpoch,
@@ -21,7 +20,7 @@ from sldml.journal import (
     TrialStarted,
 )
 from sldml.search.beside import Together
-from sldml.search.final import FinalTraining, FoldTraining, is_trained
+from sldml.search.final import FinalTraining, is_trained
 from sldml.search.folders import has_final_weights
 from sldml.search.pool import Config, Pool, Result, Stage
 from sldml.search.recorder import Recorder, epoch_fields
@@ -98,7 +97,6 @@ def run_finals(
             not begun.
         expected_s: How long a training will take.
     """
-    # A trial that continued after an interruption may now be best at another epoch: its final models are new ones.
     waiting = [
         final
         for final in finals
@@ -113,30 +111,6 @@ def run_finals(
     left = [final.name for final in waiting if not is_trained(recorder.history, final)]
     if deadline is not None and left:
         recorder.record(LeftOut(what=f"{len(left)} of {len(finals)} final models ({', '.join(left)})"))
-
-
-def run_folds(
-    plan: Sequence[FoldTraining],
-    pool: Pool,
-    recorder: Recorder,
-    watcher: Watcher | None = None,
-    *,
-    deadline: float | None = None,
-) -> None:
-    """Score configurations on all class folds, each fold a training of its own.
-
-    Those with a score in the recorder's history are not run again. `deadline`: when to stop, seconds since 1970.
-    """
-    has_folds = recorder.history.has_folds
-    waiting = [fold for fold in plan if not has_folds(fold.trial_id, fold.num_epochs, fold.num_folds)]
-    if not waiting:
-        return
-    if watcher is not None:
-        watcher.training("class folds", waiting, num_slots=pool.num_slots)
-    pool.run(_FoldStage(waiting, recorder, watcher, deadline))
-    left = [fold.trial_id for fold in waiting if not has_folds(fold.trial_id, fold.num_epochs, fold.num_folds)]
-    if deadline is not None and left:
-        recorder.record(LeftOut(what=f"class folds of {', '.join(dict.fromkeys(left))}"))
 
 
 class _TrialStage:
@@ -223,42 +197,7 @@ class _TrialStage:
         self._proposals.ended(key, state, result)
 
 
-class _Listed:
-    """A stage whose trainings are known beforehand."""
-
-    _waiting: list[Any]
-
-    def __init__(self, name: str, recorder: Recorder, deadline: float | None = None) -> None:
-        self._name, self._recorder, self._deadline = name, recorder, deadline
-        self._num_running = 0
-
-    def next(self, key: str) -> Config | None:
-        if not self._waiting:
-            return None
-        self._num_running += 1
-        return {self._name: self._waiting.pop(0)}
-
-    def is_over(self) -> bool:
-        return not self._waiting and not self._num_running
-
-    def has_expired(self) -> bool:
-        return self._deadline is not None and time.time() > self._deadline
-
-    def stops(self, key: str, config: Config, result: Result) -> bool:
-        return False
-
-    def retried(self, config: Config, error: str) -> None:
-        self._recorder.retried(config[self._name].name, error)
-
-    def lost(self, key: str, config: Config, error: str) -> None:
-        # A resume trains what is not completed.
-        self.ended(key, config, {"state": "failed", "error": error})
-
-    def ended(self, key: str, config: Config, result: Result) -> None:
-        self._num_running -= 1
-
-
-class _FinalStage(_Listed):
+class _FinalStage:
     """Final models."""
 
     def __init__(
@@ -268,14 +207,27 @@ class _FinalStage(_Listed):
         deadline: float | None = None,
         expected_s: Callable[[FinalTraining], float] = lambda final: 0.0,
     ) -> None:
-        super().__init__("final", recorder, deadline)
-        self._waiting: list[FinalTraining] = list(waiting)
-        self._first, self._expected_s = waiting[0], expected_s
+        self._waiting, self._recorder = list(waiting), recorder
+        self._deadline, self._expected_s = deadline, expected_s
+        self._first = waiting[0]
+        self._num_running = 0
 
     def next(self, key: str) -> Config | None:
         if self._waiting and not self._fits(self._waiting[0]):
             self._waiting.clear()
-        return super().next(key)
+        if not self._waiting:
+            return None
+        self._num_running += 1
+        return {"final": self._waiting.pop(0)}
+
+    def is_over(self) -> bool:
+        return not self._waiting and not self._num_running
+
+    def has_expired(self) -> bool:
+        return self._deadline is not None and time.time() > self._deadline
+
+    def stops(self, key: str, config: Config, result: Result) -> bool:
+        return False
 
     def _fits(self, final: FinalTraining) -> bool:
         """Whether a model will be trained at the deadline; the first one is begun in any case."""
@@ -296,59 +248,16 @@ class _FinalStage(_Listed):
             self._recorder.record(epoch)
 
     def ended(self, key: str, config: Config, result: Result) -> None:
-        super().ended(key, config, result)
+        self._num_running -= 1
         final: FinalTraining = config["final"]
         state = result.get("state", "failed")
         if state != "running":
             error = result.get("error")
             self._recorder.record(FinalEnded(trial_id=final.trial_id, seed=final.seed, state=state, error=error))
 
+    def retried(self, config: Config, error: str) -> None:
+        self._recorder.retried(config["final"].name, error)
 
-class _FoldStage(_Listed):
-    """Class folds: gathers those of a configuration, and records its score after the last one."""
-
-    def __init__(
-        self,
-        waiting: Sequence[FoldTraining],
-        recorder: Recorder,
-        watcher: Watcher | None = None,
-        deadline: float | None = None,
-    ) -> None:
-        super().__init__("fold", recorder, deadline)
-        self._waiting: list[FoldTraining] = list(waiting)
-        self._watcher = watcher
-        self._ended: dict[str, dict[int, float | str]] = {}
-        """By trial and fold, its accuracy or its error."""
-
-    def started(self, config: Config) -> None:
-        if self._watcher is not None:
-            self._watcher.fold_happened(config["fold"], None)
-
-    def reported(self, key: str, config: Config, result: Result) -> None:
-        if self._watcher is not None:
-            self._watcher.fold_happened(config["fold"], result)
-
-    def ended(self, key: str, config: Config, result: Result) -> None:
-        super().ended(key, config, result)
-        fold: FoldTraining = config["fold"]
-        number, ended = fold.fold, self._ended.setdefault(fold.trial_id, {})
-        if result.get("state") == "completed":
-            ended[number] = float(result["val/accuracy"])
-        else:
-            if "epoch" not in result and self._watcher is not None:  # no report said so before
-                self._watcher.fold_happened(fold, {"state": "failed"})
-            ended[number] = f"fold {number}: {result.get('error') or 'it did not end'}"
-        if len(ended) < fold.num_folds:
-            return
-        in_order = [ended[place] for place in sorted(ended)]
-        errors = [found for found in in_order if isinstance(found, str)]
-        accuracies = tuple(found for found in in_order if not isinstance(found, str))
-        self._recorder.record(
-            FoldsScored(
-                trial_id=fold.trial_id,
-                num_epochs=fold.num_epochs,
-                num_folds=fold.num_folds,
-                accuracies=None if errors else accuracies,
-                error="; ".join(errors) or None,
-            )
-        )
+    def lost(self, key: str, config: Config, error: str) -> None:
+        # A resume trains what is not completed.
+        self.ended(key, config, {"state": "failed", "error": error})

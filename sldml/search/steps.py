@@ -26,16 +26,16 @@ def steps_of(request: Request, num_folds: int = 0) -> list[Step]:
 
     Args:
         request: The search. A comparison has no class folds, and without final models there is no sealed test.
-        num_folds: Number of class folds on which each of the best configurations is trained.
+        num_folds: Number of class folds in one repeat.
     """
     settings, config = request.space.search, request.space.default_config()
     num_configurations = settings.top_k if request.comparison is None else len(request.comparison.choices)
     final_epochs = num_configurations * settings.final_seeds * config.train.max_epochs
-    fold_epochs = num_configurations * num_folds * config.train.max_epochs
+    # One repeat of the folds, for the best configurations and the default one.
+    fold_epochs = (settings.finalists + 1) * num_folds * config.train.max_epochs
     steps = [Step(DATA, "data"), Step("search", "trials and baselines")]
     if request.final:
-        steps.append(Step("final", "final models", final_epochs))
         if request.comparison is None:
             steps.append(Step("folds", "class folds", fold_epochs))
-        steps.append(Step("test", "sealed test"))
+        steps += [Step("final", "final models", final_epochs), Step("test", "sealed test")]
     return [*steps, Step(REPORT, "report")]

@@ -1,11 +1,12 @@
-"""The functions that run on workers: one trial, one final training, one class fold, or baselines."""
+"""The functions that run on workers: one trial, one final training, one class fold of a finalist, or baselines."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ with collector_paused():
     from sldml.protocols.split import Development
     from sldml.recognition.baselines import validate
     from sldml.search.cluster import bring_set
-    from sldml.search.final import FinalTraining, FoldTraining
+    from sldml.search.final import FinalTraining, FoldScoring, FoldTraining
     from sldml.search.folders import final_folder, fold_folder, trial_folder
     from sldml.search.scoring import Scoring
     from sldml.training.checkpoints import CheckpointFile, open_folder
@@ -57,7 +58,7 @@ _ALIVE_EVERY_S = 5.0
 
 
 def train(config: Mapping[str, Any], job: Job) -> None:
-    """What a worker is asked for: a final training, a class fold, baselines, a trial, or only to get ready."""
+    """What a worker is asked for: a trial, baselines, a final training, a class fold, or only to get ready."""
     if WARM_UP in config:
         _prepare_process(job)
         while True:  # until the pool ends it
@@ -67,6 +68,8 @@ def train(config: Mapping[str, Any], job: Job) -> None:
         train_final(config, job)
     elif "fold" in config:
         train_fold(config, job)
+    elif "scoring" in config:
+        score_fold(config, job)
     elif "baselines" in config:
         score_baselines(config, job)
     else:
@@ -111,41 +114,53 @@ def train_fold(config: Mapping[str, Any], job: Job) -> None:
     fold: FoldTraining = config["fold"]
 
     def run(trial: TrialConfig, frames: Frames, checkpoint: CheckpointFile) -> None:
-        development = scored_folds(job.development, fold.num_folds)[fold.fold - 1]
         run_fold(
             trial,
             fold.num_epochs,
-            development,
+            _fold(fold, job),
             frames,
             report=tune.report,
             checkpoint=checkpoint,
+            keeps_weights=(fold.repeat, fold.fold) == (1, 1),  # the threshold for unknown actions needs them
         )
 
-    _run(fold.config, job, fold_folder(fold.trial_id, fold.num_folds, fold.num_epochs, fold.fold), run)
+    _run(fold.config, job, fold_folder(fold.trial_id, fold.num_folds, fold.repeat, fold.fold), run)
+
+
+def score_fold(config: Mapping[str, Any], job: Job) -> None:
+    """One class fold of a candidate without training."""
+    scoring: FoldScoring = config["scoring"]
+    with _errors_reported(job) as frames:
+        (scored,) = validate(frames, [scoring.candidate], _fold(scoring, job), scoring.evaluation, between=_alive())
+        tune.report({"epoch": 1, "state": "completed", "val/accuracy": scored.val})
+
+
+def _fold(of: FoldTraining | FoldScoring, job: Job) -> Development:
+    return scored_folds(job.development, of.num_folds, of.repeat)[of.fold - 1]
 
 
 def score_baselines(config: Mapping[str, Any], job: Job) -> None:
     """Candidates of the baselines, scored on validation; the last report has the scores and how long they took."""
     scoring: Scoring = config["baselines"]
-    started = heard = time.monotonic()
+    started = time.monotonic()
+    with _errors_reported(job) as frames:
+        scores = validate(frames, scoring.candidates, job.development, scoring.evaluation, between=_alive())
+        seconds = time.monotonic() - started
+        found = [score.model_dump() for score in scores]
+        tune.report({"state": "completed", "scores": found, "seconds": seconds, "worker": WORKER})
 
-    def say_alive() -> None:
+
+def _alive() -> Callable[[], None]:
+    """A function that is called often, and reports every few seconds that the process is alive."""
+    heard = time.monotonic()
+
+    def say_so() -> None:
         nonlocal heard
         if time.monotonic() - heard > _ALIVE_EVERY_S:
             heard = time.monotonic()
             tune.report({"state": "running", "worker": WORKER})
 
-    frames = _prepare_process(job)
-    try:
-        scores = validate(frames, scoring.candidates, job.development, scoring.evaluation, between=say_alive)
-    except (OSError, MemoryError, torch.AcceleratorError):
-        raise
-    except Exception as error:
-        tune.report({"state": "failed", "error": _one_line(error)})
-    else:
-        seconds = time.monotonic() - started
-        found = [score.model_dump() for score in scores]
-        tune.report({"state": "completed", "scores": found, "seconds": seconds, "worker": WORKER})
+    return say_so
 
 
 def _run(
@@ -154,20 +169,24 @@ def _run(
     folder: str,
     run: Callable[[TrialConfig, Frames, CheckpointFile], None],
 ) -> None:
-    """Run and report errors of the configuration; failures of the machine are raised, so that Ray retries."""
-    frames = _prepare_process(job)
-    try:
+    """Run a training of a configuration with the checkpoint in this folder."""
+    with _errors_reported(job) as frames:
         trial = TrialConfig.model_validate(config)
         run(trial, frames, CheckpointFile(f"{job.storage}/{folder}"))
+
+
+@contextlib.contextmanager
+def _errors_reported(job: Job) -> Iterator[Frames]:
+    """Report errors of the configuration; failures of the machine are raised, so that Ray retries."""
+    frames = _prepare_process(job)
+    try:
+        yield frames
     except (OSError, MemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
         worst = {"epoch": 0, "val/accuracy": WORST, OBJECTIVE: WORST}
-        tune.report({**worst, "state": "failed", "error": _one_line(error)})
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        tune.report({**worst, "state": "failed", "error": message})
 
 
 def _prepare_process(job: Job) -> Frames:

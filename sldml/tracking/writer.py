@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Literal
 
 from mlflow.entities import Metric
@@ -17,15 +16,15 @@ from sldml.journal import (
     AttemptBegun,
     AttemptEnded,
     Baseline,
-    BaselineFoldsScored,
     BaselineScore,
     BaselinesScored,
+    Candidate,
     Epoch,
     Event,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldScored,
     History,
     SearchBegun,
     Tested,
@@ -82,6 +81,7 @@ class RunWriter:
                 yield functools.partial(self._runs.log_metrics, _key(event), waiting)
             if isinstance(event, Tested):
                 yield from self._test(event.results, event.time, num_tests)
+                yield from self._fold_means(event, num_tests)
                 num_tests += 1
             yield from self._event_calls(event, history)
         for key, waiting in metrics.items():
@@ -122,12 +122,10 @@ class RunWriter:
             case BaselinesScored():
                 for score in event.scores:
                     yield from self._candidate(score, history, event.time)
-            case FoldsScored(accuracies=accuracies) if accuracies is not None:
-                yield self._folds(f"trial:{event.trial_id}", accuracies, event.num_epochs, event.time)
-            case BaselineFoldsScored():
-                for name, over_folds in history.best_over_folds().items():
-                    if (baseline := history.baselines.get(name)) is not None:
-                        yield self._folds(_baseline_key(baseline.best), over_folds.accuracies, 0, event.time)
+            case FoldScored(accuracy=accuracy) if accuracy is not None:
+                key = f"trial:{event.trial_id}" if event.candidate is None else _candidate_key(event.candidate)
+                number = (event.repeat - 1) * event.num_folds + event.fold
+                yield self._log(key, {"folds/accuracy_each": accuracy}, number, event.time)
             case AttemptEnded():
                 yield from self._attempt_ended(event, history)
 
@@ -147,7 +145,7 @@ class RunWriter:
         yield functools.partial(self._runs.log_dataset, key, dataset_of(history.search), "training")
 
     def _candidate(self, score: BaselineScore, history: History, time: float) -> Iterator[Call]:
-        key, candidate = _baseline_key(score), score.candidate
+        key, candidate = _candidate_key(score.candidate), score.candidate
         parts = candidate.model_dump(exclude_none=True)
         tags = {
             "stage": "baseline",
@@ -169,7 +167,7 @@ class RunWriter:
         """Which candidate stands for a baseline may change with each one that is scored."""
         for score in baseline.scores:
             tags = {"stands": str(score is baseline.best).lower()}
-            yield functools.partial(self._runs.set_tags, _baseline_key(score), tags)
+            yield functools.partial(self._runs.set_tags, _candidate_key(score.candidate), tags)
 
     def _validation(self, key: str, best: Epoch, history: History) -> Call:
         """The accuracy of each validation class at a trial's best epoch."""
@@ -177,9 +175,9 @@ class RunWriter:
         right, queries = best.right_per_class, best.queries_per_class
         return functools.partial(self._runs.log_accuracies, key, classes, right, queries, "validation_per_class.json")
 
-    def _folds(self, key: str, accuracies: Sequence[float], step: int, time: float) -> Call:
-        values = {"folds/accuracy": mean(accuracies), "folds/accuracy_std": stdev(accuracies)}
-        metrics = [Metric(name, value, _ms(time), step) for name, value in values.items()]
+    def _log(self, key: str | None, values: Mapping[str, float | None], step: int, time: float) -> Call:
+        """Metrics of a run, as far as they are known."""
+        metrics = [Metric(name, value, _ms(time), step) for name, value in values.items() if value is not None]
         return functools.partial(self._runs.log_metrics, key, metrics)
 
     def _test(self, results: TestResults, time: float, step: int) -> Iterator[Call]:
@@ -204,6 +202,12 @@ class RunWriter:
         if shipped is not None:
             tags = {"ships": shipped.name, "ships.kind": shipped.kind}
             yield functools.partial(runs.set_tags, None, tags)
+            chances = {
+                "ships/better_than_default": shipped.better_than_default,
+                "ships/better_than_baseline": shipped.better_than_baseline,
+            }
+            if any(value is not None for value in chances.values()):
+                yield self._log(None, chances, step, time)
             content = {"per_class": results.per_class, **shipped.model_dump(mode="json", exclude_none=True)}
             yield functools.partial(runs.log_dict, None, content, "shipped.json")
         if results.confusion is not None:
@@ -211,6 +215,14 @@ class RunWriter:
         if (found := results.embedding_map) is not None:
             points = [point.model_dump() for point in found.points]
             yield functools.partial(runs.log_map, None, points, f"Recordings of new classes ({found.method})")
+
+    def _fold_means(self, event: Tested, step: int) -> Iterator[Call]:
+        """What the class folds said of each finalist, in the run of its trial or candidate."""
+        for row in () if event.results.folds is None else event.results.folds.rows:
+            if row.mean is None:
+                continue
+            key = f"trial:{row.name}" if row.candidate is None else _candidate_key(row.candidate)
+            yield self._log(key, {"folds/accuracy": row.mean, "folds/accuracy_std": row.std}, step, event.time)
 
     def _attempt_ended(self, event: AttemptEnded, history: History) -> Iterator[Call]:
         for artifact in event.artifacts:
@@ -250,10 +262,10 @@ def _key(
     return f"final:{event.trial_id}:{event.seed}"
 
 
-def _baseline_key(score: BaselineScore) -> str:
+def _candidate_key(candidate: Candidate) -> str:
     """What identifies the run of a candidate."""
-    digest = hashlib.blake2b(score.candidate.model_dump_json().encode(), digest_size=4).hexdigest()
-    return f"baseline:{score.candidate.baseline}:{digest}"
+    digest = hashlib.blake2b(candidate.key.encode(), digest_size=4).hexdigest()
+    return f"baseline:{candidate.baseline}:{digest}"
 
 
 def _unfinished(history: History) -> list[str]:

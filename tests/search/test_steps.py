@@ -10,7 +10,7 @@ from sldml.search.compared_spaces import compare
 from sldml.search.request import Request
 from sldml.search.steps import steps_of
 
-SPACE = read_space("demo", ["search.top_k=2", "search.final_seeds=3", "train.max_epochs=10"])
+SPACE = read_space("demo", ["search.finalists=4", "search.top_k=2", "search.final_seeds=3", "train.max_epochs=10"])
 REQUEST = Request(SPACE, "demo-1", storage=Path("results"), cache=Path("cache"))
 
 
@@ -18,8 +18,8 @@ def test_a_search_has_six_steps_with_the_epochs_that_are_known() -> None:
     assert [(step.name, step.title, step.num_epochs) for step in steps_of(REQUEST, num_folds=5)] == [
         ("data", "data", 0),
         ("search", "trials and baselines", 0),
+        ("folds", "class folds", (4 + 1) * 5 * 10),
         ("final", "final models", 2 * 3 * 10),
-        ("folds", "class folds", 2 * 5 * 10),
         ("test", "sealed test", 0),
         ("report", "report", 0),
     ]
