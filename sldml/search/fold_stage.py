@@ -43,10 +43,10 @@ def run_folds(
         watcher.training("class folds", _first_repeat(finalists, race, evaluation, recorder), num_slots=pool.num_slots)
     stage = _FoldStage(finalists, race, evaluation, recorder, watcher, deadline)
     pool.run(stage)
-    if race.ending is None:
-        recorder.record(LeftOut(what=f"class folds after the first {race.num_scored}"))
-    else:
+    if race.ending is not None:
         recorder.say(f"class folds ended after {race.num_scored}: {race.ending}")
+    elif deadline is not None:
+        recorder.record(LeftOut(what=f"class folds after the first {race.num_scored}"))
 
 
 def _first_repeat(

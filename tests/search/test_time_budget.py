@@ -119,10 +119,10 @@ def test_deadlines_follow_the_journal() -> None:
     assert deadlines.baselines_end(1420.0) == pytest.approx(1420.0 + 0.3 * 100.0)
     # Three final models in two slots need 516 s; one fold afterwards 258 s: 100 s are shared two to one, but the fold
     # keeps what its training needs, which is all of it.
-    folds = [FoldTraining("t1", CONFIG, 10, 2, 1)]
+    folds = [FoldTraining("t1", CONFIG, 10, 2, 1, 1)]
     assert deadlines.stage_end(1420.0, plan, folds) == 1420.0
     assert deadlines.stage_end(1420.0, plan) == 1520.0
-    folds = [FoldTraining("t2", CONFIG, 10, 2, 1)]
+    folds = [FoldTraining("t2", CONFIG, 10, 2, 1, 1)]
     last = 2.0 + 1.2 * 10 * 8 * 40 / 1000.0
     assert deadlines.stage_end(1420.0, plan, folds) == pytest.approx(
         1420.0 + min(100.0 * 516 / (516 + last), 100 - last)
