@@ -69,7 +69,7 @@ def tune(
         concurrent: Maximum number of trials at once.
         cpus_per_trial: CPU cores for each training.
         gpus_per_trial: GPUs for each training, or a fraction of one.
-        time_budget: End the trials after this time: seconds, or a text such as `"2h"`.
+        time_budget: Time until the report, all steps included: seconds, or a text such as `"2h"`.
         seed: Seed of the sampler and of the trainings.
         top_k: Number of top configurations to retrain.
         final_seeds: Number of seeds for each.

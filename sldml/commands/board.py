@@ -51,6 +51,24 @@ class BoardRow:
         )
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Other work beside the trainings, by number of parts."""
+
+    what: str
+    done: int
+    total: int
+    started: float
+    """Seconds since 1970."""
+    done_before: int
+    """Number of parts that were done when it started."""
+
+    def seconds_left(self, now: float) -> float:
+        """Estimated remaining time, 0 if unknown."""
+        done = self.done - self.done_before
+        return (now - self.started) / done * (self.total - self.done) if done else 0.0
+
+
 def new_row(name: str, config: Mapping[str, Any], started: float, num_epochs: int | None = None) -> BoardRow:
     """The row of a training that starts; `config` is nested, as in the journal."""
     parts = [str(config[part]["name"]) for part in ("loss", "miner", "encoder") if "name" in config.get(part, {})]
@@ -72,7 +90,6 @@ class Board:
         num_slots: int = 1,
         max_epochs: int | None = None,
         promotes: bool = False,
-        deadline: float | None = None,
     ) -> None:
         """
         Args:
@@ -83,9 +100,18 @@ class Board:
             num_slots: Number of concurrent trainings.
             max_epochs: Epochs of one training, where some may be stopped earlier.
             promotes: Whether trainings pause; the plan then knows that some will not continue.
-            deadline: Time at which trainings are stopped.
         """
-        self.kind, self.total, self.started, self.deadline = kind, total, now, deadline
+        self.kind, self.total, self.started = kind, total, now
+        self.step = ""
+        """The step of the search, as text."""
+        self.begun = now
+        """When the search began."""
+        self.deadline: float | None = None
+        """When the whole search is to be over."""
+        self.later_epochs = 0
+        """Number of epochs in the steps that follow."""
+        self.beside: Beside | None = None
+        """Other work in the same stage."""
         self.lock = threading.Lock()
         self.running: dict[str, BoardRow] = {}
         self._ranked: list[BoardRow] = []
@@ -113,7 +139,6 @@ class Board:
         planned_epochs: int | None = None,
         promotes: bool = False,
         max_epochs: int,
-        deadline: float | None = None,
     ) -> Board:
         """The board of a search's trials, including those of earlier calls; see `__init__`."""
         board = cls(
@@ -124,7 +149,6 @@ class Board:
             num_slots=num_slots,
             max_epochs=max_epochs,
             promotes=promotes,
-            deadline=deadline,
         )
         for record in history.trials.values():
             row = recorded_row(record, record.started)
@@ -219,12 +243,15 @@ class Board:
         return left + sum(self._expected_length(row) - row.epoch for row in self.running.values())
 
     def seconds_left(self, now: float) -> float | None:
-        """Estimated remaining time, at most until the deadline; None if unknown."""
+        """Estimated remaining time of this step and the later ones, at most until the deadline; None if unknown."""
         left, pace = self.epochs_left(), self.epochs_per_s(now)
         to_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
         if left is None or pace is None:
             return to_deadline
         seconds = max(left / pace, *(self._own_seconds_left(row, now) for row in self.running.values()), 0.0)
+        if self.beside is not None:
+            seconds = max(seconds, self.beside.seconds_left(now))
+        seconds += self.later_epochs / pace
         return seconds if to_deadline is None else min(seconds, to_deadline)
 
     def _expected_length(self, row: BoardRow) -> float:

@@ -180,6 +180,8 @@ class BaselineScore(Record):
     """The scores of a candidate."""
 
     candidate: Candidate
+    place: int = 0
+    """Its position among all candidates of the search, in the order of the space."""
     val: float
     val_std: float = 0.0
     """Standard deviation over the exemplar draws."""

@@ -76,6 +76,18 @@ def test_a_dry_run_without_final_models_says_so(tune: Any) -> None:
     assert "scheduler promotion; no final models, no test, no saved model (--no-final)" in "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "the trials end after 5.5 min at the latest; class folds, final models, the sealed test and the report"),
+        (["--no-final"], "the trials end after 9.7 min at the latest\n"),
+    ],
+)
+def test_a_dry_run_says_what_a_time_budget_leaves_for_the_trials(tune: Any, more: list[str], said: str) -> None:
+    _, lines, _ = tune("--space", "demo", "--time-budget", "10m", *more, "--dry-run")
+    assert f"time budget 10 min: {said}" in "\n".join(lines)
+
+
 def test_a_dry_run_says_what_would_be_compared(tune: Any, tmp_path: Path) -> None:
     choices = ("--choices", "triplet_margin,proxy_anchor,sup_con", "--against", "sup_con")
     status, lines, _ = tune("--space", "demo", "--trials", "2", "--compare", "loss", *choices, "--dry-run")

@@ -69,6 +69,13 @@ def test_a_whole_search_has_every_section_and_figure(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_the_time_budget_left_out_is_told() -> None:
+    history = made_history(12, final=False)
+    history.left_out = ["3 of 15 trials (1 of them begun)", "the sealed test"]
+    said = "Left out for the time budget: 3 of 15 trials (1 of them begun); the sealed test."
+    assert said in text_of(render_report(history))
+
+
 def test_a_search_without_finals_says_what_is_missing() -> None:
     page = text_of(render_report(made_history(12, final=False, baselines=False)))
     for section in SECTIONS:

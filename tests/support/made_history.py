@@ -140,7 +140,7 @@ def made_history(
     if num_trials > 3 and not final:
         last = history.trials[f"t{num_trials - 1:04d}"]
         last.state, last.ended = "running", None
-    _add_stage(history, "baselines", START + 2, START + 19)
+    _add_stage(history, "folds", START + 2, START + 19)
     _add_stage(history, "search", START + 19, max(free_at) if final else None)
     if final:
         _add_finals(history, rng, labels or LABELS)

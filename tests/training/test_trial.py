@@ -208,9 +208,7 @@ def test_an_epoch_is_saved_before_it_is_reported(run: Run, checkpoint: Checkpoin
 
 
 @pytest.mark.usefixtures("scripted")
-def test_the_last_epoch_must_be_saved(
-    run: Run, checkpoint: CheckpointFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_epoch_must_be_saved(run: Run, checkpoint: CheckpointFile, monkeypatch: pytest.MonkeyPatch) -> None:
     musts: list[bool] = []
     monkeypatch.setattr(checkpoint, "save", lambda state, *, must: musts.append(must))
     run(checkpoint=checkpoint)
