@@ -55,7 +55,7 @@ from sldml.search.preflight import earlier_history, folder_lock, prepared_data, 
 from sldml.search.recorder import Recorder
 from sldml.search.request import Request
 from sldml.search.run import run_finals, run_folds, run_trials
-from sldml.search.scheduler import make_scheduler, prunes
+from sldml.search.scheduler import planned_epochs, rungs
 from sldml.search.shipping import ship
 from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
@@ -198,18 +198,17 @@ def _run_trials(search: Search, pool: Pool) -> None:
     request, history = search.request, search.history
     with _stage(search, "search"):
         deadline = None if request.time_budget_s is None else time.time() + request.time_budget_s
-        max_epochs = request.space.default_config().train.max_epochs
         search.watcher.searching(
             request.num_trials,
             history,
             num_slots=search.slots.count,
-            pruning=prunes(request.space.search, max_epochs),
-            max_epochs=max_epochs,
+            planned_epochs=planned_epochs(request.space, request.num_trials),
+            promotes=bool(rungs(request.space)),
+            max_epochs=request.space.default_config().num_epochs,
             deadline=deadline,
         )
         run_trials(
             {ALL: request.space} if request.comparison is None else request.comparison.spaces(request.space),
-            make_scheduler(request.space.search, max_epochs, list(history.trials.values())),
             pool,
             search.recorder,
             num_trials=request.space.search.trials,

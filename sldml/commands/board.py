@@ -59,7 +59,8 @@ class BoardRow:
 def new_row(name: str, config: Mapping[str, Any], started: float, num_epochs: int | None = None) -> BoardRow:
     """The row of a training that starts; `config` is nested, as in the journal."""
     parts = [str(config[part]["name"]) for part in ("loss", "miner", "encoder") if "name" in config.get(part, {})]
-    longest = num_epochs if num_epochs is not None else int(config["train"]["max_epochs"])
+    num_folds = int(config.get("evaluation", {}).get("num_folds", 1))
+    longest = num_epochs if num_epochs is not None else int(config["train"]["max_epochs"]) * num_folds
     return BoardRow(name, longest, " / ".join(parts), config.get("optimizer", {}).get("lr"), started)
 
 
@@ -75,6 +76,7 @@ class Board:
         planned_epochs: int | None = None,
         num_slots: int = 1,
         max_epochs: int | None = None,
+        promotes: bool = False,
         deadline: float | None = None,
     ) -> None:
         """
@@ -85,6 +87,7 @@ class Board:
             planned_epochs: Number of epochs of all trainings together; None to estimate it.
             num_slots: Number of concurrent trainings.
             max_epochs: Epochs of one training, where some may be stopped earlier.
+            promotes: Whether trainings pause; the plan then knows that some will not continue.
             deadline: Time at which trainings are stopped.
         """
         self.kind, self.total, self.started, self.deadline = kind, total, now, deadline
@@ -92,6 +95,9 @@ class Board:
         self.running: dict[str, BoardRow] = {}
         self._ranked: list[BoardRow] = []
         self.ended: Counter[str] = Counter()
+        """By state, the trainings that ended or paused."""
+        self._paused: set[str] = set()
+        self._promotes = promotes
         self._planned_epochs, self._num_slots, self._max_epochs = planned_epochs, num_slots, max_epochs
         self._epochs_done = 0
         self._lengths: Counter[int] = Counter()
@@ -109,17 +115,21 @@ class Board:
         now: float,
         *,
         num_slots: int = 1,
-        pruning: bool = True,
+        planned_epochs: int | None = None,
+        promotes: bool = False,
         max_epochs: int,
         deadline: float | None = None,
     ) -> Board:
-        """The board of a search's trials, including those of earlier calls.
-
-        `pruning`: whether a scheduler may stop some before `max_epochs`.
-        """
-        planned = None if pruning else total * max_epochs
+        """The board of a search's trials, including those of earlier calls; see `__init__`."""
         board = cls(
-            "trials", total, now, planned_epochs=planned, num_slots=num_slots, max_epochs=max_epochs, deadline=deadline
+            "trials",
+            total,
+            now,
+            planned_epochs=planned_epochs,
+            num_slots=num_slots,
+            max_epochs=max_epochs,
+            promotes=promotes,
+            deadline=deadline,
         )
         for record in history.trials.values():
             row = recorded_row(record, record.started)
@@ -128,9 +138,9 @@ class Board:
             else:
                 board._count(row)
             board._epochs_done += row.epoch
-        if planned is not None:  # without the epochs that diverged and failed trials will not train
+        if planned_epochs is not None and not promotes:  # without the epochs that diverged and failed trials lack
             ended = (record for record in history.trials.values() if record.has_ended)
-            board._planned_epochs = planned - sum(max_epochs - len(record.epochs) for record in ended)
+            board._planned_epochs = planned_epochs - sum(max_epochs - len(record.epochs) for record in ended)
         return board
 
     @property
@@ -140,12 +150,14 @@ class Board:
 
     @property
     def num_ended(self) -> int:
-        """Number of ended trainings, in any state."""
+        """Number of ended and paused trainings."""
         return sum(self.ended.values())
 
     def start(self, row: BoardRow) -> None:
         """A training starts or resumes."""
         with self.lock:
+            if row.name in self._paused:
+                self._uncount(row.name, row.epoch)
             self.running[row.name] = row
 
     def epoch(self, name: str, report: Epoch) -> None:
@@ -164,11 +176,16 @@ class Board:
             self.running[name] = self._rank(row.updated(report))
 
     def end(self, name: str, state: str, num_epochs: int | None = None) -> None:
-        """A training ended. `num_epochs`: planned for it, in case it failed before it started."""
+        """A training ended or paused. `num_epochs`: planned for it, in case it failed before it started."""
         with self.lock:
+            if name in self._paused:  # it is not promoted
+                self._paused.discard(name)
+                self.ended["paused"] -= 1
+                self.ended[state] += 1
+                return
             row = self.running.pop(name, None) or BoardRow(name, num_epochs or 0, "", None, self.started)
             self._count(dataclasses.replace(row, state=state))
-            if self._planned_epochs is not None:
+            if self._planned_epochs is not None and not self._promotes:
                 self._planned_epochs -= max(0, row.num_epochs - row.epoch)
 
     # ------------------------------------------------------------------------------------------------ figures
@@ -217,13 +234,23 @@ class Board:
 
     def _own_seconds_left(self, row: BoardRow, now: float) -> float:
         """A lower limit: the epochs of one training run one after another, however many slots are free."""
+        if self._promotes:  # it may pause
+            return 0.0
         done = row.epoch - row.start_epoch
         return (now - row.started) / done * (self._expected_length(row) - row.epoch) if done > 0 else 0.0
 
     def _count(self, row: BoardRow) -> None:
         self.ended[row.state] += 1
+        if row.state == "paused":
+            self._paused.add(row.name)
         self._lengths[row.epoch] += 1
         self._rank(row)
+
+    def _uncount(self, name: str, num_epochs: int) -> None:
+        """A paused training continues."""
+        self._paused.discard(name)
+        self.ended["paused"] -= 1
+        self._lengths[num_epochs] -= 1
 
     def _rank(self, row: BoardRow) -> BoardRow:
         """Keep the best few, in the order of `History.ranked`, without diverged and failed ones."""

@@ -130,7 +130,7 @@ def board_lines(board: Board, now: float, width: int, height: int, load: str) ->
     """The table of running and best trainings, and the lines of progress."""
     with board.lock:
         running, best = list(board.running.values()), board.best
-        ended = [(state, board.ended[state]) for state in ("pruned", "diverged", "failed", "lost")]
+        ended = [(state, board.ended[state]) for state in ("paused", "pruned", "diverged", "failed", "lost")]
         waiting = not running and board.num_ended < board.total
         counts = [
             "starting workers" if waiting else f"running {len(running)}",

@@ -26,6 +26,7 @@ from sldml.journal import (
     TrialEnded,
     TrialEpoch,
     TrialLost,
+    TrialPaused,
     TrialStarted,
 )
 from sldml.search.final import FinalTraining, FoldTraining
@@ -108,11 +109,12 @@ class ProgressPrinter:
         history: History,
         *,
         num_slots: int = 1,
-        pruning: bool = True,
+        planned_epochs: int | None = None,
+        promotes: bool = False,
         max_epochs: int,
         deadline: float | None = None,
     ) -> None:
-        """The trials begin, or continue after those in `history`; see `Board.of_trials`."""
+        """The trials begin, or continue after those in `history`; see `Board`."""
         self._best = max((record.value or 0.0 for record in history.comparable() if record.has_ended), default=0.0)
         self._begin(
             Board.of_trials(
@@ -120,7 +122,8 @@ class ProgressPrinter:
                 num_trials,
                 time.time(),
                 num_slots=num_slots,
-                pruning=pruning,
+                planned_epochs=planned_epochs,
+                promotes=promotes,
                 max_epochs=max_epochs,
                 deadline=deadline,
             )
@@ -153,13 +156,19 @@ class ProgressPrinter:
                 self._started(_name(event), event.config, event.time)
             case TrialEpoch() | FinalEpoch():
                 self._epoch(_name(event), event, history.training(event))
-            case TrialEnded() | FinalEnded():
+            case TrialPaused():
+                if self._board is not None:
+                    self._board.end(event.trial_id, "paused")
+                self._print_trial(event, history)
+            case TrialEnded():
+                if self._board is not None:
+                    self._board.end(event.trial_id, event.state)
+                if not history.trials[event.trial_id].pauses or event.state != "pruned":  # else it was shown before
+                    self._print_trial(event, history)
+            case FinalEnded():
                 if self._board is not None:
                     self._board.end(_name(event), event.state)
-                if isinstance(event, TrialEnded):
-                    self._print_trial(event, history)
-                else:
-                    self._print_final(event, history)
+                self._print_final(event, history)
             case TrialLost():
                 if self._board is not None:
                     self._board.end(event.trial_id, "lost")
@@ -206,21 +215,21 @@ class ProgressPrinter:
         self._printed_at, self._epochs_since = now, 0
         self.say(f"{board.kind} still running: {', '.join(parts)}")
 
-    def _print_trial(self, event: TrialEnded, history: History) -> None:
+    def _print_trial(self, event: TrialPaused | TrialEnded, history: History) -> None:
         record = history.trials[event.trial_id]
         config = TrialConfig.model_validate(record.config)
         value = "" if record.value is None else f"{record.value:.3f} at epoch {record.best_epoch}"
         if record.is_comparable:
             self._best = max(self._best, record.value or 0.0)
-        seconds = event.time - record.started
         choices = f"{config.loss.name}, miner {config.miner.name}, {config.encoder.name}, lr {config.optimizer.lr:.1e}"
-        error = f": {event.error}" if event.error else ""
+        error = f": {record.error}" if record.error else ""
         board = self._board
-        ended = history.counts().total() - history.counts()["running"] if board is None else board.num_ended
-        total = ended if board is None else board.total
+        # One that was paused has been seen, also while it continues.
+        seen = sum(trial.has_ended or bool(trial.pauses) for trial in history.trials.values())
+        total = seen if board is None else board.total
         self._print_ended(
-            f"{ended:>4}/{total} {record.trial_id} {event.state:<9} {value} "
-            f"({len(record.epochs)} epochs, {seconds:.0f} s; best {self._best:.3f}) {choices}{error}",
+            f"{seen:>4}/{total} {record.trial_id} {record.state:<9} {value} "
+            f"({len(record.epochs)} epochs, {record.seconds:.0f} s; best {self._best:.3f}) {choices}{error}",
             event.time,
         )
 

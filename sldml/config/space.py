@@ -47,12 +47,13 @@ class SearchSettings(Part):
     sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
     """`qmc`: a scrambled Sobol sequence, for spaces with only ranges; `grid`: every combination once, for spaces with
     only choices and integers."""
-    scheduler: Literal["asha", "median", "none"] = "asha"
-    """`median` stops a trial if its best value is below the median of the others' running means."""
-    grace_period: int = Field(3, ge=1)
-    """ASHA and median stop no trial before this epoch."""
-    reduction_factor: float = Field(3.0, gt=1.0)
-    """ASHA continues one in this many trials at each rung."""
+    scheduler: Literal["promotion", "asha", "median", "none"] = "promotion"
+    """`promotion` pauses trials and continues with the best ones; `asha` and `median` stop them for good, `median` if
+    the best value of a trial is below the median of the others' running means."""
+    grace_period: int = Field(2, ge=1)
+    """No trial is paused or stopped before this epoch."""
+    reduction_factor: float = Field(2.0, gt=1.0)
+    """Promotion and ASHA continue one in this many trials at each rung."""
     seed: int = Field(0, ge=0)
     top_k: int = Field(3, ge=1)
     """Number of top configurations by validation to retrain for the sealed test."""

@@ -271,6 +271,11 @@ class TrialConfig(Part):
                     )
         return self
 
+    @property
+    def num_epochs(self) -> int:
+        """Number of epochs of a whole trial, over all class folds."""
+        return self.train.max_epochs * self.evaluation.num_folds
+
     def to_dict(self) -> ConfigTree:
         """Nested plain values, without branches that are not selected."""
         return self.model_dump(mode="json", exclude_none=True)

@@ -20,6 +20,7 @@ from sldml.journal.events import (
     TrialEnded,
     TrialEpoch,
     TrialLost,
+    TrialPaused,
     TrialStarted,
 )
 from sldml.journal.file import (
@@ -77,6 +78,6 @@ __all__ = [
     "Follower", "FoundSearch", "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage",
     "Latency", "MapPoint", "OptionsRecord", "PairedDifference", "Params", "PreparedRecord", "Record", "SearchBegun",
     "SettingsRecord", "Shipped", "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested",
-    "TrainingRecord", "TrialEnded", "TrialEpoch", "TrialLost", "TrialRecord", "TrialStarted", "TrialState",
-    "find_search", "not_begun", "read_history",
+    "TrainingRecord", "TrialEnded", "TrialEpoch", "TrialLost", "TrialPaused", "TrialRecord", "TrialStarted",
+    "TrialState", "find_search", "not_begun", "read_history",
 ]  # fmt: skip

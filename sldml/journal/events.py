@@ -32,7 +32,7 @@ from sldml.journal.records import (
     TrialState,
 )
 
-VERSION = 1
+VERSION = 2
 """Of the format, in the first event of a journal."""
 
 
@@ -132,6 +132,13 @@ class TrialEpoch(Epoch):
     trial_id: str
 
 
+class TrialPaused(_Timed):
+    """A trial stops at a rung of its scheduler. It continues with its next epoch, or ends as pruned."""
+
+    event: Literal["trial_paused"] = "trial_paused"
+    trial_id: str
+
+
 class TrialEnded(_Timed):
     """A trial ended."""
 
@@ -205,6 +212,7 @@ Event = (
     | BaselineFoldsScored
     | TrialStarted
     | TrialEpoch
+    | TrialPaused
     | TrialEnded
     | TrialLost
     | FinalStarted

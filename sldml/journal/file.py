@@ -114,8 +114,9 @@ class JournalReader:
             first = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             raise self._error(f"not an event of a search ({f'{place}: ' if place else ''}{first['msg']})") from error
-        if isinstance(event, SearchBegun) and event.version > VERSION:
-            raise self._error(f"version {event.version} of the format, this version reads {VERSION}: update sldml")
+        if isinstance(event, SearchBegun) and event.version != VERSION:
+            what = "update sldml" if event.version > VERSION else "start a new search, or use the sldml that wrote it"
+            raise self._error(f"version {event.version} of the format, this version reads {VERSION}: {what}")
         return event
 
     def _error(self, reason: str) -> JournalError:

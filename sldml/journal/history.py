@@ -25,9 +25,11 @@ from sldml.journal.events import (
     TrialEnded,
     TrialEpoch,
     TrialLost,
+    TrialPaused,
     TrialStarted,
 )
 from sldml.journal.records import (
+    ENDED,
     BaselineScore,
     CandidateFolds,
     Epoch,
@@ -53,21 +55,31 @@ class TrainingRecord:
     epochs: list[Epoch] = field(default_factory=list)
     ended: float | None = None
     error: str | None = None
+    pauses: list[float] = field(default_factory=list)
+    """When it paused, seconds since 1970."""
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in its epochs."""
+        return sum(epoch.seconds(part) for epoch in self.epochs for part in ("data", "step", "evaluation"))
 
     @property
     def has_ended(self) -> bool:
         """Whether it needs no more training."""
-        return self.state != "running"
+        return self.state in ENDED
 
     def report(self, epoch: Epoch) -> None:
         """Add an epoch. A training resumed from a checkpoint repeats the epochs after it: the later report counts."""
         while self.epochs and self.epochs[-1].epoch >= epoch.epoch:
             self.epochs.pop()
         self.epochs.append(epoch)
+        if self.state == "paused":
+            self.state = "running"
 
     def end(self, event: TrialEnded | FinalEnded) -> None:
-        """Set the end of the training."""
-        self.state, self.ended, self.error = event.state, event.time, event.error
+        """Set the end of the training; one that is paused trains no more since then."""
+        self.ended = self.pauses[-1] if self.state == "paused" else event.time
+        self.state, self.error = event.state, event.error
 
 
 @dataclass
@@ -81,8 +93,13 @@ class TrialRecord(TrainingRecord):
 
     @property
     def best(self) -> Epoch | None:
-        """The first epoch that reached the best validation accuracy; None before the first epoch."""
-        return max(self.epochs, key=lambda epoch: epoch.best, default=None)
+        """The first epoch with the best validation accuracy over most class folds; None before the first epoch."""
+        return max(self.epochs, key=lambda epoch: (epoch.num_folds, epoch.best), default=None)
+
+    @property
+    def num_folds(self) -> int:
+        """Number of class folds whose mean `value` is."""
+        return 1 if self.best is None else self.best.num_folds
 
     @property
     def value(self) -> float | None:
@@ -194,6 +211,10 @@ class History:
                 self.training(event).report(event)
             case TrialEnded() | FinalEnded():
                 self.training(event).end(event)
+            case TrialPaused():
+                paused = self.training(event)
+                paused.state = "paused"
+                paused.pauses.append(event.time)
             case TrialLost():
                 record = self.training(event)
                 assert isinstance(record, TrialRecord)
@@ -204,7 +225,7 @@ class History:
                 self.test, self.num_tests = event.results, self.num_tests + 1
 
     def training(
-        self, event: TrialEpoch | TrialEnded | TrialLost | FinalStarted | FinalEpoch | FinalEnded
+        self, event: TrialEpoch | TrialPaused | TrialEnded | TrialLost | FinalStarted | FinalEpoch | FinalEnded
     ) -> TrainingRecord:
         """The training that an event is of.
 
@@ -212,7 +233,7 @@ class History:
             ValueError: it never started.
         """
         try:
-            if isinstance(event, TrialEpoch | TrialEnded | TrialLost):
+            if isinstance(event, TrialEpoch | TrialPaused | TrialEnded | TrialLost):
                 return self.trials[event.trial_id]
             return self.finals[event.trial_id, event.seed]
         except KeyError as error:
@@ -254,9 +275,12 @@ class History:
     def ranked(self) -> list[TrialRecord]:
         """Trials whose values can be compared, best by validation first.
 
-        Among equal ones, completed trials come first, then earlier ones.
+        Those with a value over more class folds come first: they were better than the others on the first folds. Among
+        equal ones, completed trials come first, then earlier ones.
         """
-        return sorted(self.comparable(), key=lambda r: (-(r.value or 0.0), r.state != "completed", r.trial_id))
+        return sorted(
+            self.comparable(), key=lambda r: (-r.num_folds, -(r.value or 0.0), r.state != "completed", r.trial_id)
+        )
 
     def best_over_folds(self) -> dict[str, CandidateFolds]:
         """The candidate of each baseline, by name, with the best mean over the class folds."""

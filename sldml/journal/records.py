@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from sldml.config.dotted import ConfigTree
 
-TrialState = Literal["running", "completed", "pruned", "diverged", "failed"]
+TrialState = Literal["running", "paused", "completed", "pruned", "diverged", "failed"]
 ENDED: tuple[TrialState, ...] = ("completed", "pruned", "diverged", "failed")
 OBJECTIVE = "val/accuracy_best"
 
@@ -144,8 +144,13 @@ class Epoch(Record):
 
     @property
     def best(self) -> float:
-        """The best validation accuracy up to this epoch."""
+        """The best validation accuracy up to this epoch; over class folds, the mean of their best."""
         return self.metrics[OBJECTIVE]
+
+    @property
+    def num_folds(self) -> int:
+        """Number of class folds whose mean `best` is."""
+        return int(self.metrics.get("val/num_folds", 1))
 
     def seconds(self, part: str) -> float:
         """Time spent in `data`, `step` or `evaluation`."""

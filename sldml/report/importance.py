@@ -1,6 +1,6 @@
 """The importance of sampled parameters by PED-ANOVA, and the level that it reaches by chance.
 
-PED-ANOVA needs only the set of the best trials, so trials stopped by ASHA are counted correctly although their values
+PED-ANOVA needs only the set of the best trials, so trials stopped early are counted correctly although their values
 are not comparable. It also covers parameters that exist under one choice only, which fANOVA ignores.
 
 Importance is never zero: for 16 trials and five parameters without any effect, the first parameter has a third of it in

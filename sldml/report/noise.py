@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 import numpy as np
 import scipy.special
@@ -85,13 +86,16 @@ def baseline_score(score: BaselineScore) -> Score:
 def difference(score: Score, other: Score) -> Difference:
     """The difference `score` - `other` with its paired 95 % interval over class folds, or else over classes.
 
-    There is no interval for values over different classes or with unknown parts.
+    Over class folds, those count that both have. There is no interval for values over different classes or with unknown
+    parts.
     """
     value = score.value - other.value
     if score.folds or other.folds:
-        if len(score.folds) != len(other.folds):
+        common = min(len(score.folds), len(other.folds))  # a trial that was stopped has seen the first ones only
+        if common == 0:
             return Difference(value, None)
-        return Difference(value, paired_ci95(score.folds, other.folds)[1])
+        own, others = score.folds[:common], other.folds[:common]
+        return Difference(mean(own) - mean(others), paired_ci95(own, others)[1])
     if not score.queries or len(score.queries) != len(other.queries):
         return Difference(value, None)
     half = _half_width_over_classes(score, other)

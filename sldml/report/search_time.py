@@ -149,7 +149,7 @@ def stages_of(history: History) -> list[Stage]:
 
 
 def training_spans(history: History) -> list[Span]:
-    """All trainings, split where one changed its worker or was interrupted."""
+    """All trainings, split where one changed its worker, paused or was interrupted."""
     attempts = _attempts(history)
     spans: list[Span] = []
     for trial in history.trials.values():
@@ -211,6 +211,7 @@ def share_while_training(history: History, name: str) -> float | None:
 
 
 def _pieces(record: TrialRecord | FinalRecord, name: str, kind: str, attempts: Sequence[float]) -> Iterator[Span]:
+    attempts = sorted((*attempts, *record.pauses))
     begin = before = record.started
     worker = record.epochs[0].worker if record.epochs else None
     for epoch in record.epochs:

@@ -60,7 +60,7 @@ def search_row(search: FoundSearch) -> SearchRow:
     winner = history.trials[final.trial_id] if final is not None else (ranked[0] if ranked else None)
     ships = shipped_row(history)
     counts = history.counts()
-    ended = ", ".join(f"{counts[s]} {s}" for s in (*ENDED, "running") if counts[s])
+    ended = ", ".join(f"{counts[s]} {s}" for s in (*ENDED, "paused", "running") if counts[s])
     return SearchRow(
         search.name,
         _dataset(history),

@@ -73,7 +73,7 @@ def search_summary(
         "trials": {
             "requested": _requested(history),
             **{name: counts[name] for name in ENDED},
-            "unfinished": counts["running"],
+            "unfinished": counts["running"] + counts["paused"],
         },
         "best": None
         if not ranked

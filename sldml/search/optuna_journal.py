@@ -36,6 +36,7 @@ from sldml.journal import (
 OPTUNA_FILE = "optuna.journal"
 _STATES = {
     "running": StudyState.RUNNING,
+    "paused": StudyState.RUNNING,
     "completed": StudyState.COMPLETE,
     "pruned": StudyState.PRUNED,
     "diverged": StudyState.PRUNED,

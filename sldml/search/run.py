@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
-
-from ray.tune.schedulers import TrialScheduler
 
 from sldml.config.space import SearchSpace
 from sldml.journal import (
+    OBJECTIVE,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
@@ -18,12 +16,14 @@ from sldml.journal import (
     TrialEnded,
     TrialEpoch,
     TrialLost,
+    TrialPaused,
     TrialStarted,
 )
 from sldml.search.final import FinalTraining, FoldTraining
 from sldml.search.folders import has_final_weights
 from sldml.search.pool import Config, Pool, Result
 from sldml.search.recorder import Recorder, epoch_fields
+from sldml.search.scheduler import Scheduler, make_scheduler, rungs
 from sldml.search.searcher import Proposals
 from sldml.search.watcher import Watcher
 
@@ -33,7 +33,6 @@ _MOST_LOST = 3
 
 def run_trials(
     spaces: Mapping[str, SearchSpace],
-    scheduler: TrialScheduler,
     pool: Pool,
     recorder: Recorder,
     *,
@@ -43,20 +42,29 @@ def run_trials(
 ) -> None:
     """Run trials until `num_trials` of each choice have ended, or until `deadline` (seconds since 1970).
 
-    Ended trials in the recorder's history are not run again; interrupted ones continue.
+    Ended trials in the recorder's history are not run again; interrupted and paused ones continue.
 
     Args:
         spaces: The space of each choice of a comparison (`History.by_choice`); a plain search has one.
-        scheduler: Stops trials early, or none.
         pool: The processes.
         recorder: Receives what happens.
         num_trials: Number of trials for each choice, earlier ones included.
         deadline: When to stop; unfinished trials can continue later.
         first: Configurations to begin with, by path.
     """
-    proposals = Proposals(spaces, earlier=recorder.history.by_choice(), num_trials=num_trials, first=first)
-    if proposals.num_left:
-        pool.run(_TrialStage(proposals, scheduler, recorder, deadline))
+    history = recorder.history
+    space = next(iter(spaces.values()))  # all choices have the same scheduler
+    at = rungs(space)
+    for record in [record for record in history.trials.values() if record.state == "running" and record.epochs]:
+        if record.epochs[-1].epoch in at:  # interrupted before it was recorded as paused
+            recorder.record(TrialPaused(trial_id=record.trial_id))
+    proposals = Proposals(spaces, earlier=history.by_choice(), num_trials=num_trials, first=first)
+    stage = _TrialStage(proposals, make_scheduler(space, list(history.trials.values())), recorder, deadline)
+    if not stage.is_over():
+        pool.run(stage)
+    if stage.is_over():
+        for record in [record for record in history.trials.values() if record.state == "paused"]:
+            recorder.record(TrialEnded(trial_id=record.trial_id, state="pruned"))
 
 
 def run_finals(
@@ -98,24 +106,34 @@ class _TrialStage:
     def __init__(
         self,
         proposals: Proposals,
-        scheduler: TrialScheduler,
+        scheduler: Scheduler,
         recorder: Recorder,
         deadline: float | None = None,
     ) -> None:
         self._proposals, self._scheduler, self._recorder = proposals, scheduler, recorder
         self._deadline = deadline
-        self._running: dict[str, _Scheduled] = {}
+        self._running: set[str] = set()
 
     def next(self, key: str) -> Config | None:
-        config = self._proposals.suggest(key)
+        config = self._promoted(key) or self._proposals.suggest(key)
         if config is None:
             return None
-        self._running[key] = _Scheduled(key)
-        self._scheduler.on_trial_add(_NO_CONTROLLER, self._running[key])
-        return config
+        self._running.add(key)
+        self._scheduler.start(config["trial_id"])
+        return {**config, "rungs": self._scheduler.rungs}
+
+    def _promoted(self, key: str) -> Config | None:
+        """A paused trial that continues."""
+        trial_id = self._scheduler.best_waiting(are_all_started=not self._proposals.num_left)
+        if trial_id is None:
+            return None
+        self._scheduler.promote(trial_id)
+        return self._proposals.resume(key, self._recorder.history.trials[trial_id])
 
     def is_over(self) -> bool:
-        return not self._running and not self._proposals.num_left
+        if self._running or self._proposals.num_left:
+            return False
+        return self._scheduler.best_waiting(are_all_started=True) is None
 
     def has_expired(self) -> bool:
         return self._deadline is not None and time.time() > self._deadline
@@ -123,12 +141,11 @@ class _TrialStage:
     def stops(self, key: str, config: Config, result: Result) -> bool:
         if result.get("state") != "running":
             return False
-        decision = self._scheduler.on_trial_result(_NO_CONTROLLER, self._running[key], dict(result))
-        return bool(decision == TrialScheduler.STOP)
+        return self._scheduler.stops(config["trial_id"], result["epoch"], result[OBJECTIVE])
 
     def started(self, config: Config) -> None:
         trial_id = config["trial_id"]
-        if trial_id not in self._recorder.history.trials:  # else it resumes after an interruption
+        if trial_id not in self._recorder.history.trials:  # else it continues
             self._recorder.record(TrialStarted(trial_id=trial_id, params=config["params"], config=config["config"]))
 
     def reported(self, key: str, config: Config, result: Result) -> None:
@@ -137,11 +154,17 @@ class _TrialStage:
             self._proposals.reported(key, result)
 
     def ended(self, key: str, config: Config, result: Result) -> None:
-        state = result.get("state", "failed")
+        state, trial_id = result.get("state", "failed"), config["trial_id"]
+        if state == "running" and self._scheduler.rungs:
+            self._recorder.record(TrialPaused(trial_id=trial_id))
+            self._scheduler.pause(trial_id)
+            self._running.discard(key)
+            self._proposals.ended(key, "paused", result)
+            return
         if state == "running":  # the scheduler stopped it
             state = "pruned"
-        self._recorder.record(TrialEnded(trial_id=config["trial_id"], state=state, error=result.get("error")))
-        self._end(key, state, result)
+        self._recorder.record(TrialEnded(trial_id=trial_id, state=state, error=result.get("error")))
+        self._end(key, config, state, result)
 
     def retried(self, config: Config, error: str) -> None:
         self._recorder.retried(config["trial_id"], error)
@@ -152,25 +175,12 @@ class _TrialStage:
             self._recorder.record(TrialLost(trial_id=trial_id, error=error))
         else:  # in several calls: then it is the configuration that kills its process
             self._recorder.record(TrialEnded(trial_id=trial_id, state="failed", error=error))
-        self._end(key, "failed", {})
+        self._end(key, config, "failed", {})
 
-    def _end(self, key: str, state: str, result: Result) -> None:
-        trial = self._running.pop(key)
-        trial.status = "TERMINATED"
-        if "epoch" in result and state != "failed":
-            self._scheduler.on_trial_complete(_NO_CONTROLLER, trial, dict(result))
+    def _end(self, key: str, config: Config, state: str, result: Result) -> None:
+        self._running.discard(key)
+        self._scheduler.end(config["trial_id"], failed=state == "failed")
         self._proposals.ended(key, state, result)
-
-
-class _Scheduled:
-    """A trial for the schedulers of Tune, which use its name and whether it runs."""
-
-    def __init__(self, trial_id: str) -> None:
-        self.trial_id, self.status = trial_id, "RUNNING"
-
-
-_NO_CONTROLLER: Any = SimpleNamespace(get_live_trials=list)
-"""Neither ASHA nor the median rule (which never pauses here) uses Tune's controller."""
 
 
 class _Listed:

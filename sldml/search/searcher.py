@@ -44,35 +44,42 @@ class Proposals:
             own = [kept for params in first if (kept := space.restrict(params)) is not None]
             seed = space.search.seed + len(records)
             self.studies[choice] = Study(space, earlier=records, seed=seed, first=own)
-            self._left[choice] = max(0, num_trials - sum(record.has_ended for record in records))
+            begun = sum(record.has_ended or record.state == "paused" for record in records)
+            self._left[choice] = max(0, num_trials - begun)
 
     @property
     def num_left(self) -> int:
         """Number of trials that are still to be proposed."""
         return sum(self._left.values())
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+    def suggest(self, key: str) -> dict[str, Any] | None:
         """The next configuration, of the choice with the most trials left (the first of equals); None after all."""
         while self.num_left > 0:
             choice = max(self._left, key=self._left.__getitem__)
-            proposal = self.studies[choice].propose(trial_id, self._new_name)
+            proposal = self.studies[choice].propose(key, self._new_name)
             if proposal is None:
                 self._left[choice] = 0
                 continue
             self._left[choice] -= 1
-            self._study_of[trial_id] = self.studies[choice]
+            self._study_of[key] = self.studies[choice]
             return proposal
         return None
+
+    def resume(self, key: str, record: TrialRecord) -> dict[str, Any]:
+        """The configuration of a paused trial, which continues. In a comparison, no trial pauses."""
+        (study,) = self.studies.values()
+        self._study_of[key] = study
+        return study.resume(key, record)
 
     def _new_name(self) -> str:
         """t0001, t0002 …"""
         self._num_named += 1
         return f"t{self._num_named:04d}"
 
-    def reported(self, trial_id: str, result: Mapping[str, Any]) -> None:
+    def reported(self, key: str, result: Mapping[str, Any]) -> None:
         """Record a report in the study of the trial."""
-        self._study_of[trial_id].report(trial_id, result["epoch"], result[OBJECTIVE])
+        self._study_of[key].report(key, result["epoch"], result[OBJECTIVE])
 
-    def ended(self, trial_id: str, state: str, result: Mapping[str, Any]) -> None:
-        """Record the end of a trial in its study: its state and its last report."""
-        self._study_of[trial_id].end(trial_id, state, result.get(OBJECTIVE))
+    def ended(self, key: str, state: str, result: Mapping[str, Any]) -> None:
+        """Record the end of a trial, or of its part until a rung, in its study: its state and its last report."""
+        self._study_of.pop(key).end(key, state, result.get(OBJECTIVE))

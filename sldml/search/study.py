@@ -1,7 +1,8 @@
 """An Optuna study of one search space: it proposes configurations and records how their trials ended.
 
-Trials that the scheduler stopped, or that diverged, are recorded as pruned: recorded as complete, their values would
-count as if they had been trained to the end.
+Trials that the scheduler stopped or paused, or that diverged, are recorded as pruned: recorded as complete, their
+values would count as if they had been trained to the end. A paused trial that continues leaves the study until it stops
+again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import random
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -30,24 +32,27 @@ class Study:
         """
         Args:
             space: The search space.
-            earlier: Trials of an earlier call. Ended ones are added to the study, unfinished ones proposed again.
+            earlier: Trials of an earlier call. Ended and paused ones are added to the study, unfinished ones proposed
+                again.
             seed: Seed of the sampler.
             first: Configurations to propose first, by path; parameters that are missing from one are sampled. As many
                 as there are earlier trials were proposed before and are skipped.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space = space
-        self._study = optuna.create_study(
-            direction="maximize", sampler=make_sampler(space, seed), pruner=optuna.pruners.NopPruner()
-        )
-        self._unfinished = deque(record for record in earlier if not record.has_ended)
+        self._sampler = make_sampler(space, seed)
+        self._unfinished = deque(record for record in earlier if record.state == "running")
         given = grid_in_order(space) if space.search.sampler == "grid" else list(first)
         self._first = deque(given[len(earlier) :])
-        self._running: dict[str, optuna.Trial] = {}
-        self._reported: dict[str, set[int]] = {}
-        for record in earlier:
-            if record.state in ("completed", "pruned", "diverged"):
-                self._study.add_trial(study_trial(space, record))
+        self._running: dict[str, _Running] = {}
+        self._stopped = {
+            record.trial_id: study_trial(space, record)
+            for record in earlier
+            if record.state in ("completed", "pruned", "diverged", "paused")
+        }
+        """Those that the study contains, by name."""
+        self._study = self._new_study()
+        self._is_outdated = False
 
     @property
     def trials(self) -> list[optuna.trial.FrozenTrial]:
@@ -65,40 +70,86 @@ class Study:
         Returns:
             `trial_id`, `params` (dotted path to value), `config` (nested), and `epochs_reported` before.
         """
-        continued = self._unfinished.popleft() if self._unfinished else None
-        if continued is not None:
-            self._study.enqueue_trial(continued.params)
-        elif self._first:
+        if self._is_outdated and self.space.search.sampler == "tpe":  # the others do not look at results
+            self._renew()
+        if self._unfinished:
+            return self._begin(key, self._unfinished.popleft())
+        if self._first:
             self._study.enqueue_trial(dict(self._first.popleft()))
         elif self.space.search.sampler == "grid":
             return None
         trial = self._study.ask()
         self.space(trial)
-        self._running[key], self._reported[key] = trial, set()
+        self._running[key] = _Running(new_name(), trial)
+        return self._proposal(key, 0)
+
+    def resume(self, key: str, record: TrialRecord) -> dict[str, Any]:
+        """Continue a paused trial; returns what `propose` does."""
+        # Optuna cannot take back that it was pruned: the study is made again without it.
+        self._stopped.pop(record.trial_id, None)
+        self._is_outdated = True
+        return self._begin(key, record)
+
+    def _begin(self, key: str, record: TrialRecord) -> dict[str, Any]:
+        """Propose the parameters of a trial that has begun before."""
+        curve = {epoch.epoch: epoch.best for epoch in record.epochs}
+        self._running[key] = _Running(record.trial_id, self._ask(record.params, curve), curve)
+        return self._proposal(key, len(record.epochs))
+
+    def _ask(self, params: Mapping[str, Scalar], curve: Mapping[int, float]) -> optuna.Trial:
+        self._study.enqueue_trial(dict(params))
+        trial = self._study.ask()
+        self.space(trial)
+        for epoch, value in curve.items():
+            trial.report(value, epoch)
+        return trial
+
+    def _proposal(self, key: str, num_epochs: int) -> dict[str, Any]:
+        running = self._running[key]
+        params = dict(running.trial.params)
         return {
-            "trial_id": new_name() if continued is None else continued.trial_id,
-            "params": dict(trial.params),
-            "config": self.space.configure(trial.params).to_dict(),
-            "epochs_reported": 0 if continued is None else len(continued.epochs),
+            "trial_id": running.name,
+            "params": params,
+            "config": self.space.configure(params).to_dict(),
+            "epochs_reported": num_epochs,
         }
+
+    def _renew(self) -> None:
+        self._study, self._is_outdated = self._new_study(), False
+        for running in self._running.values():
+            running.trial = self._ask(running.trial.params, running.curve)
+
+    def _new_study(self) -> optuna.Study:
+        study = optuna.create_study(direction="maximize", sampler=self._sampler, pruner=optuna.pruners.NopPruner())
+        study.add_trials(self._stopped.values())
+        return study
 
     def report(self, key: str, epoch: int, value: float) -> None:
         """Record the value at an epoch. An epoch that a retry repeats is recorded once."""
-        if key in self._running and epoch not in self._reported[key]:
-            self._reported[key].add(epoch)
-            self._running[key].report(value, epoch)
+        running = self._running.get(key)
+        if running is not None and epoch not in running.curve:
+            running.curve[epoch] = value
+            running.trial.report(value, epoch)
 
     def end(self, key: str, state: str, value: float | None = None) -> None:
         """Record the end of a trial: `completed` (with its value), `failed`, or any other state as pruned."""
-        trial = self._running.pop(key, None)
-        if trial is None:
+        running = self._running.pop(key, None)
+        if running is None:
             return
         if state == "failed":
-            self._study.tell(trial, state=StudyState.FAIL)
+            self._study.tell(running.trial, state=StudyState.FAIL)
         elif state == "completed":
-            self._study.tell(trial, value)
+            self._stopped[running.name] = self._study.tell(running.trial, value)
         else:
-            self._study.tell(trial, state=StudyState.PRUNED)
+            self._stopped[running.name] = self._study.tell(running.trial, state=StudyState.PRUNED)
+
+
+@dataclass
+class _Running:
+    name: str
+    trial: optuna.Trial
+    curve: dict[int, float] = field(default_factory=dict)
+    """The values reported so far, by epoch."""
 
 
 def make_sampler(space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:

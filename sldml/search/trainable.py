@@ -77,6 +77,7 @@ def train_trial(config: Mapping[str, Any], job: Job) -> None:
             report=tune.report,
             checkpoint=checkpoint,
             epochs_reported=config["epochs_reported"],
+            rungs=config["rungs"],
         )
 
     _run(config["config"], job, trial_folder(config["trial_id"]), run)

@@ -27,11 +27,22 @@ class Watcher(Protocol):
         history: History,
         *,
         num_slots: int,
-        pruning: bool,
+        planned_epochs: int | None,
+        promotes: bool,
         max_epochs: int,
         deadline: float | None,
     ) -> None:
-        """The trials begin, or continue after those in `history`."""
+        """The trials begin, or continue after those in `history`.
+
+        Args:
+            num_trials: Number of trials, earlier ones included.
+            history: The journal so far.
+            num_slots: Number of concurrent trials.
+            planned_epochs: Number of epochs of all trials together; None if unknown.
+            promotes: Whether trials pause, and only the best ones continue.
+            max_epochs: Epochs of a whole trial.
+            deadline: When trials are interrupted, seconds since 1970.
+        """
 
     def training(self, what: str, plan: Sequence[FinalTraining | FoldTraining], *, num_slots: int) -> None:
         """Final models or class folds begin."""

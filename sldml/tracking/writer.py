@@ -31,6 +31,7 @@ from sldml.journal import (
     TrialEnded,
     TrialEpoch,
     TrialLost,
+    TrialPaused,
     TrialStarted,
     TrialState,
 )
@@ -56,7 +57,7 @@ class RunWriter:
         """`folder`: that of the search, with its report and model."""
         self._runs, self._folder = runs, folder
         self._closed: set[str] = set()
-        """Runs of trainings that were interrupted, until they resume."""
+        """Runs of trainings that were interrupted or paused, until they resume."""
 
     def calls(self, events: Sequence[Event], history: History) -> Iterator[Call]:
         """The calls for events, in order; metrics of a run are batched.
@@ -105,6 +106,9 @@ class RunWriter:
                 if (best := history.trials[event.trial_id].best) is not None and best.right_per_class:
                     yield self._validation(_key(event), best, history)
                 yield self._end(_key(event), event.state, event.error, event.time)
+            case TrialPaused():
+                self._closed.add(_key(event))
+                yield functools.partial(runs.set_tags, _key(event), {"state": "paused"})
             case TrialLost():
                 self._closed.add(_key(event))
                 yield self._end(_key(event), "running", event.error, event.time)
@@ -229,9 +233,11 @@ class RunWriter:
         return functools.partial(self._runs.end, key, _RUN_STATUS[state], tags, _ms(time))
 
 
-def _key(event: TrialStarted | TrialEpoch | TrialEnded | TrialLost | FinalStarted | FinalEpoch | FinalEnded) -> str:
+def _key(
+    event: TrialStarted | TrialEpoch | TrialPaused | TrialEnded | TrialLost | FinalStarted | FinalEpoch | FinalEnded,
+) -> str:
     """What identifies the run of a training."""
-    if isinstance(event, TrialStarted | TrialEpoch | TrialEnded | TrialLost):
+    if isinstance(event, TrialStarted | TrialEpoch | TrialPaused | TrialEnded | TrialLost):
         return f"trial:{event.trial_id}"
     return f"final:{event.trial_id}:{event.seed}"
 

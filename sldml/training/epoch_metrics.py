@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-
+from sldml.journal import OBJECTIVE
 from sldml.training.loop import EpochStats
 
 Metrics = dict[str, Any]
@@ -15,40 +15,44 @@ Report = Callable[[Metrics], None]
 """Called with the metrics of each epoch."""
 
 
-def mean_over_folds(scores: Sequence[Mapping[str, Any]]) -> Metrics:
-    """Validation scores of one model per class fold, as one.
+def objective(scores: Mapping[str, Any], history: Sequence[Metrics], per_fold: int, num_folds: int) -> Metrics:
+    """The validation metrics of an epoch, with the best so far as the objective.
+
+    Over class folds, the objective is the mean over the folds that are done, each with its best epoch. During the first
+    one, it is the best of that one so far.
 
     Args:
-        scores: Of `Validator`, one per fold.
+        scores: Of `Validator`, after this epoch.
+        history: The metrics of all epochs before, over all folds.
+        per_fold: Number of epochs of a fold.
+        num_folds: Number of folds.
 
     Returns:
-        The score itself if there is one fold. Otherwise the means, `val/accuracy_fold_1` … and their sample standard
-        deviation, `val/accuracy_fold_std`; scores by class are left out.
+        `scores`, `val/accuracy_best` and, with more than one fold, `val/num_folds` (the number of folds in that mean),
+        `val/accuracy_fold_1` … and their sample standard deviation, `val/accuracy_fold_std`; scores by class are then
+        left out, for they are of one fold.
     """
-    if len(scores) == 1:
-        return dict(scores[0])
-    means = {
-        name: float(np.mean([score[name] for score in scores]))
-        for name in ("val/accuracy", "val/accuracy_std", "val/map_at_r")
-    }
-    accuracies = [score["val/accuracy"] for score in scores]
-    each = {f"val/accuracy_fold_{fold}": accuracy for fold, accuracy in enumerate(accuracies, start=1)}
-    return {**means, **each, "val/accuracy_fold_std": float(np.std(accuracies, ddof=1))}
+    accuracies = [*(past["val/accuracy"] for past in history), scores["val/accuracy"]]
+    best = [max(accuracies[start : start + per_fold]) for start in range(0, len(accuracies), per_fold)]
+    if num_folds == 1:
+        return {**scores, OBJECTIVE: best[0]}
+    if len(best) > 1 and len(accuracies) % per_fold:
+        best.pop()  # not done yet
+    plain = {name: value for name, value in scores.items() if not isinstance(value, list)}
+    each = {f"val/accuracy_fold_{fold}": accuracy for fold, accuracy in enumerate(best, start=1)}
+    spread = {"val/accuracy_fold_std": stdev(best)} if len(best) > 1 else {}
+    return {**plain, OBJECTIVE: mean(best), "val/num_folds": len(best), **each, **spread}
 
 
-def training_metrics(stats: Sequence[EpochStats], evaluation_s: float) -> dict[str, float]:
-    """Losses, learning rate, times and throughput of an epoch, of one model or of one per class fold.
-
-    Losses are means over the models; times (seconds) and numbers of images are sums.
-    """
-    data_s, step_s = sum(s.data_s for s in stats), sum(s.step_s for s in stats)
+def training_metrics(stats: EpochStats, evaluation_s: float) -> dict[str, float]:
+    """Losses, learning rate, times (seconds) and throughput of an epoch."""
     return {
-        "train/loss": float(np.mean([s.loss for s in stats])),
-        "train/metric_loss": float(np.mean([s.metric_loss for s in stats])),
-        "train/head_loss": float(np.mean([s.head_loss for s in stats])),
-        "train/lr": stats[0].lr,
-        "time/data_s": data_s,
-        "time/step_s": step_s,
+        "train/loss": stats.loss,
+        "train/metric_loss": stats.metric_loss,
+        "train/head_loss": stats.head_loss,
+        "train/lr": stats.lr,
+        "time/data_s": stats.data_s,
+        "time/step_s": stats.step_s,
         "time/evaluation_s": evaluation_s,
-        "images_per_s": sum(s.num_images for s in stats) / max(data_s + step_s, 1e-9),
+        "images_per_s": stats.num_images / max(stats.data_s + stats.step_s, 1e-9),
     }

@@ -76,7 +76,7 @@ def _run(
         scores = score(training.encoder) if is_last and score is not None else {}
         evaluation_s = time.perf_counter() - started
         metrics = {"epoch": training.epoch, "state": "completed" if is_last else "running"}
-        history.append({**metrics, **scores, **training_metrics([stats], evaluation_s), **usage.of_epoch()})
+        history.append({**metrics, **scores, **training_metrics(stats, evaluation_s), **usage.of_epoch()})
         state = {"history": history} if scores else {"training": training.state_dict(), "history": history}
         checkpoint.save(state, must=is_last)
         report(history[-1])

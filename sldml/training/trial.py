@@ -1,11 +1,12 @@
 """A trial: one configuration from recordings to metrics.
 
-development recordings → class folds → one training and one validator each → epochs: train, validate, save, report.
+development recordings → class folds → for each, a training and a validator → epochs: train, validate, save, report.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from sldml.config.trial import TrialConfig
 from sldml.embedding.view import View
@@ -14,7 +15,7 @@ from sldml.prepared.batches import Frames
 from sldml.protocols.folds import fold_developments
 from sldml.protocols.split import Development
 from sldml.training.checkpoints import CheckpointFile
-from sldml.training.epoch_metrics import Metrics, Report, mean_over_folds, training_metrics
+from sldml.training.epoch_metrics import Metrics, Report, objective, training_metrics
 from sldml.training.loop import DivergedError, Training
 from sldml.training.usage import Usage
 from sldml.training.validation import Validator
@@ -31,11 +32,12 @@ def run_trial(
     report: Report,
     checkpoint: CheckpointFile | None = None,
     epochs_reported: int = 0,
+    rungs: Sequence[int] = (),
 ) -> None:
     """Train on the training classes, score the validation classes after every epoch, and report.
 
-    With `config.evaluation.num_folds` above one, a model is trained for each class fold, side by side, and their mean
-    is reported.
+    With `config.evaluation.num_folds` above one, a model is trained for each class fold, one after another, and epochs
+    are counted through. Weak trials can then be stopped after the first fold.
 
     Args:
         config: The configuration.
@@ -45,58 +47,60 @@ def run_trial(
         checkpoint: Where the trial is continued from, if there is a state, and saved to.
         epochs_reported: Number of reports that counted before an interruption. Epochs of the checkpoint beyond these
             are reported again; epochs that the checkpoint lacks are trained again.
+        rungs: Epochs after which the trial may be stopped to continue later; always saved.
     """
-    # One model, or one for each class fold.
     folds = fold_developments(development, config.evaluation.num_folds)
-    trainings = [Training(config, View(frames, fold.train)) for fold in folds]
-    validators = [Validator(config, fold, frames) for fold in folds]
+    per_fold = config.train.max_epochs
 
     # Continue from the checkpoint.
+    device = View(frames, folds[0].train).device
     history: list[Metrics] = []
-    saved = checkpoint.load(trainings[0].device) if checkpoint is not None else None
+    saved = checkpoint.load(device) if checkpoint is not None else None
     if saved is not None:
-        for training, state in zip(trainings, saved["trainings"], strict=True):
-            training.load_state_dict(state)
         history = saved["history"]
         # A trial whose last report was lost with its end has nothing left to train: it reports its last epoch again.
-        is_over = len(history) == config.train.max_epochs
+        is_over = len(history) == config.num_epochs
         for past in history[min(epochs_reported, len(history) - is_over) :]:
             report(past)
 
-    usage = Usage(trainings[0].device)
-    for epoch in range(len(history) + 1, config.train.max_epochs + 1):
-        # Train.
-        try:
-            stats = [training.run_epoch() for training in trainings]
-        except DivergedError as error:
-            worst = {"epoch": epoch, "val/accuracy": WORST, OBJECTIVE: WORST}
-            report({**worst, "state": "diverged", "error": str(error)})
-            return
+    usage = Usage(device)
+    for number, fold in enumerate(folds, start=1):
+        # One model for each fold.
+        if len(history) >= number * per_fold:
+            continue
+        training, validate = Training(config, View(frames, fold.train)), Validator(config, fold, frames)
+        if saved is not None and len(history) > (number - 1) * per_fold:
+            training.load_state_dict(saved["training"])
 
-        # Validate. The objective is the best accuracy so far.
-        started = time.perf_counter()
-        scores = mean_over_folds(
-            [validate(training.encoder) for validate, training in zip(validators, trainings, strict=True)]
-        )
-        evaluation_s = time.perf_counter() - started
-        accuracy = scores["val/accuracy"]
-        best = max([accuracy, *(past[OBJECTIVE] for past in history)])
-        is_best, is_last = accuracy == best, epoch == config.train.max_epochs
-        history.append(
-            {
-                "epoch": epoch,
-                "state": "completed" if is_last else "running",
-                OBJECTIVE: best,
-                **scores,
-                **training_metrics(stats, evaluation_s),
-                **usage.of_epoch(),
-            }
-        )
+        for epoch in range(len(history) + 1, number * per_fold + 1):
+            # Train.
+            try:
+                stats = training.run_epoch()
+            except DivergedError as error:
+                worst = {"epoch": epoch, "val/accuracy": WORST, OBJECTIVE: WORST}
+                report({**worst, "state": "diverged", "error": str(error)})
+                return
 
-        # Save before the report, so that a trial can be continued from whatever was reported.
-        if checkpoint is not None:
-            if is_best:
-                checkpoint.save_best(trainings[0].encoder.state_dict())
-            state = {"trainings": [training.state_dict() for training in trainings], "history": history}
-            checkpoint.save(state, must=is_best or is_last)
-        report(history[-1])
+            # Validate. The objective is the best accuracy so far.
+            started = time.perf_counter()
+            scores = validate(training.encoder)
+            evaluation_s = time.perf_counter() - started
+            is_last = epoch == config.num_epochs
+            history.append(
+                {
+                    "epoch": epoch,
+                    "state": "completed" if is_last else "running",
+                    **objective(scores, history, per_fold, len(folds)),
+                    **training_metrics(stats, evaluation_s),
+                    **usage.of_epoch(),
+                }
+            )
+
+            # Save before the report, so that a trial can be continued from whatever was reported.
+            if checkpoint is not None:
+                is_best = number == 1 and history[-1][OBJECTIVE] == scores["val/accuracy"]
+                if is_best:
+                    checkpoint.save_best(training.encoder.state_dict())
+                state = {"training": training.state_dict(), "history": history}
+                checkpoint.save(state, must=is_best or is_last or epoch in rungs)
+            report(history[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ def test_what_is_left_under_a_scheduler_is_what_trials_took_so_far():
 
 
 def test_what_is_left_is_known_where_all_run_to_the_end():
-    board = Board.of_trials(History(), 3, 0.0, pruning=False, max_epochs=12)
+    board = Board.of_trials(History(), 3, 0.0, planned_epochs=36, max_epochs=12)
     begin(board, "t1")
     report(board, "t1", 1, 2.0, **{"time/step_s": 2.0})
     assert board.epochs_left() == 35
@@ -138,7 +139,7 @@ def test_what_is_left_is_known_where_all_run_to_the_end():
 
 
 def test_the_time_left_ends_with_the_budget():
-    board = Board.of_trials(History(), 3, 0.0, pruning=False, max_epochs=12, deadline=30.0)
+    board = Board.of_trials(History(), 3, 0.0, planned_epochs=36, max_epochs=12, deadline=30.0)
     assert board.seconds_left(10.0) == 20.0, "no epoch yet, but the budget ends everything"
     begin(board, "t1")
     report(board, "t1", 1, 10.0, **{"time/step_s": 10.0})
@@ -169,8 +170,22 @@ def test_a_search_that_goes_on_knows_what_was_done():
     board = Board.of_trials(history, 4, 100.0, max_epochs=12)
     assert (board.num_ended, board.total, board.running) == (1, 4, {})
     assert [row.name for row in board.best] == ["t2", "t1"]
-    fixed = Board.of_trials(history, 4, 100.0, pruning=False, max_epochs=12)
+    fixed = Board.of_trials(history, 4, 100.0, planned_epochs=48, max_epochs=12)
     assert fixed.epochs_left() == 48 - 1 - 12  # t2's epoch is done; t1 trains no more
+
+
+def test_a_paused_trial_counts_as_such_until_it_continues():
+    board = Board.of_trials(History(), 3, 0.0, planned_epochs=20, promotes=True, max_epochs=12)
+    for name in ("t1", "t2"):
+        run_to(board, name, 2, "paused", 0.0)
+    assert (board.ended["paused"], board.num_ended, board.epochs_left()) == (2, 2, 16)
+    board.start(dataclasses.replace(new_row("t1", CONFIG, 5.0), epoch=2, start_epoch=2))
+    report(board, "t1", 3, 6.0)
+    assert (board.ended["paused"], board.num_ended, board.epochs_left()) == (1, 1, 15)
+    board.end("t1", "completed")
+    board.end("t2", "pruned")
+    assert board.ended == {"paused": 0, "completed": 1, "pruned": 1}
+    assert board.epochs_left() == 15, "the plan knows that some do not continue"
 
 
 def test_epochs_that_are_trained_again_count_once():

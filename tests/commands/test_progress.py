@@ -24,6 +24,7 @@ from sldml.journal import (
     StageChanged,
     TrialEnded,
     TrialEpoch,
+    TrialPaused,
     TrialStarted,
 )
 from sldml.search.final import FinalTraining, FoldTraining
@@ -50,7 +51,7 @@ class Watched:
         self.tell(TrialStarted(trial_id=trial_id, params={}, config=CONFIG, time=time))
 
     def report(self, trial_id: str, number: int, best: float, time: float) -> None:
-        self.tell(TrialEpoch(trial_id=trial_id, **epoch(number, best, time=time).model_dump()))
+        self.tell(TrialEpoch(trial_id=trial_id, **epoch(number, best, time=time, **{"time/step_s": 4.0}).model_dump()))
 
     def run_trial(self, trial_id: str, state: str, *values: float, error: str | None = None) -> None:
         self.start_trial(trial_id, 100.0)
@@ -101,8 +102,8 @@ def test_without_a_terminal_each_ended_trial_is_one_plain_line(watched: Watched)
     what = "sup_con, miner batch_hard, small_cnn, lr 3.0e-04"
     assert watched.lines == [
         f"   1/3 t0000 completed 0.500 at epoch 2 (3 epochs, 12 s; best 0.500) {what}",
-        f"   2/3 t0001 pruned    0.375 at epoch 1 (1 epochs, 12 s; best 0.500) {what}",
-        f"   3/3 t0002 failed     (0 epochs, 12 s; best 0.500) {what}: out of [red]memory[/red]",
+        f"   2/3 t0001 pruned    0.375 at epoch 1 (1 epochs, 4 s; best 0.500) {what}",
+        f"   3/3 t0002 failed     (0 epochs, 0 s; best 0.500) {what}: out of [red]memory[/red]",
     ]
     assert plain(watched.text)
 
@@ -111,8 +112,20 @@ def test_a_diverged_trial_is_told_but_not_the_best(watched: Watched):
     watched.printer.searching(2, watched.history, max_epochs=30)
     watched.run_trial("t0", "diverged", 0.9)
     watched.run_trial("t1", "completed", 0.5)
-    assert "diverged  0.900 at epoch 1 (1 epochs, 12 s; best 0.000)" in watched.lines[0]
+    assert "diverged  0.900 at epoch 1 (1 epochs, 4 s; best 0.000)" in watched.lines[0]
     assert "best 0.500" in watched.lines[1]
+
+
+def test_a_pause_is_one_line_and_the_end_of_a_trial_that_was_not_promoted_none(watched: Watched):
+    watched.printer.searching(2, watched.history, max_epochs=30)
+    watched.start_trial("t0", 100.0)
+    watched.report("t0", 1, 0.5, 101.0)
+    watched.tell(TrialPaused(trial_id="t0", time=101.0))
+    watched.run_trial("t1", "completed", 0.25)
+    watched.tell(TrialEnded(trial_id="t0", state="pruned", time=112.4))
+    assert len(watched.lines) == 2
+    assert watched.lines[0].startswith("   1/2 t0 paused    0.500 at epoch 1 (1 epochs, 4 s; best 0.500)")
+    assert watched.lines[1].startswith("   2/2 t1 completed")
 
 
 def test_a_trial_that_runs_on_is_not_counted_as_ended(watched: Watched):

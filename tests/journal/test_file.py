@@ -26,7 +26,7 @@ from sldml.journal import (
     find_search,
     read_history,
 )
-from sldml.journal.events import to_line
+from sldml.journal.events import VERSION, to_line
 
 
 @pytest.fixture
@@ -156,11 +156,12 @@ def test_a_broken_line_in_the_middle_is_one_line_for_a_person(path: Path, line: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_journal_of_a_later_version_is_refused(path: Path):
-    journal = Journal(path)
-    journal.append(search_begun().model_copy(update={"version": 2}))
+@pytest.mark.parametrize(("difference", "advice"), [(1, "update sldml"), (-1, "start a new search")])
+def test_a_journal_of_another_version_is_refused(path: Path, difference: int, advice: str):
+    journal, version = Journal(path), VERSION + difference
+    journal.append(search_begun().model_copy(update={"version": version}))
     journal.close()
-    with pytest.raises(JournalError, match=r"line 1: version 2 of the format, this version reads 1: update sldml"):
+    with pytest.raises(JournalError, match=f"line 1: version {version} of the format, .* reads {VERSION}: {advice}"):
         read_history(path)
 
 

@@ -10,14 +10,12 @@ import pytest
 import torch
 from support.small import assert_same_state, subset_of, trial_config, without_times
 
-from sldml.embedding.view import View
 from sldml.journal import OBJECTIVE
 from sldml.prepared.batches import Frames
 from sldml.protocols.classes import ProtocolError
 from sldml.protocols.folds import fold_developments, scored_folds
 from sldml.protocols.split import Development, Split
 from sldml.training.checkpoints import CheckpointFile
-from sldml.training.loop import Training
 from sldml.training.trial import run_trial
 
 CONFIG = trial_config(evaluation={"num_folds": 3}, encoder={"small_cnn": {"dropout": 0.2}})
@@ -86,15 +84,23 @@ def run(development: Development, frames: Frames, **options: Any) -> list[dict[s
     return reports
 
 
-def test_a_trial_reports_the_mean_of_its_folds(development: Development, made_frames: Frames) -> None:
+def test_a_trial_trains_one_fold_after_another_and_its_value_is_the_mean_of_those_that_are_done(
+    development: Development, made_frames: Frames
+) -> None:
     reports = run(development, made_frames)
-    assert [r["epoch"] for r in reports] == [1, 2, 3]
-    assert [r["state"] for r in reports] == ["running", "running", "completed"]
-    for r in reports:
-        each = [r[f"val/accuracy_fold_{fold}"] for fold in (1, 2, 3)]
-        assert r["val/accuracy"] == pytest.approx(np.mean(each))
-        assert r["val/accuracy_fold_std"] == pytest.approx(np.std(each, ddof=1))
-    assert [r[OBJECTIVE] for r in reports] == np.maximum.accumulate([r["val/accuracy"] for r in reports]).tolist()
+    assert [r["epoch"] for r in reports] == list(range(1, 10))
+    assert [r["state"] for r in reports] == ["running"] * 8 + ["completed"]
+    accuracies = np.array([r["val/accuracy"] for r in reports])
+    best = accuracies.reshape(3, 3).max(axis=1)
+    values = [*np.maximum.accumulate(accuracies[:3]), best[0], best[0], *[best[:2].mean()] * 3, best.mean()]
+    assert [r[OBJECTIVE] for r in reports] == pytest.approx(values)
+    assert [r["val/num_folds"] for r in reports] == [1, 1, 1, 1, 1, 2, 2, 2, 3]
+    last = reports[-1]
+    assert [last[f"val/accuracy_fold_{fold}"] for fold in (1, 2, 3)] == pytest.approx(best)
+    assert last["val/accuracy_fold_std"] == pytest.approx(np.std(best, ddof=1))
+    assert not any("per_class" in name for name in last), "they are of one fold"
+    alone = run(fold_developments(development, 3)[2], made_frames, config=trial_config(encoder=CONFIG.encoder))
+    assert [r["val/accuracy"] for r in alone] == accuracies[6:].tolist()
 
 
 def test_without_folds_nothing_is_said_of_them(development: Development, made_frames: Frames) -> None:
@@ -102,23 +108,22 @@ def test_without_folds_nothing_is_said_of_them(development: Development, made_fr
     assert not any("fold" in key for key in report)
 
 
-def test_the_first_fold_is_trained_as_it_would_be_alone(
+def test_the_best_weights_are_those_of_the_first_fold(
     development: Development, made_frames: Frames, tmp_path: Path
 ) -> None:
-    # Without dropout nothing is drawn from the generator that the folds share.
-    config = trial_config(evaluation={"num_folds": 2})
-    file = CheckpointFile(str(tmp_path))
-    run(development, made_frames, config=config, checkpoint=file)
-    alone = Training(config, View(made_frames, fold_developments(development, 2)[0].train))
-    for _ in range(config.train.max_epochs):
-        alone.run_epoch()
-    saved = file.load(torch.device("cpu"))
-    assert saved is not None
-    assert_same_state(saved["trainings"][0]["encoder"], alone.encoder.state_dict())
+    file, alone = CheckpointFile(str(tmp_path / "folds")), CheckpointFile(str(tmp_path / "alone"))
+    run(development, made_frames, checkpoint=file)
+    config = trial_config(encoder=CONFIG.encoder)
+    run(fold_developments(development, 3)[0], made_frames, config=config, checkpoint=alone)
+    first, second = (each.load_best(torch.device("cpu")) for each in (file, alone))
+    assert first is not None
+    assert second is not None
+    assert_same_state(first, second)
 
 
+@pytest.mark.parametrize("kill_at", [2, 3, 5])
 def test_an_interrupted_trial_of_folds_goes_on_exactly(
-    development: Development, made_frames: Frames, tmp_path: Path
+    development: Development, made_frames: Frames, tmp_path: Path, kill_at: int
 ) -> None:
     whole = run(development, made_frames)
 
@@ -130,12 +135,12 @@ def test_an_interrupted_trial_of_folds_goes_on_exactly(
 
     def report(metrics: dict[str, Any]) -> None:
         part.append(metrics)
-        if len(part) == 2:
+        if len(part) == kill_at:
             raise KilledError
 
     save = file.save
     file.save = lambda state, *, must: save(state, must=True)  # type: ignore[method-assign]
     with pytest.raises(KilledError):
         run_trial(CONFIG, development, made_frames, report=report, checkpoint=file)
-    rest = run(development, made_frames, checkpoint=file, epochs_reported=2)
+    rest = run(development, made_frames, checkpoint=file, epochs_reported=kill_at)
     assert [without_times(r) for r in part + rest] == [without_times(r) for r in whole]

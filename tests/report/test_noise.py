@@ -76,6 +76,11 @@ def test_classes_without_queries_say_nothing() -> None:
     assert difference(first, second) == difference(by_class([3, 6, 9], [10] * 3), by_class([2, 6, 7], [10] * 3))
 
 
+def test_a_trial_that_was_stopped_is_compared_on_the_folds_that_both_have_seen() -> None:
+    assert difference(by_fold(0.8, 0.7), by_fold(0.7, 0.65, 0.1)) == difference(by_fold(0.8, 0.7), by_fold(0.7, 0.65))
+    assert difference(by_fold(0.8, 0.1, 0.1), by_fold(0.7)).value == pytest.approx(0.1)
+
+
 def test_a_single_class_or_fold_may_mean_anything() -> None:
     assert difference(by_class([9], [10]), by_class([1], [10])).ci95 == (-1.0, 1.0)
     assert difference(by_fold(0.9), by_fold(0.1)).ci95 == (-1.0, 1.0)
@@ -86,11 +91,10 @@ def test_a_single_class_or_fold_may_mean_anything() -> None:
     [
         (by_fold(0.8, 0.9), by_class([9, 8], [10, 10])),
         (by_class([9, 8], [10, 10]), by_fold(0.8, 0.9)),
-        (by_fold(0.8, 0.9), by_fold(0.8, 0.9, 0.7)),
         (by_class([9, 8], [10, 10]), by_class([9, 8, 7], [10, 10, 10])),
         (Score(0.8, 0.03), Score(0.5, 0.03)),
     ],
-    ids=["folds, classes", "classes, folds", "other folds", "other classes", "nothing known"],
+    ids=["folds, classes", "classes, folds", "other classes", "nothing known"],
 )
 def test_what_is_not_over_the_same_classes_has_no_interval(first: Score, second: Score) -> None:
     found = difference(first, second)

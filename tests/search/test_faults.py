@@ -34,7 +34,6 @@ from sldml.search.cluster import Slots, connected
 from sldml.search.final import FinalTraining, plan_folds
 from sldml.search.pool import Pool
 from sldml.search.recorder import Recorder
-from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import Proposals
 from sldml.search.trainable import Job
 
@@ -138,8 +137,7 @@ class Faults:
         else:
             (self.folder / "faults").unlink()
         space = read_space("demo", SETTINGS)
-        scheduler = make_scheduler(space.search, NUM_EPOCHS, [])
-        run.run_trials({ALL: space}, scheduler, self.pool, self.recorder, num_trials=num_trials)
+        run.run_trials({ALL: space}, self.pool, self.recorder, num_trials=num_trials)
         return self.history()
 
     def history(self) -> History:

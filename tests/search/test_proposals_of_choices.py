@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import pytest
 from optuna.trial import TrialState
-from ray.tune.schedulers import FIFOScheduler
 from support.made_history import epoch, search_begun
 
 from sldml.commands.progress import ProgressPrinter
@@ -163,10 +162,10 @@ def test_earlier_trials_are_put_to_their_choice_and_a_full_budget_runs_nothing(
     for number, loss in enumerate(CHOICES, start=1):
         each = record(f"t000{number}", loss)
         recorder.history.trials[each.trial_id] = each
-    scheduler, pool = FIFOScheduler(), ListingPool()
-    run_trials(spaces_of(), scheduler, pool, recorder, num_trials=1)  # type: ignore[arg-type]
+    pool: Any = ListingPool()
+    run_trials(spaces_of(), pool, recorder, num_trials=1)
     assert pool.stages == []
-    run_trials(spaces_of(), scheduler, pool, recorder, num_trials=2)  # type: ignore[arg-type]
+    run_trials(spaces_of(), pool, recorder, num_trials=2)
     (stage,) = pool.stages
     assert [stage.next(f"ray{i}") is not None for i in range(4)] == [True, True, True, False]
     assert not stage.is_over(), "three trials run"

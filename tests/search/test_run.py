@@ -22,6 +22,8 @@ from sldml.journal import (
     History,
     Journal,
     JournalReader,
+    TrialEpoch,
+    TrialStarted,
     read_history,
 )
 from sldml.search import run
@@ -48,9 +50,10 @@ def trial_stage(recorder: Recorder) -> Callable[..., run._TrialStage]:
 
     def make(deadline: float | None = None) -> run._TrialStage:
         settings = ["search.trials=3", "search.scheduler=asha", "search.grace_period=2", "search.reduction_factor=2"]
+        settings.append("train.max_epochs=8")
         space = read_space("demo", settings)
         proposals = Proposals({ALL: space}, earlier=recorder.history.by_choice(), num_trials=3)
-        scheduler = make_scheduler(space.search, 8, list(recorder.history.trials.values()))
+        scheduler = make_scheduler(space, list(recorder.history.trials.values()))
         return run._TrialStage(proposals, scheduler, recorder, deadline)
 
     return make
@@ -85,6 +88,82 @@ def test_a_trial_that_the_scheduler_ends_is_pruned(recorder: Recorder, trial_sta
     report(stage, "k3", config, 1, 0.5, "completed")
     assert stage.is_over()
     assert [trial.state for trial in recorder.history.trials.values()] == ["completed", "pruned", "completed"]
+
+
+PROMOTION = ["search.trials=3", "search.scheduler=promotion", "search.grace_period=1", "search.reduction_factor=2"]
+
+
+class StepPool:
+    """Runs a stage one training and one epoch at a time, until it is over or `most` epochs were trained."""
+
+    num_slots = 1
+
+    def __init__(self, values: dict[str, float], max_epochs: int = 4, most: float = float("inf")) -> None:
+        self.values, self.max_epochs, self.most = values, max_epochs, most
+        self.segments: list[tuple[str, int, int]] = []
+        """The trainings in their order: trial, first and last epoch."""
+
+    def run(self, stage: Any) -> None:
+        number = itertools.count()
+        while not stage.is_over():
+            key = f"k{next(number)}"
+            config = begin(stage, key)
+            name, first = config["trial_id"], config["epochs_reported"] + 1
+            for epoch in range(first, self.max_epochs + 1):
+                if self.most <= 0:
+                    raise KeyboardInterrupt
+                self.most -= 1
+                state = "completed" if epoch == self.max_epochs else "running"
+                if report(stage, key, config, epoch, self.values[name], state) or state != "running":
+                    break
+            self.segments.append((name, first, epoch))
+
+
+def search_of(recorder: Recorder, pool: Any) -> None:
+    space = read_space("demo", [*PROMOTION, "train.max_epochs=4"])
+    run.run_trials({ALL: space}, pool, recorder, num_trials=3)
+
+
+def test_trials_pause_at_rungs_and_the_best_ones_continue(recorder: Recorder, tmp_path: Path) -> None:
+    pool = StepPool({"t0001": 0.3, "t0002": 0.5, "t0003": 0.4})
+    search_of(recorder, pool)
+    assert pool.segments == [
+        ("t0001", 1, 1),
+        ("t0002", 1, 2),  # the better one of two at the first rung, and alone at the second
+        ("t0003", 1, 1),
+        ("t0003", 2, 2),  # no more start: two of each rung continue
+        ("t0002", 3, 4),
+        ("t0003", 3, 4),
+    ]
+    states = {name: trial.state for name, trial in read_history(tmp_path / "journal.jsonl").trials.items()}
+    assert states == {"t0001": "pruned", "t0002": "completed", "t0003": "completed"}
+
+
+@pytest.mark.parametrize("most", range(9))
+def test_a_search_that_is_interrupted_anywhere_trains_the_same_epochs(
+    recorder: Recorder, tmp_path: Path, most: int
+) -> None:
+    values = {"t0001": 0.3, "t0002": 0.5, "t0003": 0.4}
+    with pytest.raises(KeyboardInterrupt):
+        search_of(recorder, StepPool(values, most=most))
+    history = read_history(tmp_path / "journal.jsonl")
+    resumed = StepPool(values)
+    search_of(Recorder(Journal(tmp_path / "journal.jsonl"), history, ProgressPrinter()), resumed)
+    epochs = {name: [e.epoch for e in t.epochs] for name, t in read_history(tmp_path / "journal.jsonl").trials.items()}
+    assert epochs == {"t0001": [1], "t0002": [1, 2, 3, 4], "t0003": [1, 2, 3, 4]}
+    assert most + sum(last - first + 1 for _, first, last in resumed.segments) == 9, "no epoch is trained twice"
+
+
+def test_a_trial_killed_at_a_rung_before_it_was_paused_is_not_promoted_by_that(recorder: Recorder) -> None:
+    space = read_space("demo")
+    params = space.visit(lambda leaf: leaf.ends()[0])
+    for name, value in (("t0001", 0.3), ("t0002", 0.5)):
+        recorder.record(TrialStarted(trial_id=name, params=params, config=space.configure(params).to_dict()))
+        recorder.record(TrialEpoch(trial_id=name, epoch=1, metrics={OBJECTIVE: value}))
+    pool = StepPool({"t0001": 0.3, "t0002": 0.5, "t0003": 0.4})
+    search_of(recorder, pool)
+    assert pool.segments[0] == ("t0002", 2, 2)
+    assert ("t0001", 2, 2) not in pool.segments
 
 
 def test_a_stage_expires_at_its_deadline(trial_stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:

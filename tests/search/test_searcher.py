@@ -4,11 +4,9 @@ import pytest
 from optuna.trial import TrialState
 from support.made_history import epoch
 
-from sldml.config.space import SearchSettings
 from sldml.config.space_file import parse_space
 from sldml.config.space_tree import SpaceError
 from sldml.journal import ALL, OBJECTIVE, TrialRecord
-from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import Proposals
 from sldml.search.study import study_trial
 
@@ -118,10 +116,26 @@ def test_a_trial_of_another_space_is_refused(space):
         study_trial(space, record("t0001", "completed", [0.5], **{"optimizer.lr": 5.0}))
 
 
-def test_asha_remembers_the_rungs_of_earlier_calls():
-    settings = SearchSettings(grace_period=2, reduction_factor=2)
-    earlier = [record(f"t{i}", "pruned", [0.1 * i] * 2) for i in range(1, 5)]
-    scheduler = make_scheduler(settings, 8, earlier)
-    rungs = dict(scheduler._brackets[0]._rungs)
-    assert rungs[2] == pytest.approx({"t1": 0.1, "t2": 0.2, "t3": 0.3, "t4": 0.4})
-    assert not rungs[4]
+def test_a_paused_trial_that_continues_counts_once_with_what_it_reached(space):
+    tpe = parse_space(SPACE.replace("random", "tpe"), "toy", "toy.yaml")
+    searcher = proposals(tpe, [record("t0001", "paused", [0.4, 0.5])])
+    assert searcher.num_left == 7, "a paused trial has begun"
+    assert told_of(searcher) == [(TrialState.PRUNED, {1: 0.4, 2: 0.5})]
+    paused = record("t0001", "paused", [0.4, 0.5])
+    again = searcher.resume("ray1", paused)
+    assert (again["trial_id"], again["params"], again["epochs_reported"]) == ("t0001", paused.params, 2)
+    searcher.reported("ray1", {"epoch": 3, OBJECTIVE: 0.7})
+    other = searcher.suggest("ray2")
+    assert told_of(searcher)[0] == (TrialState.RUNNING, {1: 0.4, 2: 0.5, 3: 0.7}), "the paused one is gone"
+    searcher.reported("ray1", {"epoch": 4, OBJECTIVE: 0.8})
+    searcher.ended("ray1", "completed", {OBJECTIVE: 0.8})
+    searcher.ended("ray2", "paused", {})
+    searcher.suggest("ray3")
+    found = told_of(searcher)
+    assert found[0] == (TrialState.COMPLETE, {1: 0.4, 2: 0.5, 3: 0.7, 4: 0.8})
+    assert [state for state, _ in found[1:]] == [TrialState.PRUNED, TrialState.RUNNING]
+    assert searcher.studies[ALL].trials[1].params == other["params"]
+
+
+def told_of(searcher):
+    return [(trial.state, trial.intermediate_values) for trial in searcher.studies[ALL].trials]

@@ -19,6 +19,7 @@ from sldml.journal import (
     TrialEnded,
     TrialEpoch,
     TrialLost,
+    TrialPaused,
     TrialStarted,
 )
 from support.made_history import START, candidate, epoch, made_history, search_begun
@@ -79,6 +80,7 @@ def made_events() -> list[Event]:
         StageChanged(name="baselines", state="ended", time=START + 2),
         *trial_events("t1", 0.5, 0.7, 0.6),
         *trial_events("t2", 0.3, state="running"),
+        TrialPaused(trial_id="t2", time=START + 7),
         TrialLost(trial_id="t2", error="WorkerCrashedError", time=START + 8),
         TrialEnded(trial_id="t2", state="failed", time=START + 9),
         FinalStarted(trial_id="t1", seed=1, config=CONFIG, time=START + 10),

@@ -74,9 +74,10 @@ def replay(
         goal: Stop once this accuracy is reached,
         most_epochs: or after so many epochs of all trials together.
     """
+    space = space.fixed("train.max_epochs", max_epochs)
     memory = _Memory(earlier)
     proposals = Proposals({ALL: space}, earlier={ALL: list(earlier)}, num_trials=len(earlier) + num_trials, first=first)
-    scheduler = make_scheduler(space.search, max_epochs, list(earlier))
+    scheduler = make_scheduler(space, list(earlier))
     stage = _TrialStage(proposals, scheduler, cast(Recorder, memory))
     best: list[float] = []
     incumbents: list[tuple[str, int]] = []

@@ -138,7 +138,7 @@ def test_what_is_reported_is_what_the_saved_weights_score(
     reports = run(checkpoint=checkpoint)
     development = made_split.development
     training = Training(CONFIG, View(made_frames, development.train))
-    training.load_state_dict(saved(checkpoint)["trainings"][0])
+    training.load_state_dict(saved(checkpoint)["training"])
     validation = View(made_frames, development.validation)
     embeddings = embed(training.encoder, validation, CONFIG.normalize, CONFIG.representation)
     draws = exemplar_draws(validation.labels, 10, seed=0)
@@ -177,7 +177,7 @@ def test_a_resumed_trial_reports_and_ends_as_the_uninterrupted_one(
     second = run(checkpoint=CheckpointFile(str(tmp_path / "trial")), epochs_reported=kill_at)
     assert len(first) == kill_at
     assert same(first + second, whole)
-    assert_same_state(saved(checkpoint)["trainings"][0], saved(whole_file)["trainings"][0])
+    assert_same_state(saved(checkpoint)["training"], saved(whole_file)["training"])
 
 
 def test_epochs_that_were_saved_but_not_counted_are_reported_again_and_not_trained_again(
@@ -212,7 +212,7 @@ def test_a_completed_trial_repeats_only_what_did_not_count(run: Run, checkpoint:
 def test_an_epoch_is_saved_before_it_is_reported(run: Run, checkpoint: CheckpointFile) -> None:
     run(checkpoint=checkpoint, kill_at=2)
     state = saved(checkpoint)
-    assert state["trainings"][0]["epoch"] == 2
+    assert state["training"]["epoch"] == 2
     assert [m["epoch"] for m in state["history"]] == [1, 2]
 
 
@@ -224,6 +224,16 @@ def test_the_best_and_the_last_epoch_must_be_saved(
     monkeypatch.setattr(checkpoint, "save", lambda state, *, must: musts.append(must))
     run(checkpoint=checkpoint)
     assert musts == [True, False, True, True]
+
+
+@pytest.mark.usefixtures("scripted")
+def test_the_epochs_of_rungs_must_be_saved(
+    run: Run, checkpoint: CheckpointFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    musts: list[bool] = []
+    monkeypatch.setattr(checkpoint, "save", lambda state, *, must: musts.append(must))
+    run(checkpoint=checkpoint, rungs=(2,))
+    assert musts == [True, True, True, True]
 
 
 # --------------------------------------------------------------------------------------------------- divergence
@@ -252,7 +262,7 @@ def test_divergence_in_a_later_epoch_keeps_the_earlier_reports(
     monkeypatch.setattr(Training, "run_epoch", diverge_in_the_third)
     reports = run(checkpoint=checkpoint)
     assert [(m["epoch"], m["state"]) for m in reports] == [(1, "running"), (2, "running"), (3, "diverged")]
-    assert saved(checkpoint)["trainings"][0]["epoch"] == 2
+    assert saved(checkpoint)["training"]["epoch"] == 2
     again = run(checkpoint=checkpoint, epochs_reported=2)
     assert [(m["epoch"], m["state"]) for m in again] == [(3, "diverged")]
 

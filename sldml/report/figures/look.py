@@ -26,6 +26,7 @@ STATE_COLORS = {
     "diverged": "#D55E00",
     "failed": "#A3195B",
     "running": "#E69F00",
+    "paused": "#56B4E9",
     "final": "#009E73",
 }
 STATE_SYMBOLS = {
@@ -34,6 +35,7 @@ STATE_SYMBOLS = {
     "diverged": "triangle-down",
     "failed": "square-open",
     "running": "diamond-open",
+    "paused": "hourglass-open",
 }
 BEST_COLOR = "#111111"
 BASELINE_DASHES = {"raw_1nn": "dot", "dtw_1nn": "dash", "untrained": "dashdot", "untrained_dtw": "longdash"}

@@ -115,7 +115,7 @@ def choice_map(history: History, importance: Importance) -> Figure | None:
     caption = (
         f"Best and median {measure_name(history)} and number of the trials with "
         f"{'both choices' if across else 'a choice'}. A trial stopped early counts with its best value so far, "
-        "so a low median may only mean that ASHA stopped many. White pairs were not tried or do not exist."
+        "so a low median may only mean that many were stopped. White pairs were not tried or do not exist."
     )
     return Figure("choice_map", figure, alt, caption)
 

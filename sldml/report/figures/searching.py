@@ -64,13 +64,13 @@ def search_history(history: History) -> Figure | None:
 
 
 def learning_curves(history: History) -> Figure | None:
-    """The validation value of all trials by epoch; a cross marks the end of one stopped by ASHA."""
+    """The validation value of all trials by epoch; a cross marks the end of one stopped early."""
     trials = [t for t in history.trials.values() if _curve(t)[0]]
     if not trials:
         return None
     ranked = history.ranked()
     figure = go.Figure()
-    for state in ("completed", "running", "failed", "diverged", "pruned"):
+    for state in ("completed", "running", "paused", "failed", "diverged", "pruned"):
         x: list[int | None] = []
         y: list[float | None] = []
         text: list[str | None] = []
@@ -89,7 +89,7 @@ def learning_curves(history: History) -> Figure | None:
     if pruned:
         figure.add_scatter(
             x=[epochs[-1] for epochs, _ in pruned], y=[values[-1] for _, values in pruned],
-            mode="markers", name="stopped by ASHA", hoverinfo="skip",
+            mode="markers", name="stopped early", hoverinfo="skip",
             marker=marker("pruned", 7),
         )  # fmt: skip
     band = ""
@@ -105,7 +105,7 @@ def learning_curves(history: History) -> Figure | None:
     alt = f"{measure_name(history).capitalize()} by epoch for {len(trials)} trials, {len(pruned)} of them stopped early"
     if ranked:
         alt += f"; the best, {ranked[0].trial_id}, peaks at {percent(ranked[0].value)} in epoch {ranked[0].best_epoch}"
-    caption = "One line per trial; crosses mark trials stopped by ASHA."
+    caption = "One line per trial; crosses mark trials stopped early."
     if band:
         caption += f" The grey band is the spread of the best one ({band}, one standard deviation to each side)."
     return Figure("learning_curves", figure, f"{alt}.", caption)
