@@ -12,6 +12,7 @@ from sldml.recognition.baselines import BASELINES
 from sldml.report.comparison import comparison_of
 from sldml.report.files import Json
 from sldml.report.noise import against_best, indistinguishable, noise_sentence, trial_score
+from sldml.report.search_time import EPOCH_PARTS, training_spans
 from sldml.report.shipped import against_sentence
 
 
@@ -29,12 +30,12 @@ class Timing:
     def to_json(self, history: History) -> Json:
         """`wall_s`: duration of this call; `trial_s`: sum of its trials' durations; `bare_s`: their time in data, step
         and evaluation; `efficiency`: `bare_s` over the wall time of the search times the number of slots."""
-        bare = trial = 0.0
+        bare = 0.0
         for record in history.trials.values():
             epochs = [e for e in record.epochs if e.time >= self.started]
-            bare += sum(e.seconds(part) for e in epochs for part in ("data", "step", "evaluation"))
-            if epochs:
-                trial += max(e.time for e in epochs) - max(record.started, self.started)
+            bare += sum(e.seconds(part) for e in epochs for part in EPOCH_PARTS)
+        spans = [span for span in training_spans(history) if span.kind != "final"]
+        trial = sum(max(0.0, span.end - max(span.begin, self.started)) for span in spans)
         search_s = self.stages.get("search", 0.0)
         return {
             "wall_s": time.time() - self.started,

@@ -33,6 +33,8 @@ class Replayed:
     """The best accuracy seen after each epoch that any trial ran, in the order in which they ended."""
     incumbents: list[tuple[str, int]]
     """The trial and the epoch that reached it first."""
+    reports: list[tuple[str, float]]
+    """The trial of each of these epochs, and its best accuracy so far."""
 
     def epochs_until(self, accuracy: float) -> int | None:
         """Epochs, over all trials, until the accuracy was reached; None where it never was."""
@@ -81,15 +83,20 @@ def replay(
     stage = _TrialStage(proposals, scheduler, cast(Recorder, memory))
     best: list[float] = []
     incumbents: list[tuple[str, int]] = []
+    reports: list[tuple[str, float]] = []
     running: list[tuple[int, int, str, Any, Sequence[float]]] = []
     order = itertools.count()
+    curves: dict[str, Sequence[float]] = {}
 
     def start(now: int) -> None:
-        """Begin a trial, if there is one left to begin; its first epoch ends one later."""
+        """Begin or continue a trial, if there is one; its next epoch ends one later."""
         key = f"ray{next(order)}"
         if (config := stage.next(key)) is not None:
             stage.started(config)
-            heapq.heappush(running, (now + 1, next(order), key, config, curve(config["params"])))
+            name = config["trial_id"]
+            if name not in curves:  # else it continues
+                curves[name] = curve(config["params"])
+            heapq.heappush(running, (now + 1, next(order), key, config, curves[name]))
 
     for _ in range(slots):
         start(0)
@@ -100,6 +107,7 @@ def replay(
         value = max([values[epoch - 1], *(e.best for e in record.epochs[-1:])])
         incumbents.append((record.trial_id, epoch) if not best or value > best[-1] else incumbents[-1])
         best.append(max([value, *best[-1:]]))
+        reports.append((record.trial_id, value))
         result = {"epoch": epoch, OBJECTIVE: value, "state": "completed" if epoch == max_epochs else "running"}
         stops = stage.stops(key, config, result)
         stage.reported(key, config, result)
@@ -109,4 +117,4 @@ def replay(
         else:
             heapq.heappush(running, (now + 1, next(order), key, config, values))
     known = {record.trial_id for record in earlier}
-    return Replayed([t for name, t in memory.history.trials.items() if name not in known], best, incumbents)
+    return Replayed([t for name, t in memory.history.trials.items() if name not in known], best, incumbents, reports)
