@@ -1,4 +1,4 @@
-"""The life of a search: prepare, baselines, trials, final models, class folds, sealed test, model, report.
+"""The life of a search: prepare, baselines, trials, class folds, final models, sealed test, model, report.
 
 `run` opens a search, `_work` shows its stages in their order, `_close` writes the report and ends tracking. Each stage
 can be resumed: what the journal already has is not done again. A search lies in its own folder `<storage>/<name>/`:
@@ -8,7 +8,6 @@ ships no model; it has `comparison.md` instead.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,6 @@ from sldml.journal import (
     ALL,
     Artifact,
     AttemptEnded,
-    BaselineFoldsScored,
     BaselinesScored,
     History,
     Journal,
@@ -35,17 +33,18 @@ from sldml.journal import (
 )
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet, as_prepared
-from sldml.protocols.folds import scored_folds
 from sldml.protocols.split import Split
 from sldml.recognition.baselines import BaselineScorer
 from sldml.report.comparison import comparison_of, markdown, num_missing, only_winners
 from sldml.report.files import Json, require_writable, write_json, write_text
 from sldml.report.report import write_report
 from sldml.report.summary import Timing, search_summary
-from sldml.search.choice import num_deciding_folds
+from sldml.search.choice import choose, num_class_folds
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out, starts_ray
-from sldml.search.final import FinalTraining, NothingToTrainError, plan_finals, plan_folds, sealed_test, was_tested
-from sldml.search.folders import final_weights, trial_folder, trial_weights
+from sldml.search.final import FinalTraining, NothingToTrainError, plan_finals, sealed_test, was_tested
+from sldml.search.finalists import Finalists
+from sldml.search.fold_stage import run_folds
+from sldml.search.folders import final_weights, fold_weights, trial_folder
 from sldml.search.head import head_watched
 from sldml.search.identity import attempt_begun, search_begun
 from sldml.search.machine import check_machine
@@ -54,7 +53,7 @@ from sldml.search.pool import Pool
 from sldml.search.preflight import earlier_history, folder_lock, prepared_data, require_same_data, storage_errors
 from sldml.search.recorder import Recorder
 from sldml.search.request import Request
-from sldml.search.run import run_finals, run_folds, run_trials
+from sldml.search.run import run_finals, run_trials
 from sldml.search.scheduler import planned_epochs, rungs
 from sldml.search.shipping import ship
 from sldml.search.trainable import Job
@@ -150,43 +149,49 @@ def _work(search: Search) -> None:
             pool.start()  # while the baselines are scored
         _score_baselines(search)
         _run_trials(search, pool)
-        plan = _plan(search)
-        if plan is None or (history.test is not None and was_tested(history.test, plan)):
+        if not _is_to_be_tested(search):
             return
+        _score_folds(search, pool)
+        plan = _plan(search)
         _train_finals(search, plan, pool)
-        _score_folds(search, plan, pool)
     _test(search, plan)
 
 
-def _plan(search: Search) -> list[FinalTraining] | None:
-    """The final models to train; None if there are to be none yet."""
-    request, history, settings = search.request, search.history, search.request.space.search
-    if request.comparison is not None and (missing := num_missing(history, settings.trials)):
+def _is_to_be_tested(search: Search) -> bool:
+    """Whether the search goes on after its trials."""
+    request, history = search.request, search.history
+    if request.comparison is not None and (missing := num_missing(history, request.space.search.trials)):
         search.watcher.say(f"{missing} trials are missing to give every choice the same budget: no sealed test yet")
-        return None
+        return False
     if not request.final:
-        return None
-    if request.comparison is None:
-        return plan_finals(history, settings.top_k, settings.final_seeds)
-    return plan_finals(only_winners(history), len(request.comparison.choices), settings.final_seeds)
+        return False
+    if history.test is None:
+        return True
+    race = None if request.comparison is not None else _finalists(search).race(history)
+    return (race is not None and race.ending is None) or not was_tested(history.test, _plan(search))
+
+
+def _finalists(search: Search) -> Finalists:
+    """Who is scored on class folds."""
+    return Finalists.of(search.history, search.request.space.search, num_class_folds(search.split.development))
+
+
+def _plan(search: Search) -> list[FinalTraining]:
+    """The final models: of the best finalists, or of the best configuration of each compared choice."""
+    request, history, settings = search.request, search.history, search.request.space.search
+    if request.comparison is not None:
+        return plan_finals(only_winners(history).ranked(), len(request.comparison.choices), settings.final_seeds)
+    finalists = _finalists(search)
+    return plan_finals(finalists.order(finalists.race(history)), settings.top_k, settings.final_seeds)
 
 
 def _score_baselines(search: Search) -> None:
-    """Training-free baselines on the validation classes and, where class folds decide what ships, on these."""
+    """Training-free baselines on the validation classes."""
     request, recorder, history = search.request, search.recorder, search.history
-    development, evaluation = search.split.development, request.space.default_config().evaluation
-    num_folds = num_deciding_folds(development) if request.final and request.comparison is None else 0
-    scored = history.baseline_folds
-    folds_wanted = num_folds > 0 and (scored is None or scored.num_folds != num_folds)
-    if not history.baselines or folds_wanted:
+    if not history.baselines:
         with _stage(search, "baselines"):
-            if not history.baselines:
-                scores = _scorer(search).validate(development, evaluation)
-                recorder.record(BaselinesScored(scores=tuple(scores)))
-            if folds_wanted:
-                folds = scored_folds(development, num_folds)
-                over_folds = _scorer(search).validate_folds(folds, evaluation)
-                recorder.record(BaselineFoldsScored(num_folds=num_folds, scores=tuple(over_folds)))
+            scores = _scorer(search).validate(search.split.development, request.space.default_config().evaluation)
+            recorder.record(BaselinesScored(scores=tuple(scores)))
     for name, baseline in history.baselines.items():
         best = baseline.best
         normalization = ", ".join(f"{key} {value}" for key, value in best.candidate.normalize.items())
@@ -217,19 +222,21 @@ def _run_trials(search: Search, pool: Pool) -> None:
         )
 
 
+def _score_folds(search: Search, pool: Pool, deadline: float | None = None) -> None:
+    """The finalists on class folds, which decide what ships. `deadline`: when to stop, in seconds since 1970."""
+    if search.request.comparison is not None:
+        return
+    finalists, evaluation = _finalists(search), search.request.space.default_config().evaluation
+    race = finalists.race(search.history, tries_again=True)
+    if race is not None:
+        with _stage(search, "folds"):
+            run_folds(finalists, race, evaluation, pool, search.recorder, search.watcher, deadline=deadline)
+
+
 def _train_finals(search: Search, plan: list[FinalTraining], pool: Pool) -> None:
     """The best configurations with several seeds, on auxiliary and validation classes."""
     with _stage(search, "final"):
         run_finals(plan, str(search.request.folder), pool, search.recorder, search.watcher)
-
-
-def _score_folds(search: Search, plan: list[FinalTraining], pool: Pool) -> None:
-    """The same configurations on all class folds, where these decide what ships."""
-    num_folds = num_deciding_folds(search.split.development)
-    if search.request.comparison is None and num_folds:
-        with _stage(search, "folds"):
-            folds = plan_folds(plan, num_folds, search.request.space.default_config().evaluation)
-            run_folds(folds, pool, search.recorder, search.watcher)
 
 
 def _test(search: Search, plan: list[FinalTraining]) -> None:
@@ -243,24 +250,19 @@ def _test(search: Search, plan: list[FinalTraining]) -> None:
     with _stage(search, "test"):
         known = [score for baseline in history.baselines.values() for score in baseline.scores]
         recorder.record(BaselinesScored(scores=tuple(_scorer(search).test(split.sealed, known))))
-        planned = {(final.trial_id, final.seed) for final in plan}
-        tested = {key: final for key, final in history.finals.items() if key in planned}
-        results = sealed_test(
-            dataclasses.replace(history, finals=tested),
-            split,
-            search.frames,
-            load_final,
-        )
+        results = sealed_test(history, plan, split, search.frames, load_final)
         if request.comparison is None:
+            tested = [final.trial_id for final in results.finals]
             results = ship(
                 folder / "model",
                 history,
                 results,
+                choose(split.development, tested, history, _finalists(search)),
                 split=split,
                 frames=search.frames,
                 data=as_prepared(request.space.default_config().data, search.prepared),
                 load_final=load_final,
-                load_trial=lambda trial_id: trial_weights(folder, trial_id),
+                load_fold=lambda trial_id, num_folds: fold_weights(folder, trial_id, num_folds),
                 search_name=request.name,
             )
         recorder.record(Tested(results=results))

@@ -153,6 +153,12 @@ class Board:
         """Number of ended and paused trainings."""
         return sum(self.ended.values())
 
+    def add(self, num_epochs: int) -> None:
+        """One more training than was planned, of this many epochs."""
+        with self.lock:
+            self.total += 1
+            self._planned_epochs = num_epochs + (self._planned_epochs or 0)
+
     def start(self, row: BoardRow) -> None:
         """A training starts or resumes."""
         with self.lock:

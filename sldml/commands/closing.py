@@ -61,11 +61,15 @@ def _result_lines(summary: Mapping[str, Any]) -> list[str]:
             lines.append(f"baseline {name}: sealed test {baseline['test']:.3f}, validation {baseline['val']:.3f}")
     if summary["noise"]:
         lines.append(f"noise: {summary['noise']}")
-    lines += [f"class folds {_fold_line(row)}" for row in (summary["folds"] or {}).get("rows", [])]
+    if folds := summary["folds"]:
+        lines += [f"class folds {_fold_line(row)}" for row in folds["rows"]]
+        lines.append(f"class folds ended after {folds['num_scored']}: {folds['ending']}")
     shipped = summary["shipped"]
     if shipped:
         name = shipped["trial_id"] or f"{shipped['candidate']['baseline']} (no training)"
         lines.append(f"saved model: {name}, {shipped['reason']}; sealed test {shipped['accuracy']:.3f}")
+        if summary["chances_sentence"]:
+            lines.append(summary["chances_sentence"])
         if shipped["unknown_accepted"] is not None:
             lines.append(
                 f"unknown above the ratio {shipped['threshold']:.3f}: on development classes, this rejects "
@@ -79,11 +83,15 @@ def _result_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _fold_line(row: Mapping[str, Any]) -> str:
-    """A row of `sldml.search.choice.fold_rows` as text."""
+    """A row of `FoldTable` as text."""
+    name = f"{row['name']} (default)" if row["is_default"] else row["name"]
     if row["mean"] is None:
-        return f"{row['name']}: {row['error']}"
-    line = f"{row['name']}: {row['mean']:.3f} ± {row['std']:.3f} over {len(row['accuracies'])} folds"
+        return f"{name}: {row['error'] or 'not scored'}"
+    spread = "" if row["std"] is None else f" ± {row['std']:.3f}"
+    line = f"{name}: {row['mean']:.3f}{spread} over {len(row['accuracies'])} folds"
     if difference := row["difference"]:
         low, high = difference["ci95"]
         line += f", {difference['mean']:+.3f} [{low:+.3f}, {high:+.3f}] against the best baseline"
-    return line
+    if row["dropped"]:
+        line += "; dropped"
+    return f"{line}; {row['error']}" if row["error"] else line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sldml.commands.request import check_request
 from sldml.errors import hide_secrets
 from sldml.recordings.sources import describe_data
-from sldml.search.choice import FEWEST_CLASSES_TO_TRUST, MOST_FOLDS
+from sldml.search.choice import MOST_FOLDS
 from sldml.search.request import Request
 from sldml.tracking import check, default_uri
 
@@ -40,9 +40,12 @@ def _search_lines(request: Request) -> list[str]:
     if not request.final:
         return [f"{trials}; no final models, no test, no saved model (--no-final)"]
     return [
-        f"{trials}; then {settings.top_k} configurations with {settings.final_seeds} seeds each",
-        f"saved model: chosen by validation if there are at least {FEWEST_CLASSES_TO_TRUST} auxiliary classes, else by "
-        f"up to {MOST_FOLDS} class folds (one more training of each of these configurations per fold)",
+        trials,
+        f"finalists: the {settings.finalists} best configurations by validation, the default one, and the best "
+        f"baselines, on up to {MOST_FOLDS} class folds (one training of {max_epochs} epochs of each configuration per "
+        f"fold), with other folds again until the best one is clear, at most {settings.fold_repeats} times",
+        f"final models: {settings.top_k} configurations with {settings.final_seeds} seeds each, {max_epochs} epochs",
+        "saved model: the finalist that is best on the class folds",
     ]
 
 

@@ -13,13 +13,12 @@ from sldml.commands.live import CountProgress, LiveConsole, LiveView, clock, rou
 from sldml.config.trial import TrialConfig
 from sldml.journal import (
     AttemptBegun,
-    BaselineFoldsScored,
     Epoch,
     Event,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldScored,
     History,
     StageChanged,
     TrainingRecord,
@@ -29,7 +28,7 @@ from sldml.journal import (
     TrialPaused,
     TrialStarted,
 )
-from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.final import FinalTraining, FoldScoring, FoldTraining
 from sldml.search.recorder import epoch_fields
 
 _EVERY_S = 5.0
@@ -129,15 +128,20 @@ class ProgressPrinter:
             )
         )
 
-    def training(self, what: str, plan: Sequence[FinalTraining | FoldTraining], *, num_slots: int = 1) -> None:
+    def training(
+        self, what: str, plan: Sequence[FinalTraining | FoldTraining | FoldScoring], *, num_slots: int = 1
+    ) -> None:
         """Final models or class folds begin."""
         self._planned = {entry.name: entry.num_epochs for entry in plan}
         epochs = sum(self._planned.values())
         self._begin(Board(what, len(plan), time.time(), planned_epochs=epochs, num_slots=num_slots))
 
-    def fold_happened(self, fold: FoldTraining, result: Mapping[str, Any] | None) -> None:
-        """A class fold started (`result` is None) or reported; the journal has no events of single folds."""
+    def fold_happened(self, fold: FoldTraining | FoldScoring, result: Mapping[str, Any] | None) -> None:
+        """A class fold started (`result` is None) or reported; the journal has only the score of a fold."""
         name = fold.name
+        if result is None and name not in self._planned and self._board is not None:
+            self._planned[name] = fold.num_epochs
+            self._board.add(fold.num_epochs)
         if result is None:
             self._started(name, fold.config, time.time())
         elif result.get("state") in ("running", "completed"):
@@ -173,12 +177,8 @@ class ProgressPrinter:
                 if self._board is not None:
                     self._board.end(event.trial_id, "lost")
                 self.say(f"{event.trial_id} is lost ({event.error}): it is tried again when the search is resumed")
-            case BaselineFoldsScored():
-                for name, best in history.best_over_folds().items():
-                    self._print_folds(name, best.accuracies, f"over {event.num_folds} folds")
-            case FoldsScored():
-                over = f"over {event.num_folds} folds, {event.num_epochs} epochs each"
-                self._print_folds(event.trial_id, event.accuracies or str(event.error), over)
+            case FoldScored():
+                self._print_fold(event, history)
             case StageChanged():
                 self._stage = _STAGES.get(event.name, event.name) if event.state == "started" else ""
                 self.doing(self._stage or "continuing")
@@ -244,9 +244,17 @@ class ProgressPrinter:
         self._printed_at, self._epochs_since = now, 0
         self.say(line)
 
-    def _print_folds(self, name: str, found: Sequence[float] | str, over: str) -> None:
-        score = found if isinstance(found, str) else f"{mean(found):.3f} ± {stdev(found):.3f}"
-        self.say(f"class folds {name}: {score} {over}")
+    def _print_fold(self, event: FoldScored, history: History) -> None:
+        """The mean of a configuration after each repeat, and every failure."""
+        name = event.trial_id if event.candidate is None else event.candidate.baseline
+        if event.error is not None:
+            self.say(f"class folds {name}: fold {event.fold}, repeat {event.repeat}: {event.error}")
+            return
+        scored = [history.folds.get((event.key, event.repeat, fold + 1)) for fold in range(event.num_folds)]
+        found = [fold.accuracy for fold in scored if fold is not None and fold.accuracy is not None]
+        if event.candidate is None and len(found) == event.num_folds:
+            over = f"over the {event.num_folds} folds of repeat {event.repeat}"
+            self.say(f"class folds {name}: {mean(found):.3f} ± {stdev(found):.3f} {over}")
 
 
 def _name(event: TrialEpoch | TrialEnded | FinalStarted | FinalEpoch | FinalEnded) -> str:

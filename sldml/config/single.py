@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pydantic
 import yaml
-from optuna.distributions import FloatDistribution, IntDistribution
 
 from sldml.config.dotted import merge, unflatten
 from sldml.config.parts import first_fault
@@ -35,7 +33,7 @@ def typical_config(space: SearchSpace) -> TrialConfig:
     def value_of(leaf: Leaf) -> Scalar:
         candidates = [known.get(leaf.path), *(field.default for field in fields_at(leaf.path))]
         fitting = [c for c in candidates if isinstance(c, str | int | float) and allows(leaf.distribution, c)]
-        return fitting[0] if fitting else _middle(leaf)
+        return fitting[0] if fitting else leaf.middle()
 
     return space.configure(space.visit(value_of))
 
@@ -104,14 +102,3 @@ def space_of(config: TrialConfig, name: str, *, num_seeds: int) -> SearchSpace:
     parts = {part: values.pop(part) for part in _APART}
     text = yaml.safe_dump({**parts, "fixed": values, "search": settings, "space": {}}, sort_keys=False)
     return parse_space(f"# One configuration, trained by launch/train.py.\n{text}", name, "the configuration")
-
-
-def _middle(leaf: Leaf) -> Scalar:
-    """The first choice, or the middle of a range on its own scale."""
-    match leaf.distribution:
-        case IntDistribution(low=low, high=high, log=log):
-            return round(math.sqrt(low * high)) if log else (low + high) // 2
-        case FloatDistribution(low=low, high=high, log=log):
-            return math.sqrt(low * high) if log else (low + high) / 2
-        case _:
-            return leaf.ends()[0]

@@ -55,8 +55,12 @@ class SearchSettings(Part):
     reduction_factor: float = Field(2.0, gt=1.0)
     """Promotion and ASHA continue one in this many trials at each rung."""
     seed: int = Field(0, ge=0)
+    finalists: int = Field(3, ge=1)
+    """Number of top configurations by validation that are scored on class folds, beside the default configuration."""
+    fold_repeats: int = Field(3, ge=1)
+    """The auxiliary classes are divided into class folds at most this many times."""
     top_k: int = Field(3, ge=1)
-    """Number of top configurations by validation to retrain for the sealed test."""
+    """Number of top configurations to retrain for the sealed test."""
     final_seeds: int = Field(3, ge=1)
     """Number of seeds for each of them."""
 
@@ -149,9 +153,13 @@ class SearchSpace:
             raise SpaceError(f"{min(foreign)} is not a parameter of the space {self.name} under these choices")
         return found
 
+    def default_params(self) -> dict[str, Scalar]:
+        """The parameters of `default_config`, by path."""
+        return self.visit(Leaf.middle)
+
     def default_config(self) -> TrialConfig:
-        """The configuration with the first option of each choice and the lower end of each range."""
-        return self.configure(self.visit(lambda leaf: leaf.ends()[0]))
+        """The configuration with the first option of each choice and the middle of each range (geometric if `log`)."""
+        return self.configure(self.default_params())
 
     def probe(self) -> None:
         """Build random configurations, to find invalid combinations of values before any trial.

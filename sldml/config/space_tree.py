@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -63,6 +64,16 @@ class Leaf:
         """All choices, or both ends of the range."""
         d = self.distribution
         return tuple(d.choices) if isinstance(d, CategoricalDistribution) else (d.low, d.high)
+
+    def middle(self) -> Scalar:
+        """The first choice, or the middle of the range on its own scale."""
+        match self.distribution:
+            case IntDistribution(low=low, high=high, log=log):
+                return round(math.sqrt(low * high)) if log else (low + high) // 2
+            case FloatDistribution(low=low, high=high, log=log):
+                return math.sqrt(low * high) if log else (low + high) / 2
+            case _:
+                return self.ends()[0]
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,18 @@
 """The journal of a search: the truth about it, as typed events in an append-only file.
 
-`events` has what can be written, `records` what events are made of, `history` what they say together, and `file` writes
-and reads them. Whatever shows a search follows its journal.
+`events` has what can be written, `records` and `results` what events are made of, `history` what they say together, and
+`file` writes and reads them. Whatever shows a search follows its journal.
 """
 
 from sldml.journal.events import (
     AttemptBegun,
     AttemptEnded,
-    BaselineFoldsScored,
     BaselinesScored,
     Event,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldScored,
     SearchBegun,
     StageChanged,
     Tested,
@@ -38,43 +37,44 @@ from sldml.journal.history import ALL, Baseline, FinalRecord, History, TrainingR
 from sldml.journal.records import (
     ENDED,
     OBJECTIVE,
-    Accuracy,
-    AgainstBaseline,
     Artifact,
     BaselineScore,
     Candidate,
-    CandidateFolds,
     ComparisonRecord,
-    ConfusedPair,
-    ConfusionMatrix,
-    EmbeddingMap,
     EnvironmentRecord,
     Epoch,
-    FinalResult,
-    FoldRow,
-    FoldTable,
     Interval,
-    LabelledImage,
-    Latency,
-    MapPoint,
     OptionsRecord,
-    PairedDifference,
     Params,
     PreparedRecord,
     Record,
     SettingsRecord,
-    Shipped,
     SpaceRecord,
     SplitRecord,
-    TestResults,
     TrialState,
+)
+from sldml.journal.results import (
+    Accuracy,
+    AgainstBaseline,
+    ConfusedPair,
+    ConfusionMatrix,
+    EmbeddingMap,
+    FinalResult,
+    FoldRow,
+    FoldTable,
+    LabelledImage,
+    Latency,
+    MapPoint,
+    PairedDifference,
+    Shipped,
+    TestResults,
 )
 
 __all__ = [
     "ALL", "ENDED", "FILE", "OBJECTIVE", "Accuracy", "AgainstBaseline", "Artifact", "AttemptBegun", "AttemptEnded",
-    "Baseline", "BaselineFoldsScored", "BaselineScore", "BaselinesScored", "Candidate", "CandidateFolds",
+    "Baseline", "BaselineScore", "BaselinesScored", "Candidate",
     "ComparisonRecord", "ConfusedPair", "ConfusionMatrix", "EmbeddingMap", "EnvironmentRecord", "Epoch", "Event",
-    "FinalEnded", "FinalEpoch", "FinalRecord", "FinalResult", "FinalStarted", "FoldRow", "FoldTable", "FoldsScored",
+    "FinalEnded", "FinalEpoch", "FinalRecord", "FinalResult", "FinalStarted", "FoldRow", "FoldScored", "FoldTable",
     "Follower", "FoundSearch", "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage",
     "Latency", "MapPoint", "OptionsRecord", "PairedDifference", "Params", "PreparedRecord", "Record", "SearchBegun",
     "SettingsRecord", "Shipped", "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested",

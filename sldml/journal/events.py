@@ -16,7 +16,7 @@ from sldml.config.dotted import ConfigTree
 from sldml.journal.records import (
     Artifact,
     BaselineScore,
-    CandidateFolds,
+    Candidate,
     ComparisonRecord,
     EnvironmentRecord,
     Epoch,
@@ -27,10 +27,10 @@ from sldml.journal.records import (
     SettingsRecord,
     SpaceRecord,
     SplitRecord,
-    TestResults,
     Text,
     TrialState,
 )
+from sldml.journal.results import TestResults
 
 VERSION = 2
 """Of the format, in the first event of a journal."""
@@ -59,6 +59,8 @@ class SearchBegun(_Timed):
     """Settings applied to the space, as of `--set`."""
     first: tuple[Params, ...] = ()
     """Configurations to try first."""
+    default: Params | None = None
+    """The default configuration of the space, which is the first of them; None if it is not tried."""
     compare: ComparisonRecord | None = None
     data: Text | None = None
     """Folder of the raw recordings."""
@@ -105,14 +107,6 @@ class BaselinesScored(_Timed):
 
     event: Literal["baselines"] = "baselines"
     scores: tuple[BaselineScore, ...]
-
-
-class BaselineFoldsScored(_Timed):
-    """All candidates of the baselines were scored on the class folds that decide what ships."""
-
-    event: Literal["baseline_folds"] = "baseline_folds"
-    num_folds: int
-    scores: tuple[CandidateFolds, ...]
 
 
 class TrialStarted(_Timed):
@@ -184,16 +178,28 @@ class FinalEnded(_Timed):
     error: Text | None = None
 
 
-class FoldsScored(_Timed):
-    """A configuration was scored on all class folds, or failed on one."""
+class FoldScored(_Timed):
+    """A finalist was scored on one class fold, or failed on it."""
 
-    event: Literal["folds"] = "folds"
-    trial_id: str
-    num_epochs: int
+    event: Literal["fold"] = "fold"
+    trial_id: str | None = None
+    candidate: Candidate | None = None
+    """Either a trial, whose configuration was trained, or a candidate without training."""
+    repeat: int
+    """From 1: which division of the auxiliary classes into folds."""
+    fold: int
+    """From 1."""
     num_folds: int
-    accuracies: tuple[float, ...] | None
-    """One per fold."""
+    """In one repeat."""
+    seed: int | None = None
+    """Of the training."""
+    accuracy: float | None = None
     error: Text | None = None
+
+    @property
+    def key(self) -> str:
+        """The finalist."""
+        return self.candidate.key if self.candidate is not None else str(self.trial_id)
 
 
 class Tested(_Timed):
@@ -209,7 +215,6 @@ Event = (
     | AttemptEnded
     | StageChanged
     | BaselinesScored
-    | BaselineFoldsScored
     | TrialStarted
     | TrialEpoch
     | TrialPaused
@@ -218,7 +223,7 @@ Event = (
     | FinalStarted
     | FinalEpoch
     | FinalEnded
-    | FoldsScored
+    | FoldScored
     | Tested
 )
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])

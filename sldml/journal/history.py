@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from statistics import mean
 from typing import Any
 
 from sldml.config.dotted import ConfigTree
 from sldml.journal.events import (
     AttemptBegun,
     AttemptEnded,
-    BaselineFoldsScored,
     BaselinesScored,
     Event,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldScored,
     SearchBegun,
     StageChanged,
     Tested,
@@ -31,13 +29,11 @@ from sldml.journal.events import (
 from sldml.journal.records import (
     ENDED,
     BaselineScore,
-    CandidateFolds,
     Epoch,
     Params,
-    Shipped,
-    TestResults,
     TrialState,
 )
+from sldml.journal.results import Shipped, TestResults
 
 ALL = ""
 """Stands for the choice of a search that compares none."""
@@ -150,9 +146,8 @@ class History:
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     finals: dict[tuple[str, int], FinalRecord] = field(default_factory=dict)
     """By trial and seed."""
-    folds: dict[str, FoldsScored] = field(default_factory=dict)
-    """By trial, the score on all class folds."""
-    baseline_folds: BaselineFoldsScored | None = None
+    folds: dict[tuple[str, int, int], FoldScored] = field(default_factory=dict)
+    """The scores of finalists on class folds, by `FoldScored.key`, repeat and fold."""
     test: TestResults | None = None
     """The last sealed test."""
     num_tests: int = 0
@@ -200,8 +195,6 @@ class History:
                     name: Baseline(name, tuple(s for s in event.scores if s.candidate.baseline == name))
                     for name in names
                 }
-            case BaselineFoldsScored():
-                self.baseline_folds = event
             case TrialStarted():
                 self.trials[event.trial_id] = TrialRecord(event.trial_id, event.config, event.time, params=event.params)
             case FinalStarted():
@@ -219,8 +212,8 @@ class History:
                 record = self.training(event)
                 assert isinstance(record, TrialRecord)
                 record.num_lost, record.error = record.num_lost + 1, event.error
-            case FoldsScored():
-                self.folds[event.trial_id] = event
+            case FoldScored():
+                self.folds[event.key, event.repeat, event.fold] = event
             case Tested():
                 self.test, self.num_tests = event.results, self.num_tests + 1
 
@@ -282,19 +275,13 @@ class History:
             self.comparable(), key=lambda r: (-r.num_folds, -(r.value or 0.0), r.state != "completed", r.trial_id)
         )
 
-    def best_over_folds(self) -> dict[str, CandidateFolds]:
-        """The candidate of each baseline, by name, with the best mean over the class folds."""
-        best: dict[str, CandidateFolds] = {}
-        for score in () if self.baseline_folds is None else self.baseline_folds.scores:
-            name = score.candidate.baseline
-            best[name] = max(best.get(name, score), score, key=lambda s: mean(s.accuracies))
-        return best
+    @property
+    def default_trial(self) -> TrialRecord | None:
+        """The trial of the space's default configuration; None if it was not tried."""
+        default = self.search.default
+        return next((record for record in self.trials.values() if record.params == default), None)
 
-    def has_folds(self, trial_id: str, num_epochs: int, num_folds: int) -> bool:
-        """Whether a configuration has a score over this number of class folds, trained for this number of epochs."""
-        known = self.folds.get(trial_id)
-        return (
-            known is not None
-            and known.accuracies is not None
-            and (known.num_epochs, known.num_folds) == (num_epochs, num_folds)
-        )
+    def fold_accuracies(self, key: str) -> list[float]:
+        """The accuracies of a finalist (`FoldScored.key`) on class folds so far, in the order of the folds."""
+        scored = sorted((place, event.accuracy) for (name, *place), event in self.folds.items() if name == key)
+        return [accuracy for _, accuracy in scored if accuracy is not None]

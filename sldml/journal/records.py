@@ -5,7 +5,7 @@ Accuracies are fractions and times are seconds since 1970.
 
 from __future__ import annotations
 
-from statistics import mean, stdev
+import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -52,6 +52,8 @@ class SettingsRecord(Record):
     model_config = ConfigDict(extra="allow")
 
     trials: int
+    finalists: int = 3
+    fold_repeats: int = 3
     top_k: int = 3
     final_seeds: int = 3
     seed: int = 0
@@ -168,6 +170,11 @@ class Candidate(Record):
     encoder: ConfigTree | None = None
     representation: ConfigTree | None = None
 
+    @property
+    def key(self) -> str:
+        """Text that is equal for equal candidates only."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
 
 class BaselineScore(Record):
     """The scores of a candidate."""
@@ -184,176 +191,6 @@ class BaselineScore(Record):
     """Accuracy on the sealed test; None before it."""
 
 
-class CandidateFolds(Record):
-    """The accuracy of a candidate on each class fold."""
-
-    candidate: Candidate
-    accuracies: tuple[float, ...]
-
-
-# ------------------------------------------------------------------------------------------------------ sealed test
-
-
-class Accuracy(Record):
-    """Accuracy over several seeds."""
-
-    mean: float
-    ci95: Interval | None
-    """None with a single seed."""
-    values: tuple[float, ...]
-
-
-class ConfusionMatrix(Record):
-    """Counts of queries: rows are true classes, columns recognised ones."""
-
-    labels: tuple[str, ...]
-    matrix: tuple[tuple[int, ...], ...]
-
-
-class FinalResult(Record):
-    """A configuration on the sealed test, over its final models."""
-
-    trial_id: str
-    config: ConfigTree
-    val_accuracy: float
-    num_epochs: int
-    seeds: tuple[int, ...]
-    test_accuracy: Accuracy
-    confusions: tuple[ConfusionMatrix, ...]
-
-
-class Shipped(Record):
-    """The saved model: a final model, or a candidate without training."""
-
-    kind: Literal["trained", "training_free"]
-    trial_id: str | None = None
-    seed: int | None = None
-    candidate: Candidate | None = None
-    reason: str
-    accuracy: float
-    """On the sealed test."""
-    threshold: float
-    """Ratio of nearest to second-nearest distance above which an action is unknown."""
-    known_rejected: float | None = None
-    """On development recordings: share of recordings of known actions that are unknown by the threshold."""
-    unknown_accepted: float | None = None
-    """Share of recordings of actions without an exemplar that are given a name nevertheless."""
-
-    @property
-    def is_trained(self) -> bool:
-        """False for a baseline, which needs no training."""
-        return self.kind == "trained"
-
-    @property
-    def name(self) -> str:
-        """The trial, or the baseline."""
-        return self.trial_id or (self.candidate.baseline if self.candidate else "")
-
-
-class PairedDifference(Record):
-    """A mean difference with its paired interval."""
-
-    mean: float
-    ci95: Interval
-
-
-class AgainstBaseline(Record):
-    """The saved model less the best one without training, on the sealed test."""
-
-    candidate: Candidate
-    accuracy: float
-    """Of the candidate."""
-    difference: float
-    over_queries: Interval
-    """Paired over the queries: the effect of other recordings of these classes."""
-    over_classes: Interval
-    """Paired over the novel classes: the effect of other classes."""
-
-
-class FoldRow(Record):
-    """A configuration or a baseline over all class folds."""
-
-    name: str
-    kind: Literal["trained", "training_free"]
-    accuracies: tuple[float, ...] | None
-    """One per fold; None if a fold failed."""
-    difference: PairedDifference | None = None
-    """Of a trained one, to the best baseline."""
-    error: str | None = None
-    candidate: Candidate | None = None
-    """Of a baseline: its best over the folds."""
-
-    @property
-    def mean(self) -> float | None:
-        """Mean over the folds."""
-        return None if self.accuracies is None else mean(self.accuracies)
-
-    @property
-    def std(self) -> float | None:
-        """Sample standard deviation over the folds."""
-        return None if self.accuracies is None else stdev(self.accuracies)
-
-
-class FoldTable(Record):
-    """The scores over class folds that decided what ships."""
-
-    num_folds: int
-    rows: tuple[FoldRow, ...]
-
-
-class Latency(Record):
-    """Latency of the saved model, one recording at a time, in milliseconds."""
-
-    enrol_ms_per_recording: float
-    recognise_ms_per_recording: float
-    recognise_ms_p95: float
-    recordings: int
-    exemplars: int
-    device: str
-    threads: int
-    read_ms_per_recording: float | None = None
-    """Reading the file; None where no files were read."""
-    read_ms_p95: float | None = None
-
-
-class MapPoint(Record):
-    """A recording in the map of embeddings."""
-
-    name: str
-    label: str
-    x: float
-    y: float
-    exemplar: bool
-    named: str | None = None
-    """The recognised class of a query."""
-
-
-class EmbeddingMap(Record):
-    """Recordings of novel classes in a plane."""
-
-    method: str
-    points: tuple[MapPoint, ...]
-
-
-class LabelledImage(Record):
-    """An input of the model."""
-
-    what: str
-    png: str
-    """Base64."""
-
-
-class ConfusedPair(Record):
-    """A frequent confusion, with examples."""
-
-    true: str
-    named: str
-    count: int
-    total: int
-    """Queries of the true class."""
-    images: tuple[LabelledImage, ...]
-
-
 class Artifact(Record):
     """A file to attach to a run of tracking."""
 
@@ -363,25 +200,3 @@ class Artifact(Record):
     """Among the run's artifacts; None for their root."""
     trial_id: str | None = None
     """The trial whose run it belongs to; None for that of the search."""
-
-
-class TestResults(Record):
-    """The sealed test. What concerns the saved model is missing in a comparison, which saves none."""
-
-    __test__ = False
-    """Not a test of pytest's."""
-
-    num_queries: int
-    num_classes: int
-    num_exemplars: int
-    finals: tuple[FinalResult, ...]
-    """In the order of validation."""
-    shipped: Shipped | None = None
-    against: AgainstBaseline | None = None
-    """None if the saved model is the best one without training."""
-    confusion: ConfusionMatrix | None = None
-    per_class: dict[str, float] = {}
-    folds: FoldTable | None = None
-    latency: Latency | None = None
-    embedding_map: EmbeddingMap | None = None
-    confused: tuple[ConfusedPair, ...] = ()

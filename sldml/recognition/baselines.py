@@ -22,7 +22,7 @@ from sldml.config.training import EvaluationConfig
 from sldml.embedding.embed import input_shape
 from sldml.embedding.encoders import Encoder, build_encoder
 from sldml.embedding.view import View
-from sldml.journal import BaselineScore, Candidate, CandidateFolds
+from sldml.journal import BaselineScore, Candidate
 from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
 from sldml.protocols.split import Development, Sealed
@@ -78,42 +78,11 @@ class BaselineScorer:
 
     def _validate(self, development: Development, evaluation: EvaluationConfig) -> list[BaselineScore]:
         """Score every candidate on one set of validation classes."""
-        view = View(self._frames, development.validation.sample_for_draws(MOST_TO_SCORE))
-        draws = exemplar_draws(view.labels, evaluation.num_draws, evaluation.seed)
-
-        one_shot = development.measure != "map_at_r"
-        none = np.zeros(0, dtype=np.int64)
-
-        def score(distances: Tensor) -> tuple[float, float, NDArray[np.float64], NDArray[np.int64]]:
-            if not one_shot:
-                return map_at_r_distances(distances, view.labels), 0.0, np.zeros(0), none
-            result = score_distances(distances, view.labels, draws).over(view.classes, development.validation.classes)
-            return result.mean, result.std, result.right, result.queries
-
         found = []
         for candidate in self.candidates():
-            scores = [score(matching.between(view, view)) for matching in _matchings(candidate, view.layout)]
-            mean, std, right, queries = (np.mean(parts, axis=0) for parts in zip(*scores, strict=True))
-            found.append(
-                BaselineScore(
-                    candidate=candidate,
-                    val=float(mean),
-                    val_std=float(std),
-                    right_per_class=tuple(right.round(4).tolist()),
-                    queries_per_class=tuple(queries.tolist()),
-                )
-            )
+            found.append(score_candidate(candidate, development, evaluation, self._frames))
             self._scored()
         return found
-
-    def validate_folds(self, folds: Sequence[Development], evaluation: EvaluationConfig) -> list[CandidateFolds]:
-        """Score every candidate on the validation classes of each fold."""
-        self._begin(len(folds))
-        results = [self._validate(fold, evaluation) for fold in folds]
-        return [
-            CandidateFolds(candidate=parts[0].candidate, accuracies=tuple(part.val for part in parts))
-            for parts in zip(*results, strict=True)
-        ]
 
     def test(self, sealed: Sealed, scores: Iterable[BaselineScore]) -> list[BaselineScore]:
         """Add the accuracy on the sealed test to `scores`."""
@@ -158,6 +127,32 @@ class BaselineScorer:
                         encoder=encoder.model_dump(exclude_none=True),
                         representation=representation.model_dump(exclude_none=True),
                     )
+
+
+def score_candidate(
+    candidate: Candidate, development: Development, evaluation: EvaluationConfig, frames: Frames
+) -> BaselineScore:
+    """Score a candidate on the validation classes as trials are scored: with the same exemplar draws."""
+    view = View(frames, development.validation.sample_for_draws(MOST_TO_SCORE))
+    draws = exemplar_draws(view.labels, evaluation.num_draws, evaluation.seed)
+    one_shot = development.measure != "map_at_r"
+    none = np.zeros(0, dtype=np.int64)
+
+    def score(distances: Tensor) -> tuple[float, float, NDArray[np.float64], NDArray[np.int64]]:
+        if not one_shot:
+            return map_at_r_distances(distances, view.labels), 0.0, np.zeros(0), none
+        result = score_distances(distances, view.labels, draws).over(view.classes, development.validation.classes)
+        return result.mean, result.std, result.right, result.queries
+
+    scores = [score(matching.between(view, view)) for matching in _matchings(candidate, view.layout)]
+    mean, std, right, queries = (np.mean(parts, axis=0) for parts in zip(*scores, strict=True))
+    return BaselineScore(
+        candidate=candidate,
+        val=float(mean),
+        val_std=float(std),
+        right_per_class=tuple(right.round(4).tolist()),
+        queries_per_class=tuple(queries.tolist()),
+    )
 
 
 def _matchings(candidate: Candidate, layout: Layout) -> list[Matching]:

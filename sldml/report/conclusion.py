@@ -84,8 +84,9 @@ def _describe_test(history: History, winner: FinalResult, warnings: list[str]) -
     test, accuracy = history.test, winner.test_accuracy
     assert test is not None
     mean, values, interval = accuracy.mean, accuracy.values, accuracy.ci95
+    by = "validation" if test.folds is None else "the class folds"
     sentence = (
-        f"The best configuration by validation, {winner.trial_id} "
+        f"The best configuration by {by}, {winner.trial_id} "
         f"({describe_params(history.trials[winner.trial_id].params)}), recognises {percent(mean)} of the test "
         "recordings of unseen actions"
     )

@@ -24,7 +24,7 @@ class LeaderboardRow:
 
     name: str
     rank: int | None
-    """Rank by validation among the configurations; None for a baseline."""
+    """Rank among the configurations; None for a baseline."""
     params: list[tuple[str, str]]
     val: float | None
     test: float | None = None
@@ -44,10 +44,11 @@ class LeaderboardRow:
 
 
 def leaderboard(history: History) -> list[LeaderboardRow]:
-    """Final models and baselines, ranked by validation.
+    """Final models in the order of the class folds (or of validation without folds), with the baselines.
 
     Without a sealed test, the best configurations by validation take the place of the final models. A baseline is
-    represented by its best candidate on validation; a saved candidate that is another one has a row of its own.
+    represented by its best candidate on validation; a saved candidate that is another one has a row of its own. Where
+    the rows are in the order of validation, baselines have their place in it; else they are the last rows.
     """
     shipped = history.shipped
     others = against_best(history)
@@ -75,6 +76,8 @@ def leaderboard(history: History) -> list[LeaderboardRow]:
             for i, t in enumerate(history.ranked()[:top_k], start=1)
         ]
     best = trial_score(history.ranked()[0]) if history.ranked() else None
+    by_validation = history.test is None or history.test.folds is None
+    num_finals = 0 if by_validation else len(rows)
     saved = None if shipped is None else shipped.candidate
     for key in BASELINE_NAMES:
         if (baseline := history.baselines.get(key)) is None:
@@ -93,8 +96,8 @@ def leaderboard(history: History) -> list[LeaderboardRow]:
                 score=score,
                 to_best=difference(score, best) if best else None,
             )
-            place = next((i for i, other in enumerate(rows) if (other.val or 0.0) < known.val), len(rows))
-            rows.insert(place, row)
+            below = (i for i, other in enumerate(rows) if i >= num_finals and (other.val or 0.0) < known.val)
+            rows.insert(next(below, len(rows)), row)
     return rows
 
 

@@ -18,7 +18,7 @@ from sldml.report.importance import parameter_importance
 from sldml.report.leaderboard import distinguishing_params, leaderboard, trial_rows
 from sldml.report.page import render_page
 from sldml.report.search_time import wall_minutes
-from sldml.report.shipped import against_sentence, shipped_row
+from sldml.report.shipped import against_sentence, chances_sentence, shipped_row
 
 MAX_HARDEST = 5
 
@@ -58,6 +58,7 @@ def render_report(history: History) -> str:
         over_folds=any("val/accuracy_fold_1" in e.metrics for t in history.ranked()[:1] for e in t.epochs),
         ships=shipped_row(history),
         against=against_sentence(history),
+        chances=chances_sentence(history),
         saved=None if history.shipped is None else history.shipped.name,
         baseline_names=BASELINE_NAMES,
         measure=measure_name(history),

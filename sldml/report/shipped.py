@@ -48,6 +48,27 @@ def shipped_row(history: History) -> ShippedRow | None:
     return ShippedRow(name, candidate_settings(shipped.candidate), False, shipped.accuracy, val, shipped.reason)
 
 
+def chances_sentence(history: History) -> str | None:
+    """The probabilities that the saved model is better than others, by the class folds; None if none is known."""
+    test = history.test
+    if test is None or test.shipped is None:
+        return None
+    shipped, free = test.shipped, test.folds and next((r for r in test.folds.rows if r.kind == "training_free"), None)
+    parts = []
+    if shipped.better_than_baseline is not None and free:
+        parts.append(f"{_percent(shipped.better_than_baseline)} than {baseline_name(free.name)}")
+    if shipped.better_than_default is not None:
+        parts.append(f"{_percent(shipped.better_than_default)} than the default configuration")
+    return f"probability of being better: {', '.join(parts)}" if parts else None
+
+
+def _percent(probability: float) -> str:
+    """A probability as text; never 0 or 100 %, which no number of folds can show."""
+    if probability > 0.99:
+        return "over 99 %"
+    return f"{100 * probability:.0f} %" if probability >= 0.01 else "under 1 %"
+
+
 def against_sentence(history: History) -> str | None:
     """The difference of the saved model to the best one without training in a sentence; None without a difference."""
     found = None if history.test is None else history.test.against

@@ -13,7 +13,7 @@ from sldml.report.comparison import comparison_of
 from sldml.report.files import Json
 from sldml.report.noise import against_best, indistinguishable, noise_sentence, trial_score
 from sldml.report.search_time import EPOCH_PARTS, training_spans
-from sldml.report.shipped import against_sentence
+from sldml.report.shipped import against_sentence, chances_sentence
 
 
 @dataclass
@@ -91,6 +91,7 @@ def search_summary(
         "comparison": comparison_of(history),
         "folds": None if test is None or test.folds is None else _folds(test.folds),
         "shipped": _json(history.shipped),
+        "chances_sentence": chances_sentence(history),
         "against": None if test is None else _json(test.against),
         "against_sentence": against_sentence(history),
         "latency": None if test is None else _json(test.latency),
@@ -115,7 +116,7 @@ def _json(record: Record | None, exclude: set[str] | None = None) -> Json | None
 
 def _folds(table: FoldTable) -> Json:
     rows = [{**row.model_dump(mode="json"), "mean": row.mean, "std": row.std} for row in table.rows]
-    return {"num_folds": table.num_folds, "rows": rows}
+    return {**table.model_dump(mode="json"), "rows": rows}
 
 
 def _baseline(history: History, name: str) -> Json:

@@ -1,9 +1,9 @@
-"""The final models of a search and their sealed test."""
+"""The trainings after the trials: those on class folds, and the final models with their sealed test."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sldml.config.trial import TrialConfig
 from sldml.embedding.embed import input_shape
 from sldml.embedding.encoders import build_encoder, without_download
 from sldml.embedding.view import View
-from sldml.journal import Accuracy, ConfusionMatrix, FinalResult, History, TestResults
+from sldml.journal import Accuracy, Candidate, ConfusionMatrix, FinalResult, History, TestResults, TrialRecord
 from sldml.prepared.batches import Frames
 from sldml.protocols.split import Sealed, Split
 from sldml.recognition.matching import Matching, signal_scale
@@ -45,48 +45,67 @@ class FinalTraining:
 
 @dataclass(frozen=True)
 class FoldTraining:
-    """A configuration to train on the auxiliary classes of all class folds but one, from 1."""
+    """A configuration to train on the auxiliary classes of all class folds of a repeat but one."""
 
     trial_id: str
     config: ConfigTree
+    """With the seed of the fold, and the exemplar draws that all finalists are scored with."""
     num_epochs: int
     num_folds: int
+    repeat: int
+    """From 1."""
     fold: int
+    """From 1."""
 
     @property
     def name(self) -> str:
         """Its displayed name."""
-        return f"{self.trial_id} fold {self.fold}"
+        return f"{self.trial_id} fold {self.fold}, repeat {self.repeat}"
 
 
-def plan_finals(history: History, top_k: int, num_seeds: int) -> list[FinalTraining]:
-    """The final models: the best configurations by validation, each with several seeds and its best epoch as length.
+@dataclass(frozen=True)
+class FoldScoring:
+    """A candidate without training to score on a class fold."""
+
+    candidate: Candidate
+    label: str
+    """Short and unique among the finalists."""
+    evaluation: EvaluationConfig
+    """The exemplar draws that all finalists are scored with."""
+    num_folds: int
+    repeat: int
+    fold: int
+    num_epochs: int = 1
+    """For the progress display, as if it were a training."""
+    config: ConfigTree = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its displayed name."""
+        return f"{self.label} fold {self.fold}, repeat {self.repeat}"
+
+
+def whole_schedule(record: TrialRecord) -> int:
+    """Number of epochs of a configuration's schedule, for all of which final models and those on folds are trained.
+
+    A model at the end of the schedule is better on new classes than one that is cut at the trial's best epoch: it ends
+    on a low learning rate, and the best epoch of few validation classes is partly luck.
+    """
+    return int(record.config["train"]["max_epochs"])
+
+
+def plan_finals(order: Sequence[TrialRecord], top_k: int, num_seeds: int) -> list[FinalTraining]:
+    """The final models of the first `top_k` configurations, each with several seeds and its whole schedule.
 
     Raises:
-        NothingToTrainError: every trial failed or diverged.
+        NothingToTrainError: there is no configuration, because every trial failed or diverged.
     """
-    ranked = history.ranked()[:top_k]
-    if not ranked:
+    if not order:
         raise NothingToTrainError("no trial has a result: all of them failed or diverged")
     return [
-        FinalTraining(record.trial_id, {**record.config, "seed": seed}, record.best_epoch or 0, seed)
-        for record in ranked
+        FinalTraining(record.trial_id, {**record.config, "seed": seed}, whole_schedule(record), seed)
+        for record in order[:top_k]
         for seed in range(1, num_seeds + 1)
-    ]
-
-
-def plan_folds(plan: Sequence[FinalTraining], num_folds: int, evaluation: EvaluationConfig) -> list[FoldTraining]:
-    """The configurations of `plan_finals`, to be scored on all class folds.
-
-    Each uses its first final seed, which is that of the saved model and was not used for selection, the epochs of its
-    final models, and the exemplar draws of the baselines (`evaluation`).
-    """
-    first = {final.trial_id: final for final in reversed(plan)}
-    shared = {"evaluation": {**evaluation.model_dump(), "num_folds": 1}}
-    return [
-        FoldTraining(trial_id, {**first[trial_id].config, **shared}, first[trial_id].num_epochs, num_folds, fold)
-        for trial_id in dict.fromkeys(final.trial_id for final in plan)
-        for fold in range(1, num_folds + 1)
     ]
 
 
@@ -122,14 +141,16 @@ def predict(matching: Matching, sealed: Sealed, frames: Frames) -> NDArray[np.in
 
 def sealed_test(
     history: History,
+    plan: Sequence[FinalTraining],
     split: Split,
     frames: Frames,
     load_weights: Callable[[str, int], Mapping[str, Any]],
 ) -> TestResults:
-    """Score every final model on the novel classes. The list keeps the order of validation.
+    """Score the final models on the novel classes. The list of configurations keeps the order of the plan.
 
     Args:
         history: Its trials and completed final trainings.
+        plan: The final models.
         split: Its sealed test, and its development recordings, all of which the final models were trained on.
         frames: Those of the prepared set.
         load_weights: From trial and seed to the trained encoder's state.
@@ -143,9 +164,10 @@ def sealed_test(
     sealed, train = split.sealed, View(frames, split.development.merged())
     test_layout, num_classes = View(frames, sealed.exemplars).layout, len(sealed.exemplars.classes)
     finals = []
-    for record in history.ranked():
-        done = [f for f in history.finals.values() if f.trial_id == record.trial_id and f.state == "completed"]
-        done.sort(key=lambda final: final.seed)  # the journal has them as they began, side by side
+    for trial_id in dict.fromkeys(final.trial_id for final in plan):
+        record = history.trials[trial_id]
+        planned = [history.finals.get((trial_id, final.seed)) for final in plan if final.trial_id == trial_id]
+        done = [final for final in planned if final is not None and final.state == "completed"]
         matrices = []
         scale = matching_scale(TrialConfig.model_validate(record.config), train)
         for final in done:
@@ -161,7 +183,7 @@ def sealed_test(
                 trial_id=record.trial_id,
                 config=record.config,
                 val_accuracy=record.value or 0.0,
-                num_epochs=record.best_epoch or 0,
+                num_epochs=len(done[0].epochs),
                 seeds=tuple(final.seed for final in done),
                 test_accuracy=Accuracy(mean=mean, ci95=interval if len(values) > 1 else None, values=tuple(values)),
                 confusions=tuple(

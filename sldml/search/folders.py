@@ -21,9 +21,9 @@ def final_folder(trial_id: str, seed: int, num_epochs: int) -> str:
     return f"final/{trial_id}-{seed}-{num_epochs}"
 
 
-def fold_folder(trial_id: str, num_folds: int, num_epochs: int, fold: int) -> str:
+def fold_folder(trial_id: str, num_folds: int, repeat: int, fold: int) -> str:
     """The folder of a class fold's checkpoint, below the search's folder."""
-    return f"folds/{trial_id}-{num_folds}-{num_epochs}/{fold}"
+    return f"folds/{trial_id}-{num_folds}/{repeat}-{fold}"
 
 
 def final_weights(search: Path | str, trial_id: str, seed: int, num_epochs: int) -> Mapping[str, Any]:
@@ -45,14 +45,14 @@ def has_final_weights(search: Path | str, trial_id: str, seed: int, num_epochs: 
     return True
 
 
-def trial_weights(search: Path, trial_id: str) -> Mapping[str, Any]:
-    """The state of the encoder at a trial's best epoch.
+def fold_weights(search: Path | str, trial_id: str, num_folds: int) -> Mapping[str, Any]:
+    """The state of the encoder that was trained on the first fold of the first repeat.
 
     Raises:
         FileNotFoundError: its checkpoint is missing or damaged.
     """
-    saved = CheckpointFile(f"{search}/{trial_folder(trial_id)}").load_best(torch.device("cpu"))
-    return _present(saved, trial_id)
+    saved = CheckpointFile(f"{search}/{fold_folder(trial_id, num_folds, 1, 1)}").load(torch.device("cpu"))
+    return _present(None if saved is None else saved.get("encoder"), f"{trial_id} on the first class fold")
 
 
 def _present(weights: Mapping[str, Any] | None, owner: str) -> Mapping[str, Any]:

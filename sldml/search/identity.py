@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from sldml.errors import hide_secrets, hide_uris
-from sldml.journal import AttemptBegun, OptionsRecord, PreparedRecord, SearchBegun, SettingsRecord, SpaceRecord
+from sldml.journal import AttemptBegun, OptionsRecord, Params, PreparedRecord, SearchBegun, SettingsRecord, SpaceRecord
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.split import Split
 from sldml.recordings.sources import describe_data
@@ -15,6 +18,8 @@ from sldml.search.request import Request
 def search_begun(request: Request, prepared: PreparedSet, split: Split, slots: Slots) -> SearchBegun:
     """The first event of a search. Contains only counts of novel recordings."""
     meta, config, space = prepared.meta, request.space.default_config(), request.space
+    is_plain = request.comparison is None and space.search.sampler != "grid"
+    default = space.default_params() if is_plain else None
     return SearchBegun(
         name=request.name,
         space=SpaceRecord(name=space.name, hash=space.hash, text=hide_uris(space.text)),
@@ -24,7 +29,8 @@ def search_begun(request: Request, prepared: PreparedSet, split: Split, slots: S
         slots=slots.count,
         max_epochs=config.train.max_epochs,
         overrides=tuple(request.overrides),
-        first=tuple(dict(params) for params in request.first),
+        first=_first(default, request.first),
+        default=default,
         compare=None if request.comparison is None else request.comparison.to_record(),
         data=None if request.data is None else str(request.data),
         command=request.command,
@@ -39,6 +45,11 @@ def search_begun(request: Request, prepared: PreparedSet, split: Split, slots: S
         split=split.to_record(meta["notes"]),
         environment=describe_environment(slots.threads),
     )
+
+
+def _first(default: Params | None, given: Sequence[Mapping[str, Any]]) -> tuple[Params, ...]:
+    """The configurations to try first: the default one, then the given ones."""
+    return (() if default is None else (default,)) + tuple(dict(params) for params in given if params != default)
 
 
 def attempt_begun(request: Request, slots: Slots) -> AttemptBegun:

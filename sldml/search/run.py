@@ -1,4 +1,4 @@
-"""The stages of a search that train: trials, final models, and class folds."""
+"""The stages of a search that train trials and final models."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from sldml.journal import (
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
     TrialEnded,
     TrialEpoch,
     TrialLost,
     TrialPaused,
     TrialStarted,
 )
-from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.final import FinalTraining
 from sldml.search.folders import has_final_weights
 from sldml.search.pool import Config, Pool, Result
 from sldml.search.recorder import Recorder, epoch_fields
@@ -75,8 +74,7 @@ def run_finals(
     waiting = []
     for final in finals:
         record = known.get((final.trial_id, final.seed))
-        # A trial that continued after an interruption may now be best at another epoch: its final models are new ones.
-        is_trained = record is not None and record.state == "completed" and len(record.epochs) == final.num_epochs
+        is_trained = record is not None and record.state == "completed"
         if not is_trained or not has_final_weights(storage, final.trial_id, final.seed, final.num_epochs):
             waiting.append(final)
     if not waiting:
@@ -84,20 +82,6 @@ def run_finals(
     if watcher is not None:
         watcher.training("final models", waiting, num_slots=pool.num_slots)
     pool.run(_FinalStage(waiting, recorder))
-
-
-def run_folds(plan: Sequence[FoldTraining], pool: Pool, recorder: Recorder, watcher: Watcher | None = None) -> None:
-    """Score configurations on all class folds, each fold a training of its own.
-
-    Those with a score in the recorder's history are not run again.
-    """
-    has_folds = recorder.history.has_folds
-    waiting = [fold for fold in plan if not has_folds(fold.trial_id, fold.num_epochs, fold.num_folds)]
-    if not waiting:
-        return
-    if watcher is not None:
-        watcher.training("class folds", waiting, num_slots=pool.num_slots)
-    pool.run(_FoldStage(waiting, recorder, watcher))
 
 
 class _TrialStage:
@@ -183,18 +167,18 @@ class _TrialStage:
         self._proposals.ended(key, state, result)
 
 
-class _Listed:
-    """A stage whose trainings are known beforehand."""
+class _FinalStage:
+    """Final models."""
 
-    def __init__(self, name: str, waiting: Sequence[FinalTraining | FoldTraining], recorder: Recorder) -> None:
-        self._name, self._waiting, self._recorder = name, list(waiting), recorder
+    def __init__(self, waiting: Sequence[FinalTraining], recorder: Recorder) -> None:
+        self._waiting, self._recorder = list(waiting), recorder
         self._num_running = 0
 
     def next(self, key: str) -> Config | None:
         if not self._waiting:
             return None
         self._num_running += 1
-        return {self._name: self._waiting.pop(0)}
+        return {"final": self._waiting.pop(0)}
 
     def is_over(self) -> bool:
         return not self._waiting and not self._num_running
@@ -204,23 +188,6 @@ class _Listed:
 
     def stops(self, key: str, config: Config, result: Result) -> bool:
         return False
-
-    def retried(self, config: Config, error: str) -> None:
-        self._recorder.retried(config[self._name].name, error)
-
-    def lost(self, key: str, config: Config, error: str) -> None:
-        # A resume trains what is not completed.
-        self.ended(key, config, {"state": "failed", "error": error})
-
-    def ended(self, key: str, config: Config, result: Result) -> None:
-        self._num_running -= 1
-
-
-class _FinalStage(_Listed):
-    """Final models."""
-
-    def __init__(self, waiting: Sequence[FinalTraining], recorder: Recorder) -> None:
-        super().__init__("final", waiting, recorder)
 
     def started(self, config: Config) -> None:
         final: FinalTraining = config["final"]
@@ -235,52 +202,16 @@ class _FinalStage(_Listed):
             self._recorder.record(epoch)
 
     def ended(self, key: str, config: Config, result: Result) -> None:
-        super().ended(key, config, result)
+        self._num_running -= 1
         final: FinalTraining = config["final"]
         state = result.get("state", "failed")
         if state != "running":
             error = result.get("error")
             self._recorder.record(FinalEnded(trial_id=final.trial_id, seed=final.seed, state=state, error=error))
 
+    def retried(self, config: Config, error: str) -> None:
+        self._recorder.retried(config["final"].name, error)
 
-class _FoldStage(_Listed):
-    """Class folds: gathers those of a configuration, and records its score after the last one."""
-
-    def __init__(self, waiting: Sequence[FoldTraining], recorder: Recorder, watcher: Watcher | None = None) -> None:
-        super().__init__("fold", waiting, recorder)
-        self._watcher = watcher
-        self._ended: dict[str, dict[int, float | str]] = {}
-        """By trial and fold, its accuracy or its error."""
-
-    def started(self, config: Config) -> None:
-        if self._watcher is not None:
-            self._watcher.fold_happened(config["fold"], None)
-
-    def reported(self, key: str, config: Config, result: Result) -> None:
-        if self._watcher is not None:
-            self._watcher.fold_happened(config["fold"], result)
-
-    def ended(self, key: str, config: Config, result: Result) -> None:
-        super().ended(key, config, result)
-        fold: FoldTraining = config["fold"]
-        number, ended = fold.fold, self._ended.setdefault(fold.trial_id, {})
-        if result.get("state") == "completed":
-            ended[number] = float(result["val/accuracy"])
-        else:
-            if "epoch" not in result and self._watcher is not None:  # no report said so before
-                self._watcher.fold_happened(fold, {"state": "failed"})
-            ended[number] = f"fold {number}: {result.get('error') or 'it did not end'}"
-        if len(ended) < fold.num_folds:
-            return
-        in_order = [ended[place] for place in sorted(ended)]
-        errors = [found for found in in_order if isinstance(found, str)]
-        accuracies = tuple(found for found in in_order if not isinstance(found, str))
-        self._recorder.record(
-            FoldsScored(
-                trial_id=fold.trial_id,
-                num_epochs=fold.num_epochs,
-                num_folds=fold.num_folds,
-                accuracies=None if errors else accuracies,
-                error="; ".join(errors) or None,
-            )
-        )
+    def lost(self, key: str, config: Config, error: str) -> None:
+        # A resume trains what is not completed.
+        self.ended(key, config, {"state": "failed", "error": error})

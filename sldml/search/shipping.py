@@ -17,7 +17,7 @@ from sldml.config.trial import TrialConfig
 from sldml.embedding.view import View
 from sldml.journal import AgainstBaseline, Candidate, History, Shipped, TestResults
 from sldml.prepared.batches import Frames
-from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
+from sldml.protocols.folds import MOST_TO_SCORE, scored_folds
 from sldml.protocols.split import Split
 from sldml.recognition.against import against_baseline
 from sldml.recognition.baselines import baseline_matching
@@ -26,7 +26,7 @@ from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import exemplar_draws, score_predictions
 from sldml.recognition.recognizer import NEVER_UNKNOWN, Calibration, Recognizer, calibrate
 from sldml.recognition.saved_exemplars import SavedExemplars
-from sldml.search.choice import choose
+from sldml.search.choice import ShippingDecision
 from sldml.search.final import matching_scale, trained_matching
 from sldml.search.novel_class_figures import confused_pairs, embedding_map
 
@@ -38,34 +38,33 @@ def ship(
     folder: Path,
     history: History,
     results: TestResults,
+    choice: ShippingDecision,
     *,
     split: Split,
     frames: Frames,
     data: DataConfig,
     load_final: Callable[[str, int], Weights],
-    load_trial: Callable[[str], Weights],
+    load_fold: Callable[[str, int], Weights],
     search_name: str,
 ) -> TestResults:
     """Save the model of the search, and score it on the sealed test.
 
-    `sldml.search.choice.choose` selects it: a configuration's first seed, or the best baseline if no trained model is
-    better.
-
     Args:
         folder: Where the model goes.
-        history: Trials, baselines, and their scores on class folds where these decide.
+        history: Trials and baselines.
         results: Of `sldml.search.final.sealed_test`.
+        choice: What is saved: a configuration's first seed, or the best baseline if no trained model is better.
         split: For the threshold (development classes that the model has not seen) and the check (sealed test).
         frames: Those of the prepared set.
         data: How raw files are read (`sldml.prepared.prepared_set.as_prepared`).
         load_final: From trial and seed to the weights of a final training.
-        load_trial: From a trial to its own weights, which have not seen the validation classes.
+        load_fold: From a trial and the number of class folds to the weights trained on the first fold of the first
+            repeat, which have not seen its validation classes.
         search_name: Where the model comes from.
 
     Returns:
         `results` with what concerns the saved model.
     """
-    choice = choose(split.development, results.finals, history)
     winner = next((f for f in results.finals if f.trial_id == choice.trial_id), results.finals[0])
     config = TrialConfig.model_validate(winner.config)
     origin = {
@@ -79,31 +78,30 @@ def ship(
     exemplars, queries = View(frames, split.sealed.exemplars), View(frames, split.sealed.queries)
     calibrated: Matching | None
     merged = View(frames, split.development.merged())
-    # A trial over class folds keeps the best model of its first fold, which knows the classes of the others.
-    development = fold_developments(split.development, config.evaluation.num_folds)[0]
-    validation = View(frames, development.validation)
     # A user's recordings have the rows of the test; the threshold comes from validation, which has those of training.
-    if choice.trial_id is not None:
+    if choice.trial_id is not None and choice.folds is not None:
         seed = winner.seeds[0]
         scale = matching_scale(config, merged)
         matching = trained_matching(config, load_final(winner.trial_id, seed), exemplars.layout, scale)
-        scale = matching_scale(config, View(frames, development.train))
+        num_folds = choice.folds.num_folds
+        fold = scored_folds(split.development, num_folds)[0]
+        unseen = View(frames, fold.validation)
+        scale = matching_scale(config, View(frames, fold.train))
         try:
-            calibrated = trained_matching(config, load_trial(winner.trial_id), validation.layout, scale)
+            calibrated = trained_matching(config, load_fold(winner.trial_id, num_folds), unseen.layout, scale)
         except FileNotFoundError as error:
             _log.warning("%s: the threshold for unknown actions cannot be calibrated, none will be unknown", error)
             calibrated = None
         kind: dict[str, Any] = {"kind": "trained", "trial_id": winner.trial_id, "seed": seed}
         encoder: EncoderConfig | None = config.encoder
-        unseen = validation
     else:
         found = choice.candidate.encoder
         encoder = None if found is None else EncoderConfig.model_validate(found)
         matching = baseline_matching(choice.candidate, exemplars.layout)
-        calibrated = baseline_matching(choice.candidate, validation.layout)
-        kind = {"kind": "training_free", "candidate": choice.candidate.model_dump()}
         # An untrained model has seen no class, and more classes give a better estimate for unknown actions.
         unseen = merged
+        calibrated = baseline_matching(choice.candidate, unseen.layout)
+        kind = {"kind": "training_free", "candidate": choice.candidate.model_dump()}
 
     calibration = None if calibrated is None else _calibration(calibrated, unseen, config.evaluation)
     threshold = NEVER_UNKNOWN if calibration is None else calibration.threshold
@@ -125,6 +123,8 @@ def ship(
             "shipped": Shipped(
                 **kind,
                 reason=choice.reason,
+                better_than_default=choice.better_than_default,
+                better_than_baseline=choice.better_than_baseline,
                 accuracy=scored.accuracy,
                 threshold=threshold,
                 known_rejected=None if calibration is None else calibration.known_rejected,

@@ -1,11 +1,12 @@
-"""The functions that run on workers: one trial, one final training or one class fold."""
+"""The functions that run on workers: one trial, one final training, or one class fold of a finalist."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ with collector_paused():
     from sldml.prepared.batches import Frames
     from sldml.protocols.folds import scored_folds
     from sldml.protocols.split import Development
+    from sldml.recognition.baselines import score_candidate
     from sldml.search.cluster import bring_set
-    from sldml.search.final import FinalTraining, FoldTraining
+    from sldml.search.final import FinalTraining, FoldScoring, FoldTraining
     from sldml.search.folders import final_folder, fold_folder, trial_folder
     from sldml.training.checkpoints import CheckpointFile, open_folder
     from sldml.training.fixed_epochs import run_final, run_fold
@@ -52,7 +54,7 @@ _READY_EVERY_S = 0.2
 
 
 def train(config: Mapping[str, Any], job: Job) -> None:
-    """What a worker is asked for: a final training, a class fold, a trial, or only to get ready."""
+    """What a worker is asked for: a trial, a final training, a class fold, or only to get ready."""
     if WARM_UP in config:
         _prepare_process(job)
         while True:  # until the pool ends it
@@ -62,6 +64,8 @@ def train(config: Mapping[str, Any], job: Job) -> None:
         train_final(config, job)
     elif "fold" in config:
         train_fold(config, job)
+    elif "scoring" in config:
+        score_fold(config, job)
     else:
         train_trial(config, job)
 
@@ -104,17 +108,29 @@ def train_fold(config: Mapping[str, Any], job: Job) -> None:
     fold: FoldTraining = config["fold"]
 
     def run(trial: TrialConfig, frames: Frames, checkpoint: CheckpointFile) -> None:
-        development = scored_folds(job.development, fold.num_folds)[fold.fold - 1]
         run_fold(
             trial,
             fold.num_epochs,
-            development,
+            _fold(fold, job),
             frames,
             report=tune.report,
             checkpoint=checkpoint,
+            keeps_weights=(fold.repeat, fold.fold) == (1, 1),  # the threshold for unknown actions needs them
         )
 
-    _run(fold.config, job, fold_folder(fold.trial_id, fold.num_folds, fold.num_epochs, fold.fold), run)
+    _run(fold.config, job, fold_folder(fold.trial_id, fold.num_folds, fold.repeat, fold.fold), run)
+
+
+def score_fold(config: Mapping[str, Any], job: Job) -> None:
+    """One class fold of a candidate without training."""
+    scoring: FoldScoring = config["scoring"]
+    with _errors_reported(job) as frames:
+        scored = score_candidate(scoring.candidate, _fold(scoring, job), scoring.evaluation, frames)
+        tune.report({"epoch": 1, "state": "completed", "val/accuracy": scored.val})
+
+
+def _fold(of: FoldTraining | FoldScoring, job: Job) -> Development:
+    return scored_folds(job.development, of.num_folds, of.repeat)[of.fold - 1]
 
 
 def _run(
@@ -123,11 +139,18 @@ def _run(
     folder: str,
     run: Callable[[TrialConfig, Frames, CheckpointFile], None],
 ) -> None:
-    """Run and report errors of the configuration; failures of the machine are raised, so that Ray retries."""
-    frames = _prepare_process(job)
-    try:
+    """Run a training of a configuration with the checkpoint in this folder."""
+    with _errors_reported(job) as frames:
         trial = TrialConfig.model_validate(config)
         run(trial, frames, CheckpointFile(f"{job.storage}/{folder}"))
+
+
+@contextlib.contextmanager
+def _errors_reported(job: Job) -> Iterator[Frames]:
+    """Report errors of the configuration; failures of the machine are raised, so that Ray retries."""
+    frames = _prepare_process(job)
+    try:
+        yield frames
     except (OSError, MemoryError, torch.AcceleratorError):
         raise
     except Exception as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sldml.journal import Event, History
-from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.final import FinalTraining, FoldScoring, FoldTraining
 
 
 class Watcher(Protocol):
@@ -44,10 +44,12 @@ class Watcher(Protocol):
             deadline: When trials are interrupted, seconds since 1970.
         """
 
-    def training(self, what: str, plan: Sequence[FinalTraining | FoldTraining], *, num_slots: int) -> None:
-        """Final models or class folds begin."""
+    def training(
+        self, what: str, plan: Sequence[FinalTraining | FoldTraining | FoldScoring], *, num_slots: int
+    ) -> None:
+        """Final models or class folds begin; more class folds may follow."""
 
-    def fold_happened(self, fold: FoldTraining, result: Mapping[str, Any] | None) -> None:
+    def fold_happened(self, fold: FoldTraining | FoldScoring, result: Mapping[str, Any] | None) -> None:
         """A class fold started (`result` is None) or reported."""
 
     def happened(self, event: Event, history: History) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Literal
 
 from mlflow.entities import Metric
@@ -15,15 +14,15 @@ from sldml.config.dotted import ConfigTree, flatten
 from sldml.journal import (
     AttemptBegun,
     AttemptEnded,
-    BaselineFoldsScored,
     BaselineScore,
     BaselinesScored,
+    Candidate,
     Epoch,
     Event,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldScored,
     History,
     SearchBegun,
     Tested,
@@ -80,6 +79,7 @@ class RunWriter:
                 yield functools.partial(self._runs.log_metrics, _key(event), waiting)
             if isinstance(event, Tested):
                 yield from self._test(event.results, event.time, num_tests)
+                yield from self._fold_means(event, history, num_tests)
                 num_tests += 1
             yield from self._event_calls(event, history)
         for key, waiting in metrics.items():
@@ -116,15 +116,14 @@ class RunWriter:
                 yield self._end(_key(event), state, event.error, event.time)
             case BaselinesScored():
                 for baseline in history.baselines.values():
-                    for place, score in enumerate(s for s in event.scores if s.candidate.baseline == baseline.name):
+                    for score in (s for s in event.scores if s.candidate.baseline == baseline.name):
                         stands = score.candidate == baseline.best.candidate
-                        key = f"baseline:{baseline.name}" if stands else f"baseline:{baseline.name}:{place}"
+                        key = _candidate_key(score.candidate, history)
                         yield from self._candidate(key, score, stands, history, event.time)
-            case FoldsScored(accuracies=accuracies) if accuracies is not None:
-                yield self._folds(f"trial:{event.trial_id}", accuracies, event.num_epochs, event.time)
-            case BaselineFoldsScored():
-                for name, over_folds in history.best_over_folds().items():
-                    yield self._folds(f"baseline:{name}", over_folds.accuracies, 0, event.time)
+            case FoldScored(accuracy=accuracy) if accuracy is not None:
+                key = f"trial:{event.trial_id}" if event.candidate is None else _candidate_key(event.candidate, history)
+                number = (event.repeat - 1) * event.num_folds + event.fold
+                yield self._log(key, {"folds/accuracy_each": accuracy}, number, event.time)
             case AttemptEnded():
                 yield from self._attempt_ended(event, history)
 
@@ -169,9 +168,9 @@ class RunWriter:
         right, queries = best.right_per_class, best.queries_per_class
         return functools.partial(self._runs.log_accuracies, key, classes, right, queries, "validation_per_class.json")
 
-    def _folds(self, key: str, accuracies: Sequence[float], step: int, time: float) -> Call:
-        values = {"folds/accuracy": mean(accuracies), "folds/accuracy_std": stdev(accuracies)}
-        metrics = [Metric(name, value, _ms(time), step) for name, value in values.items()]
+    def _log(self, key: str | None, values: Mapping[str, float | None], step: int, time: float) -> Call:
+        """Metrics of a run, as far as they are known."""
+        metrics = [Metric(name, value, _ms(time), step) for name, value in values.items() if value is not None]
         return functools.partial(self._runs.log_metrics, key, metrics)
 
     def _test(self, results: TestResults, time: float, step: int) -> Iterator[Call]:
@@ -196,6 +195,12 @@ class RunWriter:
         if shipped is not None:
             tags = {"ships": shipped.name, "ships.kind": shipped.kind}
             yield functools.partial(runs.set_tags, None, tags)
+            chances = {
+                "ships/better_than_default": shipped.better_than_default,
+                "ships/better_than_baseline": shipped.better_than_baseline,
+            }
+            if any(value is not None for value in chances.values()):
+                yield self._log(None, chances, step, time)
             content = {"per_class": results.per_class, **shipped.model_dump(mode="json", exclude_none=True)}
             yield functools.partial(runs.log_dict, None, content, "shipped.json")
         if results.confusion is not None:
@@ -203,6 +208,14 @@ class RunWriter:
         if (found := results.embedding_map) is not None:
             points = [point.model_dump() for point in found.points]
             yield functools.partial(runs.log_map, None, points, f"Recordings of new classes ({found.method})")
+
+    def _fold_means(self, event: Tested, history: History, step: int) -> Iterator[Call]:
+        """What the class folds said of each finalist, in the run of its trial or candidate."""
+        for row in () if event.results.folds is None else event.results.folds.rows:
+            if row.mean is None:
+                continue
+            key = f"trial:{row.name}" if row.candidate is None else _candidate_key(row.candidate, history)
+            yield self._log(key, {"folds/accuracy": row.mean, "folds/accuracy_std": row.std}, step, event.time)
 
     def _attempt_ended(self, event: AttemptEnded, history: History) -> Iterator[Call]:
         for artifact in event.artifacts:
@@ -240,6 +253,15 @@ def _key(
     if isinstance(event, TrialStarted | TrialEpoch | TrialPaused | TrialEnded | TrialLost):
         return f"trial:{event.trial_id}"
     return f"final:{event.trial_id}:{event.seed}"
+
+
+def _candidate_key(candidate: Candidate, history: History) -> str:
+    """What identifies the run of a candidate."""
+    baseline = history.baselines[candidate.baseline]
+    if candidate == baseline.best.candidate:
+        return f"baseline:{candidate.baseline}"
+    place = [score.candidate for score in baseline.scores].index(candidate)
+    return f"baseline:{candidate.baseline}:{place}"
 
 
 def _unfinished(history: History) -> list[str]:

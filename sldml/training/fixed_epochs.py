@@ -20,8 +20,7 @@ from sldml.training.validation import Validator
 def run_final(config: TrialConfig, num_epochs: int, train: View, *, report: Report, checkpoint: CheckpointFile) -> None:
     """Train a final model on auxiliary and validation classes together.
 
-    The schedule is the trial's own, cut at `num_epochs`. Nothing is scored, so nothing can be chosen afterwards. The
-    trained weights are in the last checkpoint.
+    Nothing is scored, so nothing can be chosen afterwards. The trained weights are in the last checkpoint.
     """
     _run(config, num_epochs, train, report=report, checkpoint=checkpoint)
 
@@ -34,14 +33,16 @@ def run_fold(
     *,
     report: Report,
     checkpoint: CheckpointFile,
+    keeps_weights: bool = False,
 ) -> None:
     """Train on the training classes of a fold as a final model is trained; score its validation classes at the end.
 
-    Only the last report has `val/accuracy`. The last checkpoint keeps the reports without the weights, which are not
-    used again.
+    Only the last report has `val/accuracy`. The last checkpoint keeps the reports (`history`) and, with
+    `keeps_weights`, the state of the trained encoder (`encoder`).
     """
     score = Validator(config, fold, frames)
-    _run(config, num_epochs, View(frames, fold.train), report=report, checkpoint=checkpoint, score=score)
+    train = View(frames, fold.train)
+    _run(config, num_epochs, train, report=report, checkpoint=checkpoint, score=score, keeps_weights=keeps_weights)
 
 
 def _run(
@@ -52,6 +53,7 @@ def _run(
     report: Report,
     checkpoint: CheckpointFile,
     score: Callable[[Encoder], Metrics] | None = None,
+    keeps_weights: bool = False,
 ) -> None:
     """Train for `num_epochs` epochs; with `score`, score the model after the last one."""
     training = Training(config, train)
@@ -77,6 +79,8 @@ def _run(
         evaluation_s = time.perf_counter() - started
         metrics = {"epoch": training.epoch, "state": "completed" if is_last else "running"}
         history.append({**metrics, **scores, **training_metrics(stats, evaluation_s), **usage.of_epoch()})
-        state = {"history": history} if scores else {"training": training.state_dict(), "history": history}
+        state = {"history": history, **({} if scores else {"training": training.state_dict()})}
+        if scores and keeps_weights:
+            state["encoder"] = training.encoder.state_dict()
         checkpoint.save(state, must=is_last)
         report(history[-1])

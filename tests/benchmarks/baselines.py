@@ -29,7 +29,7 @@ from sldml.protocols.folds import scored_folds
 from sldml.protocols.make_split import make_split
 from sldml.recognition.baselines import BASELINES, BaselineScorer
 from sldml.recognition.matching import Matching
-from sldml.search.choice import num_deciding_folds
+from sldml.search.choice import num_class_folds
 from sldml.search.environment import describe_environment
 
 CACHE = Path("results/prepared").absolute()
@@ -100,11 +100,13 @@ def utd_mhad_folds() -> None:
         encoders=[EncoderConfig()],
         representations=[config.representation],
     )
-    folds = scored_folds(development, num_deciding_folds(development))
+    folds = scored_folds(development, num_class_folds(development))
     print(f"UTD-MHAD, 11 auxiliary classes, {len(folds)} class folds, best normalisation: mean (folds)")
-    candidates = scorer.validate_folds(folds, EvaluationConfig())
+    scored = [scorer.validate(fold, EvaluationConfig()) for fold in folds]
+    candidates = list(zip(*scored, strict=True))
     for name in BASELINES:
-        best = max((c.accuracies for c in candidates if c.candidate.baseline == name), key=np.mean)
+        values = [[score.val for score in scores] for scores in candidates if scores[0].candidate.baseline == name]
+        best = max(values, key=np.mean)
         print(f"  {name:9} {np.mean(best):.3f} ({', '.join(f'{value:.3f}' for value in best)})")
 
 

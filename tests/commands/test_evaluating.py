@@ -44,11 +44,10 @@ def evaluate(launched: Run) -> Run:
 def models(made_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict]]:
     """A folder with two searches' models, `trained` and `free`, and what their sealed tests recorded."""
     folder = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
-        return folder, {
-            name: ship_model(folder / name / "model", made_set, MADE, NtuOneShot(), patch, trained=name == "trained")
-            for name in ("trained", "free")
-        }
+    return folder, {
+        name: ship_model(folder / name / "model", made_set, MADE, NtuOneShot(), trained=name == "trained")
+        for name in ("trained", "free")
+    }
 
 
 @pytest.mark.parametrize("name", ["trained", "free"])
@@ -112,7 +111,7 @@ def test_the_difference_to_the_best_baseline_is_the_one_of_the_search(evaluate: 
 def test_a_baseline_with_an_encoder_that_the_search_preferred_is_scored_too(
     evaluate: Run, made_set: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    recorded = ship_model(tmp_path / "own" / "model", made_set, MADE, NtuOneShot(), monkeypatch, trained=True)
+    recorded = ship_model(tmp_path / "own" / "model", made_set, MADE, NtuOneShot(), trained=True)
     assert recorded.shipped is not None
     model = json.loads((tmp_path / "own" / "model" / "model.json").read_text())
     untrained = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pytest
 from support.made_history import candidate, epoch
@@ -12,14 +11,12 @@ from sldml.commands.live import LiveConsole
 from sldml.commands.progress import ProgressPrinter
 from sldml.config.trial import TrialConfig
 from sldml.journal import (
-    BaselineFoldsScored,
     BaselinesScored,
-    CandidateFolds,
     Event,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldScored,
     History,
     StageChanged,
     TrialEnded,
@@ -77,19 +74,18 @@ def watched() -> Watched:
     return Watched()
 
 
-def test_class_folds_are_told_as_they_end(watched: Watched):
-    scores = [
-        CandidateFolds(candidate=candidate("dtw_1nn", center=center), accuracies=accuracies)
-        for center, accuracies in (("none", [0.1, 0.2]), ("every_frame", [0.3, 0.5]))
-    ]
-    watched.tell(BaselineFoldsScored(num_folds=2, scores=scores))
-    fields: dict[str, Any] = {"num_epochs": 7, "num_folds": 2}
-    watched.tell(FoldsScored(trial_id="t1", accuracies=[0.5, 0.6], **fields))
-    watched.tell(FoldsScored(trial_id="t2", accuracies=None, error="fold 1: boom", **fields))
+def test_class_folds_of_a_configuration_are_told_after_each_repeat_and_failures_at_once(watched: Watched):
+    for repeat in (1, 2):
+        for fold, accuracy in ((2, 0.6), (1, 0.5)):
+            for who in ({"trial_id": "t1"}, {"candidate": candidate("dtw_1nn")}):
+                watched.tell(FoldScored(repeat=repeat, fold=fold, num_folds=2, accuracy=accuracy, **who))
+    watched.tell(FoldScored(trial_id="t2", repeat=1, fold=2, num_folds=2, error="boom"))
+    watched.tell(FoldScored(candidate=candidate("dtw_1nn"), repeat=3, fold=1, num_folds=2, error="bang"))
     assert watched.lines == [
-        "class folds dtw_1nn: 0.400 ± 0.141 over 2 folds",
-        "class folds t1: 0.550 ± 0.071 over 2 folds, 7 epochs each",
-        "class folds t2: fold 1: boom over 2 folds, 7 epochs each",
+        "class folds t1: 0.550 ± 0.071 over the 2 folds of repeat 1",
+        "class folds t1: 0.550 ± 0.071 over the 2 folds of repeat 2",
+        "class folds t2: fold 2, repeat 1: boom",
+        "class folds dtw_1nn: fold 1, repeat 3: bang",
     ]
 
 
@@ -271,16 +267,19 @@ def test_in_a_terminal_a_stage_says_what_it_counts():
 
 def test_class_folds_are_shown_while_they_are_trained():
     watched = Watched(terminal=True, width=120)
-    plan = [FoldTraining("t1", CONFIG, 2, 2, fold) for fold in (1, 2)]
+    plan = [FoldTraining("t1", CONFIG, 2, 2, 1, fold) for fold in (1, 2)]
     with watched.printer as printer:
         printer.training("class folds", plan)
         printer.fold_happened(plan[0], None)
         printer.fold_happened(plan[0], {"epoch": 1, "state": "running", "images_per_s": 1234.5})
         assert printer._live is not None
         lines = [line for line, _ in printer._live.lines(110.0, 119, 40)]
-        assert any(line.startswith("t1 fold 1    1/2     1,23") for line in lines), lines
+        assert any(line.startswith("t1 fold 1, repeat 1    1/2     1,23") for line in lines), lines
         printer.fold_happened(plan[0], {"epoch": 2, "state": "completed"})
         printer.fold_happened(plan[1], None)
         printer.fold_happened(plan[1], {"state": "failed"})
         lines = [line for line, _ in printer._live.lines(110.0, 119, 40)]
         assert any(line.startswith("class folds ") and "2/2 · running 0 · failed 1" in line for line in lines), lines
+        printer.fold_happened(FoldTraining("t1", CONFIG, 2, 2, 2, 1), None)
+        lines = [line for line, _ in printer._live.lines(110.0, 119, 40)]
+        assert any("2/3 · running 1 · failed 1" in line for line in lines), "the second repeat was not planned"

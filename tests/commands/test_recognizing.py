@@ -53,8 +53,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dtw(made_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """A model that needs no training, and its accuracy on the sealed test."""
     folder = tmp_path_factory.mktemp("models") / "demo" / "model"
-    with pytest.MonkeyPatch.context() as patch:
-        shipped = ship_model(folder, made_set, MADE, NtuOneShot(), patch)
+    shipped = ship_model(folder, made_set, MADE, NtuOneShot())
     assert shipped.shipped is not None
     return folder, shipped.shipped.accuracy
 
@@ -166,7 +165,7 @@ def test_declared_npy_files(recognize: Run, tmp_path: Path, monkeypatch: pytest.
     (data / "manifest.yaml").write_text("sensors: {wrist: 4.0}\nrate_hz: 50\n")
     config, protocol = ManifestData(folder=str(data)), OneShot(num_auxiliary=6)
     prepared = prepare(config, None, tmp_path / "cache", num_workers=1)
-    shipped = ship_model(tmp_path / "model", prepared, config, protocol, monkeypatch, free="raw_1nn")
+    shipped = ship_model(tmp_path / "model", prepared, config, protocol, free="raw_1nn")
     assert Recognizer.load(tmp_path / "model").data == config.model_copy(
         update={"format": RecordingFormat(sensors={"wrist": 4.0}, rate_hz=50)}
     )
@@ -290,7 +289,7 @@ def counts_as_recorded(named: Path, shipped: Shipped) -> dict[str, int]:
 def test_utd_mhad_by_a_trained_model(
     recognize: Run, utd: PreparedSet, raw_utd: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), monkeypatch, trained=True).shipped
+    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), trained=True).shipped
     assert shipped is not None
     assert shipped.kind == "trained"
     assert recognize("--model", tmp_path / "model", *raw_utd)[0] == 0
@@ -301,7 +300,7 @@ def test_utd_mhad_by_a_trained_model(
 def test_utd_mhad_without_training_in_a_fresh_process_from_another_folder(
     utd: PreparedSet, raw_utd: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot(), monkeypatch).shipped
+    shipped = ship_model(tmp_path / "model", utd, UtdMhadData(), UtdMhadOneShot()).shipped
     assert shipped is not None
     assert shipped.kind == "training_free"
     ended = launch("recognize.py", "--model", tmp_path / "model", *raw_utd, cwd=tmp_path)

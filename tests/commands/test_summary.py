@@ -219,13 +219,16 @@ def test_the_last_lines_of_a_finished_search():
 
 def fold_results(trial_id: str) -> FoldTable:
     """A training-free way, and a configuration above it on two folds; another failed."""
-    difference = PairedDifference(mean=0.15, ci95=(-0.485, 0.785))
+    difference = PairedDifference(mean=0.15, ci95=(-0.485, 0.785), better=0.75)
     return FoldTable(
         num_folds=2,
+        num_scored=2,
+        ending="all repeats are done",
         rows=(
             FoldRow(name="dtw_1nn", kind="training_free", accuracies=(0.7, 0.7), candidate=candidate("dtw_1nn")),
             FoldRow(name=trial_id, kind="trained", accuracies=(0.9, 0.8), difference=difference),
-            FoldRow(name="t9", kind="trained", accuracies=None, error="fold 1: boom"),
+            FoldRow(name="t8", kind="trained", accuracies=(0.2, 0.2), is_default=True, dropped=True),
+            FoldRow(name="t9", kind="trained", error="fold 1, repeat 1: boom"),
         ),
     )
 
@@ -238,9 +241,10 @@ def test_class_folds_are_told_and_that_no_trained_model_earned_it():
     ship_candidate(history, candidate("dtw_1nn"), 0.58)
     summary = json.loads(json.dumps(summary_of(history), allow_nan=False))
     own = candidate("dtw_1nn").model_dump()
-    free, trained, failed = summary["folds"]["rows"]
-    none = dict.fromkeys(["mean", "std", "accuracies", "difference", "error", "candidate"])
-    assert summary["folds"]["num_folds"] == 2
+    free, trained, default, failed = summary["folds"]["rows"]
+    none = dict.fromkeys(["mean", "std", "difference", "error", "candidate"])
+    none |= {"accuracies": [], "dropped": False, "is_default": False}
+    assert (summary["folds"]["num_folds"], summary["folds"]["num_scored"]) == (2, 2)
     assert free == {
         **none,
         **{"name": "dtw_1nn", "kind": "training_free", "mean": 0.7, "std": 0.0},
@@ -249,15 +253,18 @@ def test_class_folds_are_told_and_that_no_trained_model_earned_it():
     assert trained == {
         **none,
         **{"name": "t1", "kind": "trained", "mean": pytest.approx(0.85), "std": pytest.approx(0.07071, abs=1e-5)},
-        **{"accuracies": [0.9, 0.8], "difference": {"mean": 0.15, "ci95": [-0.485, 0.785]}},
+        **{"accuracies": [0.9, 0.8], "difference": {"mean": 0.15, "ci95": [-0.485, 0.785], "better": 0.75}},
     }
-    assert failed == {**none, "name": "t9", "kind": "trained", "error": "fold 1: boom"}
+    assert (default["name"], default["is_default"], default["dropped"]) == ("t8", True, True)
+    assert failed == {**none, "name": "t9", "kind": "trained", "error": "fold 1, repeat 1: boom"}
     assert (summary["shipped"]["kind"], summary["shipped"]["candidate"]) == ("training_free", own)
     lines = closing_lines(summary, resume="tune --resume demo")
     start = lines.index("class folds dtw_1nn: 0.700 ± 0.000 over 2 folds")
-    assert lines[start + 1 : start + 4] == [
+    assert lines[start + 1 : start + 6] == [
         "class folds t1: 0.850 ± 0.071 over 2 folds, +0.150 [-0.485, +0.785] against the best baseline",
-        "class folds t9: fold 1: boom",
+        "class folds t8 (default): 0.200 ± 0.000 over 2 folds; dropped",
+        "class folds t9: fold 1, repeat 1: boom",
+        "class folds ended after 2: all repeats are done",
         "saved model: dtw_1nn (no training), no trained model was better; sealed test 0.580",
     ]
 

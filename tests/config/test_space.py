@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sldml.config.encoder import EncoderConfig
 from sldml.config.representation import NormalizeConfig
@@ -184,11 +184,25 @@ def test_configure_refuses_what_would_not_come_out(space: SearchSpace, params: d
     assert str(caught.value).startswith(message)
 
 
-def test_the_default_configuration_is_the_first_and_lowest_of_all(space: SearchSpace):
+def test_the_default_configuration_is_the_first_and_the_middle_of_all(space: SearchSpace):
     config = space.default_config()
     assert (config.normalize.center, config.normalize.view) == ("every_frame", "as_recorded")
-    assert (config.encoder.name, config.encoder.chosen.num_blocks) == ("small_cnn", 1)
-    assert (config.loss.name, config.loss.chosen.margin, config.miner.name) == ("triplet_margin", 0.05, "none")
+    assert (config.loss.name, config.miner.name) == ("triplet_margin", "none")
+    assert space.configure(space.default_params()) == config
+
+
+@pytest.mark.parametrize(
+    ("distribution", "middle"),
+    [
+        (FloatDistribution(0.2, 0.6), 0.4),
+        (FloatDistribution(1e-4, 1e-2, log=True), 1e-3),
+        (IntDistribution(2, 7), 4),
+        (IntDistribution(2, 32, log=True), 8),
+        (CategoricalDistribution(("b", "a")), "b"),
+    ],
+)
+def test_the_middle_of_a_range_is_on_its_own_scale(distribution: BaseDistribution, middle: Any):
+    assert Leaf("x", distribution).middle() == pytest.approx(middle)
 
 
 def test_normalizations_are_all_combinations_with_what_is_fixed(space: SearchSpace):

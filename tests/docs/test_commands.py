@@ -128,7 +128,7 @@ def test_the_commands_of_the_pages_work_on_a_model(
             (tmp_path / folder / name).mkdir(parents=True)
             (tmp_path / folder / name / file.name).write_bytes(file.read_bytes())
     data = SyntheticData(num_auxiliary=8, recordings_per_class=5)
-    ship_model(tmp_path / "results" / "NAME" / "model", made_set, data, NtuOneShot(), monkeypatch)
+    ship_model(tmp_path / "results" / "NAME" / "model", made_set, data, NtuOneShot())
 
     recognised = output_of("recognize.py --model NAME --exemplars examples/ recordings/ --json")
     assert len(re.findall(r"\b(drink|throw|tear)\b", recognised)) >= 3

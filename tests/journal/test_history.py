@@ -10,11 +10,9 @@ from support.made_history import candidate, epoch, search_begun
 
 from sldml.journal import (
     ALL,
-    BaselineFoldsScored,
-    CandidateFolds,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldScored,
     History,
     TrialEpoch,
     TrialRecord,
@@ -83,34 +81,35 @@ def test_events_of_trainings_that_never_started_are_refused():
         history_of(FinalEpoch(trial_id="t", seed=0, epoch=1))
 
 
-def test_folds_count_for_the_same_epochs_and_number_and_if_all_were_trained():
-    scored = FoldsScored(trial_id="t0", num_epochs=3, num_folds=2, accuracies=(0.5, 0.6))
-    assert not History().has_folds("t0", 3, 2)
-    failed = scored.model_copy(update={"accuracies": None, "error": "fold 1: boom"})
-    assert not history_of(failed).has_folds("t0", 3, 2)
-    history = history_of(failed, scored)
-    assert history.has_folds("t0", 3, 2)
-    assert not history.has_folds("t0", 4, 2)
-    assert not history.has_folds("t0", 3, 5)
-    assert not history.has_folds("t1", 3, 2)
+def test_folds_are_those_of_a_trial_or_a_candidate_in_their_order():
+    def scored(fold: int, accuracy: float | None, repeat: int = 1, **who: Any) -> FoldScored:
+        error = "boom" if accuracy is None else None
+        return FoldScored(repeat=repeat, fold=fold, num_folds=2, accuracy=accuracy, error=error, **who)
 
-
-def test_the_best_candidate_over_the_folds_represents_a_baseline():
-    assert History().best_over_folds() == {}
-    scores = [
-        CandidateFolds(candidate=candidate(name, center=center), accuracies=accuracies)
-        for name, center, accuracies in [
-            ("raw_1nn", "a", (0.2, 0.9)),
-            ("dtw_1nn", "b", (0.6, 0.6)),
-            ("raw_1nn", "c", (0.6, 0.6)),
-            ("raw_1nn", "d", (0.7, 0.5)),
-        ]
+    first, other = candidate("raw_1nn", center="a"), candidate("raw_1nn", center="b")
+    events = [
+        scored(1, 0.3, repeat=2, trial_id="t0"),
+        scored(2, 0.2, trial_id="t0"),
+        scored(1, None, trial_id="t0"),
+        scored(1, 0.5, candidate=first),
+        scored(1, 0.6, candidate=other),
     ]
-    best = history_of(BaselineFoldsScored(num_folds=2, scores=scores)).best_over_folds()
-    assert {name: score.candidate.normalize["center"] for name, score in best.items()} == {
-        "raw_1nn": "c",
-        "dtw_1nn": "b",
-    }
+    history = history_of(*events)
+    assert history.fold_accuracies("t0") == [0.2, 0.3]
+    assert history.fold_accuracies(first.key) == [0.5]
+    assert history.folds[other.key, 1, 1] == events[-1]
+    again = history_of(*events, scored(1, 0.1, trial_id="t0"))  # tried again by the next call
+    assert again.fold_accuracies("t0") == [0.1, 0.2, 0.3]
+    assert candidate("raw_1nn", center="a").key == first.key != other.key
+
+
+def test_the_trial_of_the_default_configuration():
+    history = History(search_begun(default={"optimizer.lr": 0.5}))
+    for name, lr in (("t1", 0.1), ("t2", 0.5)):
+        history.trials[name] = TrialRecord(name, {}, 0.0, params={"optimizer.lr": lr})
+    assert history.default_trial is history.trials["t2"]
+    history.begun = search_begun()
+    assert history.default_trial is None
 
 
 def test_the_best_epoch_is_the_first_that_reached_the_value():

@@ -13,7 +13,7 @@ from support.small import assert_same_state, subset_of, trial_config, without_ti
 from sldml.journal import OBJECTIVE
 from sldml.prepared.batches import Frames
 from sldml.protocols.classes import ProtocolError
-from sldml.protocols.folds import fold_developments, scored_folds
+from sldml.protocols.folds import fold_developments, have_queries, scored_folds
 from sldml.protocols.split import Development, Split
 from sldml.training.checkpoints import CheckpointFile
 from sldml.training.trial import run_trial
@@ -76,6 +76,29 @@ def test_large_folds_are_scored_on_a_sample_of_every_class(
         assert len(counts) == len(fold.validation.classes)
         assert counts.max() - counts.min() <= 1
         assert set(scored.validation.names) <= set(fold.validation.names)
+
+
+def test_every_repeat_divides_the_classes_in_another_way(development: Development) -> None:
+    classes = sorted(development.merged().classes)
+    divided = [[fold.validation.classes for fold in scored_folds(development, 3, repeat)] for repeat in (1, 2, 3, 4)]
+    assert divided[0] == [fold.validation.classes for fold in fold_developments(development, 3)]
+    for folds in divided:
+        assert sorted(c for fold in folds for c in fold) == classes
+        assert [len(fold) for fold in folds] == [3, 3, 2]
+    assert len({frozenset(map(frozenset, folds)) for folds in divided}) == 4
+    assert [[f.validation.names for f in scored_folds(development, 3, 2)] for _ in range(2)] == [
+        [f.validation.names for f in scored_folds(development, 3, 2)]
+    ] * 2
+
+
+def test_every_fold_of_every_repeat_has_a_query() -> None:
+    """Of eight classes six have a single recording: most divisions into two folds put the other two together."""
+    labels = [0, 0, 1, 1, 2, 3, 4, 5, 6, 7]
+    whole = subset_of(labels, [3] * len(labels))
+    names = list(whole.classes)
+    few = Development(whole.of_classes(names[:4]), whole.of_classes(names[4:]), "one_shot_accuracy")
+    for repeat in range(1, 30):
+        assert have_queries(scored_folds(few, 2, repeat))
 
 
 def run(development: Development, frames: Frames, **options: Any) -> list[dict[str, Any]]:

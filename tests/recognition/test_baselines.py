@@ -15,9 +15,9 @@ from sldml.embedding.view import View
 from sldml.journal import Baseline, BaselineScore
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
-from sldml.protocols.folds import fold_developments, scored_folds
+from sldml.protocols.folds import fold_developments
 from sldml.protocols.split import Sealed, Split
-from sldml.recognition.baselines import BASELINES, UNTRAINED_SEEDS, BaselineScorer, initialised
+from sldml.recognition.baselines import BASELINES, UNTRAINED_SEEDS, BaselineScorer, initialised, score_candidate
 from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import exemplar_draws, map_at_r_distances, score_distances
 from sldml.report.noise import baseline_score
@@ -128,35 +128,16 @@ def test_where_subjects_are_held_out_retrieval_is_scored(
     assert (found.val_std, found.right_per_class, found.queries_per_class) == (0.0, (), ())
 
 
-def test_over_folds_every_candidate_has_one_accuracy_a_fold(
-    scorer: BaselineScorer, made_set: PreparedSet, made_split: Split, made_frames: Frames
+def test_where_trials_are_scored_over_folds_so_are_the_baselines(
+    scorer: BaselineScorer, made_split: Split, made_frames: Frames
 ) -> None:
-    folds = scored_folds(made_split.development, 4)
-    scores = scorer.validate_folds(folds, EVALUATION)
-    candidates = [score.candidate for score in scores]
-    counts = {"raw_1nn": 3, "dtw_1nn": 3, "untrained": 6, "untrained_dtw": 6}
-    assert [candidate.baseline for candidate in candidates] == [
-        name for name, count in counts.items() for _ in range(count)
-    ]
-    for normalization, score in zip(NORMALIZATIONS, scores[3:6], strict=True):
-        assert score.candidate.normalize == normalization.model_dump()
-        expected = []
-        for fold in folds:
-            view = View(made_frames, fold.validation)
-            way = Matching("dtw_1nn", made_set.layout, normalization)
-            draws = exemplar_draws(view.labels, 20, seed=1)
-            expected.append(score_distances(way.between(view, view), view.labels, draws).mean)
-        assert score.accuracies == pytest.approx(expected)
-    declared = [encoder.model_dump(exclude_none=True) for encoder in ENCODERS]
-    assert [candidate.encoder for candidate in candidates[6:8]] == declared
-
-
-def test_where_trials_are_scored_over_folds_so_are_the_baselines(scorer: BaselineScorer, made_split: Split) -> None:
     over_folds = EvaluationConfig(num_draws=20, seed=1, num_folds=4)
     found = scorer.validate(made_split.development, over_folds)
-    expected = scorer.validate_folds(fold_developments(made_split.development, 4), EVALUATION)
-    assert [score.candidate for score in found] == [score.candidate for score in expected] == scorer.candidates()
-    assert [score.val_folds for score in found] == [score.accuracies for score in expected]
+    assert [score.candidate for score in found] == scorer.candidates()
+    folds = fold_developments(made_split.development, 4)
+    for score in found:
+        expected = [score_candidate(score.candidate, fold, EVALUATION, made_frames).val for fold in folds]
+        assert score.val_folds == pytest.approx(expected)
     for score in found:
         assert score.val == pytest.approx(np.mean(score.val_folds))
         assert score.test is None

@@ -212,28 +212,29 @@ def test_class_folds_are_a_table_with_what_ships() -> None:
     assert history.test
     assert '<section id="folds"' not in render_report(history)
     first, second = (final.trial_id for final in history.test.finals[:2])
-    difference = PairedDifference(mean=0.0625, ci95=(0.0123, 0.1127))
+    difference = PairedDifference(mean=0.0625, ci95=(0.0123, 0.1127), better=0.981)
     rows = (
         FoldRow(name="dtw_1nn", kind="training_free", accuracies=(0.7, 0.8), candidate=candidate("dtw_1nn")),
         FoldRow(name=second, kind="trained", accuracies=(0.78, 0.845), difference=difference),
-        FoldRow(name=first, kind="trained", accuracies=None, error="fold 2: <b>boom</b>"),
+        FoldRow(name="t9", kind="trained", accuracies=(0.3, 0.4), dropped=True, is_default=True),
+        FoldRow(name=first, kind="trained", error="fold 1, repeat 1: <b>boom</b>"),
     )
+    table = FoldTable(num_folds=2, num_scored=2, ending="all repeats are done", rows=rows)
     shipped = Shipped(
         kind="trained", trial_id=second, seed=1, accuracy=0.7321, threshold=0.8, reason="best over 2 folds"
     )
-    history.test = history.test.model_copy(
-        update={"folds": FoldTable(num_folds=2, rows=rows), "shipped": shipped},
-    )
+    history.test = history.test.model_copy(update={"folds": table, "shipped": shipped})
     page = text_of(render_report(history))
     section = page.split('<section id="folds"')[1].split("</section>")[0]
-    assert "The 2 class folds" not in section
-    assert "so 2 class folds of all auxiliary classes" in section
+    assert "are divided into 2 folds" in section
+    assert "All others were scored on 2 folds; all repeats are done." in section
     lines = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in section.split("<tr")[2:]]
     said = [" ".join(words).replace('class="baseline">', "").lstrip("> ") for words in lines]
     assert said == [
-        "DTW 1-NN 75.0 % 7.1 % – – 70.0 % · 80.0 %",
-        f"{second} saved 81.2 % 4.6 % +6.2 +1.2 to +11.3 78.0 % · 84.5 %",
-        f"{first} fold 2: &lt;b&gt;boom&lt;/b&gt;",
+        "DTW 1-NN 75.0 % 7.1 % – – – 2 70.0 % · 80.0 %",
+        f"{second} saved 81.2 % 4.6 % +6.2 +1.2 to +11.3 98 % 2 78.0 % · 84.5 %",
+        "t9 default dropped 35.0 % 7.1 % – – – 2 30.0 % · 40.0 %",
+        f"{first} fold 1, repeat 1: &lt;b&gt;boom&lt;/b&gt;",
     ]
     assert f"Saved model: {second} (seed 1), 73.2 % on the sealed test.</strong> Best over 2 folds." in page
     assert [(row.name, row.rank) for row in leaderboard(history) if row.saved] == [(second, 2)]

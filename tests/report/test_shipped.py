@@ -10,11 +10,12 @@ from support.made_history import HOSTILE, candidate, made_history, ship_candidat
 from support.made_searches import search
 from support.pages import text_of
 
-from sldml.journal import Baseline, BaselineFoldsScored, BaselineScore, CandidateFolds, History
+from sldml.commands.closing import closing_lines
+from sldml.journal import Baseline, BaselineScore, FoldRow, FoldTable, History
 from sldml.report.leaderboard import LeaderboardRow, leaderboard
 from sldml.report.report import render_report
 from sldml.report.searches_report import render_comparison
-from sldml.report.shipped import ShippedRow, shipped_row
+from sldml.report.shipped import ShippedRow, chances_sentence, shipped_row
 from sldml.report.summary import Timing, search_summary
 
 BEST_ON_VALIDATION = candidate("dtw_1nn", center="every_frame", scale="torso")
@@ -43,16 +44,19 @@ def found_on_folds() -> History:
         BaselineScore(candidate=candidate("dtw_1nn", center="none", scale="none"), val=0.2, test=0.3),
     )
     history.baselines["dtw_1nn"] = Baseline("dtw_1nn", scores)
-    accuracies = ((0.5, 0.6), (0.7, 0.8), (0.1, 0.2))
-    folds = [
-        CandidateFolds(candidate=score.candidate, accuracies=values)
-        for score, values in zip(scores, accuracies, strict=True)
-    ]
-    history.baseline_folds = BaselineFoldsScored(num_folds=2, scores=folds)
-    chosen = history.best_over_folds()["dtw_1nn"].candidate
-    assert chosen == BEST_ON_FOLDS
     assert history.baselines["dtw_1nn"].best.candidate == BEST_ON_VALIDATION
-    ship_candidate(history, chosen, 0.61)
+    ship_candidate(history, BEST_ON_FOLDS, 0.61)
+    return history
+
+
+def with_folds(history: History, **chances: float | None) -> History:
+    """The history with a table of class folds, and these probabilities of what ships."""
+    assert history.test is not None
+    assert history.test.shipped is not None
+    row = FoldRow(name="dtw_1nn", kind="training_free", accuracies=(0.7, 0.8), candidate=BEST_ON_FOLDS)
+    table = FoldTable(num_folds=2, num_scored=2, ending="all repeats are done", rows=(row,))
+    shipped = history.test.shipped.model_copy(update=chances)
+    history.test = history.test.model_copy(update={"folds": table, "shipped": shipped})
     return history
 
 
@@ -139,6 +143,35 @@ def test_a_candidate_found_on_class_folds_has_a_row_of_its_own() -> None:
     assert [c["test"] for c in listed] == [summary["shipped"]["accuracy"]]
     words = re.sub(r"<[^>]+>", "", text_of(render_report(history)))
     assert "normalize.center first_frame, normalize.scale none" in words
+
+
+@pytest.mark.parametrize(
+    ("chances", "said"),
+    [
+        (
+            {"better_than_baseline": 0.974, "better_than_default": 0.88},
+            "97 % than DTW 1-NN, 88 % than the default configuration",
+        ),
+        ({"better_than_baseline": 0.9991}, "over 99 % than DTW 1-NN"),
+        ({"better_than_default": 0.004}, "under 1 % than the default configuration"),
+    ],
+)
+def test_the_probabilities_are_told_everywhere(chances: dict[str, float], said: str) -> None:
+    history = with_folds(trained(), **chances)
+    sentence = f"probability of being better: {said}"
+    assert chances_sentence(history) == sentence
+    summary = search_summary(
+        history, "completed", Timing(0.0), {"mlflow": {"tracking_uri": "sqlite:///x"}, "report": "r", "model": "m"}
+    )
+    assert sentence in closing_lines(summary, resume="")
+    assert {name: summary["shipped"][name] for name in chances} == chances
+    assert f"Probability of being better: {said}." in text_of(render_report(history))
+
+
+def test_without_class_folds_no_probability_is_told() -> None:
+    assert chances_sentence(trained()) is None
+    assert chances_sentence(with_folds(trained())) is None
+    assert "robability of being" not in text_of(render_report(trained()))
 
 
 def test_an_untrained_encoder_is_told_by_its_names() -> None:

@@ -31,7 +31,9 @@ from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.split import Split
 from sldml.search import hanging, pool, run
 from sldml.search.cluster import Slots, connected
-from sldml.search.final import FinalTraining, plan_folds
+from sldml.search.final import FinalTraining
+from sldml.search.finalists import Finalists
+from sldml.search.fold_stage import run_folds
 from sldml.search.pool import Pool
 from sldml.search.recorder import Recorder
 from sldml.search.searcher import Proposals
@@ -58,7 +60,7 @@ FAULTS = {
     WRONG: "wrong configuration",
     FULL: "full disk",
     f"{SOUND} seed 1": "killed at its end",
-    f"{SOUND} fold 2": "killed at its end",
+    f"{SOUND} fold 2, repeat 1": "killed at its end",
 }
 REAL = ("killed after its last report", "checkpoint cut")
 """Trainings with these faults are real ones. The others are toys: their processes import little, and start quickly."""
@@ -212,13 +214,16 @@ def test_final_models_and_class_folds_go_on_too(faults: Faults, second: History)
     (faults.folder / "faults").touch()
     finals = [FinalTraining(SOUND, second.trials[SOUND].config, NUM_EPOCHS, seed=1)]
     run.run_finals(finals, str(faults.storage), faults.pool, faults.recorder)
-    run.run_folds(plan_folds(finals, 2, EvaluationConfig(num_draws=5)), faults.pool, faults.recorder)
-    assert {path.name for path in faults.folder.glob(f"{SOUND} *")} == {f"{SOUND} seed 1", f"{SOUND} fold 2"}
+    finalists = Finalists((second.trials[SOUND],), (), num_folds=2, num_repeats=1)
+    race = finalists.race(second)
+    assert race is not None
+    run_folds(finalists, race, EvaluationConfig(num_draws=5), faults.pool, faults.recorder)
+    assert {path.name for path in faults.folder.glob(f"{SOUND} *")} == {f"{SOUND} seed 1", f"{SOUND} fold 2, repeat 1"}
     history = faults.history()
     final = history.finals[SOUND, 1]
     assert final.state == "completed"
     assert [epoch.epoch for epoch in final.epochs] == [1, 2, 3]
-    assert len(history.folds[SOUND].accuracies or ()) == 2
+    assert history.fold_accuracies(SOUND) == [0.5, 0.5]
 
 
 def test_a_full_disk_ends_the_search_and_no_trial(faults: Faults, second: History) -> None:

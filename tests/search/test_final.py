@@ -11,11 +11,20 @@ from support.made_history import epoch
 from support.small import trial_config, without_times
 
 from sldml.config.protocol import NtuOneShot
-from sldml.config.training import EvaluationConfig
 from sldml.config.trial import TrialConfig
 from sldml.embedding.images import image_shape
 from sldml.embedding.view import View
-from sldml.journal import Accuracy, FinalRecord, FinalResult, History, TestResults, TrialRecord, TrialState
+from sldml.journal import (
+    Accuracy,
+    Candidate,
+    Epoch,
+    FinalRecord,
+    FinalResult,
+    History,
+    TestResults,
+    TrialRecord,
+    TrialState,
+)
 from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.folds import scored_folds
@@ -23,15 +32,19 @@ from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Sealed, Split
 from sldml.recognition.baselines import initialised
 from sldml.recognition.matching import Matching
+from sldml.recognition.one_shot import exemplar_draws, score_distances
 from sldml.search.final import (
+    FinalTraining,
+    FoldScoring,
+    FoldTraining,
     NothingToTrainError,
     plan_finals,
-    plan_folds,
     predict,
     sealed_test,
     trained_matching,
     was_tested,
 )
+from sldml.search.folders import fold_weights
 from sldml.training.checkpoints import CheckpointFile
 from sldml.training.fixed_epochs import run_fold
 
@@ -55,7 +68,8 @@ def finished(history: History, seeds: dict[str, list[int]]) -> History:
     for trial_id, own in seeds.items():
         for seed in own:
             config = {**history.trials[trial_id].config, "seed": seed}
-            history.finals[trial_id, seed] = FinalRecord(trial_id, config, 0.0, "completed", seed=seed)
+            epochs = [Epoch(epoch=number) for number in (1, 2, 3)]
+            history.finals[trial_id, seed] = FinalRecord(trial_id, config, 0.0, "completed", epochs, seed=seed)
     return history
 
 
@@ -79,71 +93,33 @@ def results_of(*finals: FinalResult) -> TestResults:
 # --------------------------------------------------------------------------------------------------------- plan
 
 
-def test_the_best_by_validation_are_planned_in_order_for_their_best_epoch() -> None:
-    history = history_of(
-        trial("t1", [0.2, 0.5, 0.4, 0.5]),
-        trial("t2", [0.3, 0.9, 0.1], "pruned"),
-        trial("t3", [0.7], "pruned"),
-        trial("t4", [0.1, 0.1], "completed"),
-        trial("t5", [0.99], "diverged"),
-        trial("t6", [0.98], "failed"),
-        trial("t7", [], "running"),
-    )
-    plan = plan_finals(history, top_k=3, num_seeds=2)
+def test_the_first_ones_are_planned_in_order_for_their_whole_schedule() -> None:
+    order = [trial("t2", [0.3, 0.9, 0.1], "pruned"), trial("t1", [0.2, 0.5]), trial("t3", [0.9])]
+    order[1].config["train"] = {**order[1].config["train"], "max_epochs": 7}
+    plan = plan_finals(order, top_k=2, num_seeds=2)
     assert [(p.trial_id, p.seed, p.num_epochs) for p in plan] == [
-        ("t2", 1, 2), ("t2", 2, 2), ("t3", 1, 1), ("t3", 2, 1), ("t1", 1, 2), ("t1", 2, 2),
+        ("t2", 1, 3), ("t2", 2, 3), ("t1", 1, 7), ("t1", 2, 7),
     ]  # fmt: skip
+    records = {record.trial_id: record for record in order}
     for final in plan:
-        assert final.config == {**history.trials[final.trial_id].config, "seed": final.seed}
+        assert final.config == {**records[final.trial_id].config, "seed": final.seed}
         assert final.name == f"{final.trial_id} seed {final.seed}"
-    assert history.trials["t2"].config["seed"] == 9
-    assert len(plan_finals(history, top_k=10, num_seeds=1)) == 4
-
-
-def test_the_epoch_is_the_first_that_reached_the_best() -> None:
-    (final,) = plan_finals(history_of(trial("t1", [0.2, 0.6, 0.6, 0.3, 0.6])), top_k=1, num_seeds=1)
-    assert final.num_epochs == 2
+    assert order[0].config["seed"] == 9
+    assert len(plan_finals(order, top_k=10, num_seeds=1)) == 3
 
 
 def test_with_nothing_to_go_on_with_it_is_said() -> None:
-    history = history_of(trial("t1", [0.5], "diverged"), trial("t2", [], "failed"))
     with pytest.raises(NothingToTrainError, match="no trial has a result"):
-        plan_finals(history, 3, 3)
-
-
-def test_the_plan_does_not_look_at_the_test() -> None:
-    history = history_of(trial("t1", [0.5]), trial("t2", [0.6]))
-    plan = plan_finals(history, 2, 1)
-    history.test = results_of(result("t1", (1,), 1, accuracy=1.0))
-    assert plan_finals(history, 2, 1) == plan
+        plan_finals([], 3, 3)
 
 
 def test_a_test_is_taken_again_only_for_other_models() -> None:
-    plan = plan_finals(history_of(trial("t1", [0.5]), trial("t2", [0.6, 0.7])), 2, 2)
-    first, second = result("t2", (1, 2), 2), result("t1", (1, 2), 1)
+    plan = plan_finals([trial("t2", [0.6, 0.7]), trial("t1", [0.5])], 2, 2)
+    first, second = result("t2", (1, 2), 3), result("t1", (1, 2), 3)
     assert was_tested(results_of(first, second), plan)
+    assert not was_tested(results_of(second, first), plan)
     assert not was_tested(results_of(first), plan)
     assert not was_tested(results_of(first.model_copy(update={"num_epochs": 1}), second), plan)
-
-
-def test_folds_are_planned_with_the_first_final_seed_and_the_draws_of_all() -> None:
-    history = history_of(trial("t1", [0.5]), trial("t2", [0.6, 0.7]))
-    for record in history.trials.values():
-        record.config["evaluation"] = {"num_draws": 7, "num_folds": 3, "seed": 5}
-    plan = plan_finals(history, 2, 2)
-    folds = plan_folds(plan, 4, EvaluationConfig(num_draws=20, seed=1))
-    assert [(f.trial_id, f.num_epochs, f.num_folds, f.fold) for f in folds] == [
-        *(("t2", 2, 4, fold) for fold in (1, 2, 3, 4)),
-        *(("t1", 1, 4, fold) for fold in (1, 2, 3, 4)),
-    ]
-    assert folds[1].name == "t2 fold 2"
-    for fold in folds:
-        config = TrialConfig.model_validate(fold.config)
-        assert config.seed == 1
-        assert config.evaluation == EvaluationConfig(num_draws=20, seed=1)
-        own = history.trials[fold.trial_id].config
-        assert fold.config == {**own, "seed": 1, "evaluation": fold.config["evaluation"]}
-    assert plan == plan_finals(history, 2, 2)  # the plan of the final models is left alone
 
 
 # -------------------------------------------------------------------------------------------------- sealed test
@@ -171,20 +147,25 @@ def search() -> History:
     return finished(history_of(*trials), {"t1": [1], "t5": [1, 2, 3], "t3": [1, 2], "t4": [1]})
 
 
-def test_every_final_model_is_scored_in_the_order_of_validation(
+def plan_of(history: History, *order: str) -> list[FinalTraining]:
+    """Three seeds of these configurations."""
+    return plan_finals([history.trials[trial_id] for trial_id in order], top_k=9, num_seeds=3)
+
+
+def test_every_final_model_is_scored_in_the_order_of_the_plan(
     weights: Weights, made_set: PreparedSet, made_split: Split, made_frames: Frames
 ) -> None:
     history, sealed = search(), made_split.sealed
     history.finals["t3", 3] = FinalRecord("t3", history.trials["t3"].config, 0.0, "diverged", seed=3)
-    results = sealed_test(history, made_split, made_frames, weights)
+    results = sealed_test(history, plan_of(history, "t3", "t5", "t2", "t4"), made_split, made_frames, weights)
     assert (results.num_queries, results.num_classes, results.num_exemplars) == (80, 20, 20)
     assert [(f.trial_id, f.seeds) for f in results.finals] == [
-        ("t5", (1, 2, 3)), ("t4", (1,)), ("t3", (1, 2)), ("t1", (1,)),
+        ("t3", (1, 2)), ("t5", (1, 2, 3)), ("t4", (1,)),
     ]  # fmt: skip
     assert weights.loaded == [(f.trial_id, s) for f in results.finals for s in f.seeds]
     for final in results.finals:
         assert final.val_accuracy == history.trials[final.trial_id].value
-        assert final.num_epochs == 1
+        assert final.num_epochs == 3
         assert final.config["seed"] == 9
         accuracies = []
         for seed in final.seeds:
@@ -200,16 +181,16 @@ def test_every_final_model_is_scored_in_the_order_of_validation(
         assert final.confusions[0].labels == sealed.exemplars.classes
         assert matrix.sum() == 80
         assert matrix.trace() / 80 == pytest.approx(accuracies[0])
-    assert results.finals[1].test_accuracy.ci95 is None  # one seed has no spread
+    assert results.finals[2].test_accuracy.ci95 is None  # one seed has no spread
 
 
 def test_seeds_stand_in_order_however_they_began(weights: Weights, made_split: Split, made_frames: Frames) -> None:
     """Two begin at once: which comes first in the journal is chance, and the first one ships."""
     history = finished(history_of(trial("t5", [0.5])), {"t5": [2, 1, 3]})
-    (found,) = sealed_test(history, made_split, made_frames, weights).finals
+    (found,) = sealed_test(history, plan_of(history, "t5"), made_split, made_frames, weights).finals
     assert found.seeds == (1, 2, 3)
     ordered = finished(history_of(trial("t5", [0.5])), {"t5": [1, 2, 3]})
-    (expected,) = sealed_test(ordered, made_split, made_frames, weights).finals
+    (expected,) = sealed_test(ordered, plan_of(ordered, "t5"), made_split, made_frames, weights).finals
     assert found.test_accuracy == expected.test_accuracy
 
 
@@ -220,7 +201,7 @@ def test_shuffled_test_labels_do_not_change_the_order(weights: Weights, made_spl
         labels = np.random.default_rng(seed).permutation(queries.labels)
         sealed = Sealed(made_split.sealed.exemplars, dataclasses.replace(queries, labels=labels))
         shuffled = dataclasses.replace(made_split, sealed=sealed)
-        finals = sealed_test(history, shuffled, made_frames, weights).finals
+        finals = sealed_test(history, plan_of(history, "t5", "t4", "t3", "t1"), shuffled, made_frames, weights).finals
         orders.add(tuple((f.trial_id, f.seeds) for f in finals))
         by_test = sorted(finals, key=lambda f: -f.test_accuracy.mean)
         orders_by_test.add(tuple(f.trial_id for f in by_test))
@@ -231,8 +212,9 @@ def test_shuffled_test_labels_do_not_change_the_order(weights: Weights, made_spl
 def test_without_a_finished_final_training_there_is_no_test(
     weights: Weights, made_split: Split, made_frames: Frames
 ) -> None:
+    history = history_of(trial("t1", [0.5]))
     with pytest.raises(NothingToTrainError, match="no final training completed"):
-        sealed_test(history_of(trial("t1", [0.5])), made_split, made_frames, weights)
+        sealed_test(history, plan_of(history, "t1"), made_split, made_frames, weights)
 
 
 def test_predict_names_the_class_of_the_nearest_exemplar(
@@ -279,21 +261,26 @@ def test_a_worker_trains_final_models_on_all_auxiliary_recordings_for_the_planne
     monkeypatch.setattr(trainable, "run_final", run_final)
     (tmp_path / "journal.jsonl").touch()
     job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_split.development, threads=1)
-    (final,) = plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1)
+    (final,) = plan_finals([trial("t1", [0.1, 0.4])], 1, 1)
     trainable.train_final({"final": final}, job)
-    assert (given["config"].seed, given["num_epochs"]) == (1, 2)
+    assert (given["config"].seed, given["num_epochs"]) == (1, 3)
     development = made_split.development
     assert sorted(given["train"].names) == sorted((*development.train.names, *development.validation.names))
 
 
 def test_no_fold_tells_anything_of_novel_classes() -> None:
     split = make_split(NtuOneShot(num_auxiliary=20), NTU)
-    plan = plan_folds(plan_finals(history_of(trial("t1", [0.5])), 1, 1), 5, CONFIG.evaluation)
-    assert_tells_nothing_of(split, (plan, scored_folds(split.development, 5)))
+    for repeat in (1, 2, 3):
+        assert_tells_nothing_of(split, scored_folds(split.development, 5, repeat))
 
 
+def fold_of(repeat: int, fold: int, num_folds: int = 4) -> FoldTraining:
+    return FoldTraining("t1", {**CONFIG.to_dict(), "seed": 5}, 2, num_folds, repeat, fold)
+
+
+@pytest.mark.parametrize(("repeat", "fold"), [(1, 1), (1, 3), (2, 1)])
 def test_a_worker_trains_a_fold_of_the_classes(
-    made_set: PreparedSet, made_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repeat: int, fold: int, made_set: PreparedSet, made_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sldml.search import trainable
 
@@ -301,18 +288,50 @@ def test_a_worker_trains_a_fold_of_the_classes(
     monkeypatch.setattr(trainable.tune, "report", reports.append)
     (tmp_path / "journal.jsonl").touch()
     job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_split.development, threads=1)
-    plan = plan_folds(plan_finals(history_of(trial("t1", [0.1, 0.4, 0.3])), 1, 1), 4, CONFIG.evaluation)
-    trainable.train_fold({"fold": plan[2]}, job)
+    planned = fold_of(repeat, fold)
+    trainable.train({"fold": planned}, job)
     assert [r["state"] for r in reports] == ["running", "completed"]
-    fold = scored_folds(made_split.development, 4)[2]
     expected: list[dict[str, Any]] = []
     run_fold(
-        TrialConfig.model_validate(plan[2].config),
+        TrialConfig.model_validate(planned.config),
         2,
-        fold,
+        scored_folds(made_split.development, 4, repeat)[fold - 1],
         Frames.open(made_set.folder, torch.device("cpu")),
         report=expected.append,
         checkpoint=CheckpointFile(str(tmp_path / "other")),
     )
     assert [without_times(r) for r in reports] == [without_times(r) for r in expected]
-    assert (tmp_path / "folds" / "t1-4-2" / "3" / "last.pt").exists()
+    saved = torch.load(tmp_path / "folds" / "t1-4" / f"{repeat}-{fold}" / "last.pt", weights_only=True)
+    assert set(saved) == ({"history", "encoder"} if (repeat, fold) == (1, 1) else {"history"})
+    if (repeat, fold) == (1, 1):
+        trained_matching(CONFIG, fold_weights(tmp_path, "t1", 4), made_set.layout)
+    else:
+        with pytest.raises(FileNotFoundError, match="t1 on the first class fold"):
+            fold_weights(tmp_path, "t1", 4)
+    again: list[dict[str, Any]] = []
+    monkeypatch.setattr(trainable.tune, "report", again.append)
+    trainable.train({"fold": planned}, job)
+    assert again == reports, "a fold whose end was lost is not trained again"
+
+
+def test_a_worker_scores_a_candidate_on_a_fold(
+    made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sldml.search import trainable
+
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr(trainable.tune, "report", reports.append)
+    (tmp_path / "journal.jsonl").touch()
+    job = trainable.Job(str(tmp_path), str(made_set.folder), None, made_split.development, threads=1)
+    candidate = Candidate(baseline="dtw_1nn", normalize=CONFIG.normalize.model_dump())
+    scoring = FoldScoring(candidate, "dtw_1nn", CONFIG.evaluation, 4, repeat=2, fold=3)
+    trainable.train({"scoring": scoring}, job)
+    view = View(made_frames, scored_folds(made_split.development, 4, 2)[2].validation)
+    distances = Matching("dtw_1nn", made_set.layout, CONFIG.normalize).between(view, view)
+    draws = exemplar_draws(view.labels, CONFIG.evaluation.num_draws, CONFIG.evaluation.seed)
+    expected = score_distances(distances, view.labels, draws).mean
+    assert reports == [{"epoch": 1, "state": "completed", "val/accuracy": pytest.approx(expected)}]
+    reports.clear()
+    wrong = dataclasses.replace(scoring, candidate=candidate.model_copy(update={"normalize": {"center": "nowhere"}}))
+    trainable.train({"scoring": wrong}, job)
+    assert reports[0]["state"] == "failed"

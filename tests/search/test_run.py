@@ -1,4 +1,4 @@
-"""What the driver makes of the trials and class folds that workers report."""
+"""What the driver makes of the trials and final models that workers report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from sldml.journal import (
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
     History,
     Journal,
     JournalReader,
@@ -27,16 +26,12 @@ from sldml.journal import (
     read_history,
 )
 from sldml.search import run
-from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.final import FinalTraining
 from sldml.search.folders import final_folder
 from sldml.search.recorder import Recorder
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import Proposals
 from sldml.training.checkpoints import CheckpointFile
-
-
-def done(accuracy: float) -> dict[str, Any]:
-    return {"epoch": 4, "state": "completed", "val/accuracy": accuracy}
 
 
 @pytest.fixture
@@ -225,44 +220,3 @@ def test_a_final_model_without_its_checkpoint_is_trained_again(recorder: Recorde
         path.write_bytes(path.read_bytes()[:100])
     run.run_finals(plan, str(tmp_path), pool, recorder)
     assert pool.asked == [plan[1:]]
-
-
-def fold(trial_id: str, number: int) -> dict[str, Any]:
-    return {"fold": FoldTraining(trial_id, {}, 4, 3, number)}
-
-
-def test_folds_are_told_in_order_once_all_have_ended(recorder: Recorder, tmp_path: Path) -> None:
-    stage = run._FoldStage([], recorder)
-    for trial_id, number, accuracy in (("t1", 3, 0.3), ("t2", 1, 0.9), ("t1", 1, 0.1)):
-        stage.ended("k", fold(trial_id, number), done(accuracy))
-    assert recorder.history.folds == {}
-    stage.ended("k", fold("t1", 2), done(0.2))
-    history = read_history(tmp_path / "journal.jsonl")
-    assert set(history.folds) == {"t1"}
-    assert history.folds["t1"].accuracies == (0.1, 0.2, 0.3)
-    assert history.has_folds("t1", 4, 3)
-
-
-def test_a_fold_that_failed_leaves_no_score_and_its_reason(recorder: Recorder) -> None:
-    stage = run._FoldStage([], recorder)
-    diverged = {"epoch": 2, "state": "diverged", "error": "the loss is not finite in epoch 2"}
-    stage.ended("k", fold("t1", 2), diverged)
-    stage.ended("k", fold("t1", 1), done(0.5))
-    stage.lost("k", fold("t1", 3), "OSError: the disk is full")
-    record = recorder.history.folds["t1"]
-    assert record.accuracies is None
-    assert record.error == "fold 2: the loss is not finite in epoch 2; fold 3: OSError: the disk is full"
-    assert not recorder.history.has_folds("t1", 4, 3)
-
-
-def test_only_what_was_not_scored_is_run(recorder: Recorder) -> None:
-    plan = [FoldTraining(f"t{i}", {}, 4, 3, fold) for i in (1, 2, 3) for fold in (1, 2, 3)]
-    recorder.record(FoldsScored(trial_id="t1", num_epochs=4, num_folds=3, accuracies=(0.1, 0.2, 0.3)))
-    recorder.record(FoldsScored(trial_id="t2", num_epochs=4, num_folds=3, accuracies=None, error="fold 1: boom"))
-    pool: Any = ListingPool()
-    run.run_folds(plan, pool, recorder)
-    assert [(fold.trial_id, fold.fold) for fold in pool.asked[0]] == [
-        ("t2", 1), ("t2", 2), ("t2", 3), ("t3", 1), ("t3", 2), ("t3", 3),
-    ]  # fmt: skip
-    run.run_folds(plan[:3], pool, recorder)
-    assert len(pool.asked) == 1, "there was nothing to run"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from sldml.journal import (
     AttemptBegun,
     AttemptEnded,
-    BaselineFoldsScored,
     BaselineScore,
     BaselinesScored,
-    CandidateFolds,
     Event,
     FinalEnded,
     FinalEpoch,
     FinalStarted,
-    FoldsScored,
+    FoldRow,
+    FoldScored,
+    FoldTable,
     StageChanged,
     Tested,
     TrialEnded,
@@ -62,7 +62,13 @@ def made_events() -> list[Event]:
     )
     assert test.shipped is not None
     shipped = test.shipped.model_copy(update={"trial_id": "t1", "seed": 1})
-    results = test.model_copy(update={"finals": (final,), "shipped": shipped})
+    rows = (
+        FoldRow(name="dtw_1nn", kind="training_free", accuracies=(0.55,), candidate=candidate("dtw_1nn")),
+        FoldRow(name="t1", kind="trained", accuracies=(0.6, 0.8)),
+    )
+    table = FoldTable(num_folds=2, num_scored=2, ending="all repeats are done", rows=rows)
+    shipped = shipped.model_copy(update={"better_than_baseline": 0.98})
+    results = test.model_copy(update={"finals": (final,), "shipped": shipped, "folds": table})
     scores = [
         BaselineScore(candidate=candidate("raw_1nn"), val=0.4),
         BaselineScore(candidate=candidate("dtw_1nn", center="first_frame"), val=0.5),
@@ -70,23 +76,27 @@ def made_events() -> list[Event]:
         BaselineScore(candidate=candidate("untrained"), val=0.3),
     ]
     tested = [score.model_copy(update={"test": score.val - 0.1}) for score in scores]
-    folds = [CandidateFolds(candidate=score.candidate, accuracies=(score.val, score.val + 0.2)) for score in scores]
+    folds = [
+        FoldScored(candidate=scores[2].candidate, repeat=1, fold=1, num_folds=2, accuracy=0.55, time=START + 9.1),
+        FoldScored(trial_id="t1", repeat=1, fold=1, num_folds=2, seed=7, accuracy=0.6, time=START + 9.2),
+        FoldScored(trial_id="t1", repeat=1, fold=2, num_folds=2, seed=8, accuracy=0.8, time=START + 9.3),
+        FoldScored(candidate=scores[2].candidate, repeat=1, fold=2, num_folds=2, error="boom", time=START + 9.4),
+    ]
     return [
         begun,
         AttemptBegun(settings=begun.settings, slots=2, environment=begun.environment, time=START),
         StageChanged(name="baselines", state="started", time=START),
         BaselinesScored(scores=scores, time=START + 1),
-        BaselineFoldsScored(num_folds=2, scores=folds, time=START + 2),
         StageChanged(name="baselines", state="ended", time=START + 2),
         *trial_events("t1", 0.5, 0.7, 0.6),
         *trial_events("t2", 0.3, state="running"),
         TrialPaused(trial_id="t2", time=START + 7),
         TrialLost(trial_id="t2", error="WorkerCrashedError", time=START + 8),
         TrialEnded(trial_id="t2", state="failed", time=START + 9),
+        *folds,
         FinalStarted(trial_id="t1", seed=1, config=CONFIG, time=START + 10),
         FinalEpoch(trial_id="t1", seed=1, epoch=1, metrics={"train/loss": 0.5}, time=START + 11),
         FinalEnded(trial_id="t1", seed=1, state="completed", time=START + 12),
-        FoldsScored(trial_id="t1", num_epochs=2, num_folds=2, accuracies=(0.6, 0.8), time=START + 13),
         BaselinesScored(scores=tested, time=START + 14),
         Tested(results=results, time=START + 15),
         AttemptEnded(state="completed", time=START + 16),

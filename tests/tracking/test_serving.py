@@ -38,8 +38,7 @@ MLFLOW = str(Path(sys.executable).with_name("mlflow"))
 def served(request, made_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A recogniser's folder, and the MLflow model made of it."""
     folder = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        ship_model(folder / "model", made_set, MADE, NtuOneShot(), patch, trained=request.param == "trained")
+    ship_model(folder / "model", made_set, MADE, NtuOneShot(), trained=request.param == "trained")
     return folder / "model", serving.save(folder / "model", None, folder / "served")
 
 

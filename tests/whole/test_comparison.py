@@ -66,7 +66,7 @@ def test_a_killed_comparison_goes_on_to_its_table(storage):
         )
     assert rows["dtw_1nn"]["test"]["mean"] == summary["baselines"]["dtw_1nn"]["test"]
     assert sum(e["event"] == "test" for e in events(journal)) == 1
-    assert not any(e["event"] in ("folds", "baseline_folds") for e in events(journal))
+    assert not any(e["event"] == "fold" for e in events(journal))
 
     assert summary["model"] is None
     assert not (folder / "model").exists()

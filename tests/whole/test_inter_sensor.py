@@ -13,6 +13,7 @@ import pytest
 import torch
 from support.catalogs import catalog_of, utd_names
 from support.made_history import search_begun
+from support.shipped import FOLDS
 from support.small import trial_config
 
 from sldml.config.data import UtdMhadData
@@ -24,10 +25,8 @@ from sldml.errors import InputError
 from sldml.journal import (
     Accuracy,
     Baseline,
-    BaselineFoldsScored,
     BaselineScore,
     Candidate,
-    CandidateFolds,
     FinalResult,
     History,
     Shipped,
@@ -41,6 +40,7 @@ from sldml.recognition.matching import Matching
 from sldml.recognition.recognizer import Recognizer
 from sldml.recordings import Recording, Rows
 from sldml.recordings.readers import utd_mhad
+from sldml.search.choice import ShippingDecision
 from sldml.search.final import predict, trained_matching
 from sldml.search.shipping import ship
 from sldml.training.loop import Training
@@ -190,26 +190,23 @@ def test_what_ships_knows_recordings_of_the_tests_sensor(
 
 
 def test_a_trained_model_ships_with_the_tests_layout(
-    catalog: pd.DataFrame, frames: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalog: pd.DataFrame, frames: torch.Tensor, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sldml.search.choice.FEWEST_CLASSES_TO_TRUST", 5)
-    shipped = shipped_by(tmp_path, split_of(catalog, "skeleton"), frames_without(frames, None), "raw_1nn")
+    shipped = shipped_by(tmp_path, split_of(catalog, "skeleton"), frames_without(frames, None), "raw_1nn", trained=True)
     assert shipped.kind == "trained"
     assert Recognizer.load(tmp_path).matching.layout == utd_mhad.layout("inertial")
 
 
-def shipped_by(folder: Path, split: Split, frames: Frames, free: str) -> Shipped:
+def shipped_by(folder: Path, split: Split, frames: Frames, free: str, *, trained: bool = False) -> Shipped:
     encoder = CONFIG.encoder.model_dump(exclude_none=True) if free == "untrained" else None
     representation = None if encoder is None else CONFIG.representation.model_dump(exclude_none=True)
     own = Candidate(
         baseline=free, normalize=CONFIG.normalize.model_dump(), encoder=encoder, representation=representation
     )
     weights: Mapping[str, Any] = Training(CONFIG, View(frames, split.development.train)).encoder.state_dict()
-    over_folds = CandidateFolds(candidate=own, accuracies=(0.5, 0.5))
     history = History(
         search_begun(),
         baselines={free: Baseline(free, (BaselineScore(candidate=own, val=0.5),))},
-        baseline_folds=BaselineFoldsScored(num_folds=2, scores=(over_folds,)),
     )
     final = FinalResult(
         trial_id="t1",
@@ -224,11 +221,12 @@ def shipped_by(folder: Path, split: Split, frames: Frames, free: str) -> Shipped
         folder,
         history,
         TestResults(num_queries=1, num_classes=1, num_exemplars=1, finals=(final,)),
+        ShippingDecision("t1" if trained else None, own, "made", folds=FOLDS),
         split=split,
         frames=frames,
         data=UtdMhadData(modality="fused"),
         load_final=lambda trial_id, seed: weights,
-        load_trial=lambda trial_id: weights,
+        load_fold=lambda trial_id, num_folds: weights,
         search_name="made",
     )
     assert outcome.shipped is not None

@@ -26,7 +26,7 @@ from support.terminal import CTRL_C, Terminal, assert_gone
 
 from sldml.commands.request import earlier_settings
 from sldml.config.space_file import override, parse_space
-from sldml.journal import ALL, History, read_history
+from sldml.journal import ALL, FoldScored, History, read_history
 from sldml.search.searcher import Proposals
 from sldml.training.checkpoints import CheckpointFile
 
@@ -111,8 +111,8 @@ def assert_nothing_lost(before: History, checkpointed: dict[str, int], after: Hi
     for key, final in before.finals.items():
         if final.state == "completed":
             assert after.finals[key] == final, "a finished final model was touched"
-    for trial_id, folds in before.folds.items():
-        assert after.folds[trial_id] == folds, "folds were scored again"
+    for place, scored in before.folds.items():
+        assert after.folds[place] == scored, "a fold was scored again"
 
 
 def assert_study_has(history: History, folder: Path) -> None:
@@ -194,6 +194,15 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     search.stopped("by Ctrl-C twice, late in the search")
 
     # Ray's head dies.
+    terminal, below = search.in_terminal(lambda shown: re.search(r"class folds \S+ [1-9]\d*/\d+", shown.text))
+    terminal.press(CTRL_C)
+    assert terminal.end() == 130, terminal.text[-3000:]
+    assert "to resume: python launch/tune.py --resume stopped" in terminal.line
+    assert "Traceback" not in terminal.text
+    assert not (search.folder / "model").exists(), "a model that was never tested"
+    assert_gone(below)
+    search.stopped("by Ctrl-C in the class folds")
+
     process = search.in_background(lambda: count(journal, "final_ended") >= 1)
     below = psutil.Process(process.pid).children(recursive=True)
     next(child for child in below if child.name() == "gcs_server").kill()
@@ -203,15 +212,6 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     assert not [child for child in psutil.wait_procs(below, timeout=10)[1] if child.status() != psutil.STATUS_ZOMBIE]
     assert_mlflow_is_closed(json.loads(search.summary.read_text()), storage)
     search.stopped("by the end of Ray's head in the final models")
-
-    terminal, below = search.in_terminal(lambda shown: re.search(r"class folds \S+ [1-9]\d*/\d+", shown.text))
-    terminal.press(CTRL_C)
-    assert terminal.end() == 130, terminal.text[-3000:]
-    assert "to resume: python launch/tune.py --resume stopped" in terminal.line
-    assert "Traceback" not in terminal.text
-    assert not (search.folder / "model").exists(), "a model that was never tested"
-    assert_gone(below)
-    search.stopped("by Ctrl-C in the class folds")
 
     process = search.in_background(lambda: count(journal, "stage", name="test", state="started") == 1)
     process.send_signal(signal.SIGTERM)
@@ -303,10 +303,13 @@ def assert_is_whole(search: Interrupted) -> None:
         assert [e.epoch for e in final.epochs] == list(range(1, len(final.epochs) + 1))
     ended = Counter((e["trial_id"], e["seed"]) for e in events(journal) if e["event"] == "final_ended")
     assert set(ended.values()) == {1}
-    scored = Counter(e["trial_id"] for e in events(journal) if e["event"] == "folds")
-    assert scored == dict.fromkeys({trial_id for trial_id, _ in history.finals}, 1), "folds are missing, or there twice"
-    assert all(len(scored.accuracies or ()) == NUM_FOLDS for scored in history.folds.values())
-    assert count(journal, "baseline_folds") == 1
+    scored = [FoldScored.model_validate(e) for e in events(journal) if e["event"] == "fold"]
+    assert len({(e.key, e.repeat, e.fold) for e in scored}) == len(scored), "a fold was scored twice"
+    assert history.test is not None
+    assert history.test.folds is not None
+    finalists = {trial_id for trial_id, _ in history.finals} | {history.default_trial.trial_id}
+    assert {e.trial_id for e in scored} >= finalists
+    assert all(len(history.fold_accuracies(trial_id)) >= NUM_FOLDS for trial_id in finalists)
     assert count(journal, "test") == 1
     assert (search.folder / "report.html").exists()
     assert (search.folder / "model").is_dir()

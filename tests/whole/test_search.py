@@ -45,7 +45,6 @@ def test_the_summary_tells_what_happened(finished):
         assert 0 < baseline["val"] < 1
         assert 0 < baseline["test"] < 1
     assert [len(final["test_accuracy"]["values"]) for final in summary["final"]] == [2, 2]
-    assert summary["final"][0]["trial_id"] == summary["best"]["trial_id"]
     for final in summary["final"]:
         low, high = final["test_accuracy"]["ci95"]
         assert low <= final["test_accuracy"]["mean"] <= high
@@ -56,20 +55,31 @@ def test_the_summary_tells_what_happened(finished):
     assert summary["environment"]["packages"]["ray"]
 
 
-def test_finals_stand_in_the_order_of_validation(finished):
+def test_finals_stand_in_the_order_of_the_folds_and_train_the_whole_schedule(finished):
     folder, _, summary = finished
     history = read_history(folder / "small" / "journal.jsonl")
-    ranked = [record.trial_id for record in history.ranked()]
-    assert [final["trial_id"] for final in summary["final"]] == ranked[:2]
+    trained = [row["name"] for row in summary["folds"]["rows"] if row["kind"] == "trained"]
+    assert [final["trial_id"] for final in summary["final"]] == trained[:2]
     for final in summary["final"]:
-        record = history.trials[final["trial_id"]]
-        assert final["num_epochs"] == record.best_epoch
+        assert final["num_epochs"] == 2
         for seed in (1, 2):
             epochs = history.finals[final["trial_id"], seed].epochs
-            assert [e.epoch for e in epochs] == list(range(1, record.best_epoch + 1))
+            assert [e.epoch for e in epochs] == [1, 2]
             assert not any(name.startswith("val/") for e in epochs for name in e.metrics), (
                 "something was there to choose by"
             )
+
+
+def test_the_first_trial_is_the_default_configuration(finished):
+    folder, _, summary = finished
+    history = read_history(folder / "small" / "journal.jsonl")
+    space = read_space("demo", [*SETTINGS, "train.max_epochs=2"])
+    assert history.search.default == space.default_params() == history.search.first[0]
+    default = history.default_trial
+    assert default.trial_id == min(history.trials)
+    assert default.config == space.default_config().to_dict()
+    (row,) = [row for row in summary["folds"]["rows"] if row["is_default"]]
+    assert row["name"] == default.trial_id
 
 
 def test_every_configuration_is_what_was_sampled(finished):
@@ -105,33 +115,42 @@ def test_the_shipped_model_loads_and_scores_as_recorded(finished):
     frames = Frames.open(prepared.folder, torch.device("cpu"))
     accuracy = (predict(model.matching, sealed, frames) == sealed.queries.labels).mean()
     assert accuracy == pytest.approx(summary["shipped"]["accuracy"])
-    assert "over 5 folds of the 10 auxiliary classes" in summary["shipped"]["reason"]
+    assert "class folds of the 10 auxiliary classes" in summary["shipped"]["reason"]
     assert "saved model: " in printed
 
 
 def test_class_folds_decide_what_ships(finished):
-    """10 auxiliary classes are too few to trust validation."""
     folder, printed, summary = finished
     history = read_history(folder / "small" / "journal.jsonl")
-    rows = {row["name"]: row for row in summary["folds"]["rows"]}
-    finals = [final["trial_id"] for final in summary["final"]]
-    assert set(rows) == {*BASELINES, *finals}
-    assert summary["folds"]["num_folds"] == 5 == history.baseline_folds.num_folds
-    free = max((row for name, row in rows.items() if name in BASELINES), key=lambda row: row["mean"])
-    for name in finals:
-        record, row = history.folds[name], rows[name]
-        assert (record.num_epochs, record.num_folds) == (history.trials[name].best_epoch, 5)
-        assert row["accuracies"] == list(record.accuracies)
-        differences = [a - b for a, b in zip(row["accuracies"], free["accuracies"], strict=True)]
-        assert row["difference"]["mean"] == pytest.approx(sum(differences) / 5)
-        assert f"class folds {name}: {row['mean']:.3f}" in printed
-    best = max(finals, key=lambda name: rows[name]["mean"])
+    table = summary["folds"]
+    rows = {row["name"]: row for row in table["rows"]}
+    trained = [name for name, row in rows.items() if row["kind"] == "trained"]
+    best = [record.trial_id for record in history.ranked()[:3]]
+    assert set(trained) == {*best, history.default_trial.trial_id}
+    assert set(rows) == {*BASELINES, *trained}
+    assert table["num_folds"] == 5
+    assert table["num_scored"] >= 5
+    assert f"class folds ended after {table['num_scored']}: {table['ending']}" in printed
+    free = table["rows"][0]
+    assert free["kind"] == "training_free"
+    for name in trained:
+        row = rows[name]
+        assert row["accuracies"] == history.fold_accuracies(name)[: len(row["accuracies"])]
+        assert len(row["accuracies"]) == table["num_scored"] or row["dropped"]
+        pairs = list(zip(row["accuracies"], free["accuracies"], strict=False))
+        assert row["difference"]["mean"] == pytest.approx(sum(a - b for a, b in pairs) / len(pairs))
+        assert f"class folds {name}" in printed
+    seeds = {event.seed for event in history.folds.values() if event.trial_id is not None}
+    assert len(seeds) == len({event[1:] for event in history.folds})
     shipped = summary["shipped"]
-    if rows[best]["difference"]["ci95"][0] > 0:
-        assert (shipped["kind"], shipped["trial_id"]) == ("trained", best)
+    if rows[trained[0]]["difference"]["ci95"][0] > 0:
+        assert (shipped["kind"], shipped["trial_id"]) == ("trained", trained[0])
+        assert shipped["better_than_baseline"] > 0.97
     else:
         assert (shipped["kind"], shipped["candidate"]) == ("training_free", free["candidate"])
         assert f"saved model: {free['name']} (no training)" in printed
+        assert 0 <= shipped["better_than_default"] <= 1
+        assert summary["chances_sentence"] in printed
     report = (folder / "small" / "report.html").read_text()
     assert "Over all class folds" in report
     ships = shipped_row(history)
@@ -170,8 +189,8 @@ def test_mlflow_has_the_search_its_trials_baselines_and_finals(finished):
         metrics = client.get_metric_history(run.info.run_id, "val/accuracy")
         assert [(m.step, m.value) for m in metrics] == [(e.epoch, e.metrics["val/accuracy"]) for e in record.epochs]
         assert run.data.metrics[OBJECTIVE] == record.value
-        if scored := history.folds.get(record.trial_id):
-            assert run.data.metrics["folds/accuracy"] == pytest.approx(sum(scored.accuracies) / 5)
+        if scored := history.fold_accuracies(trial_id):
+            assert run.data.metrics["folds/accuracy"] == pytest.approx(sum(scored) / len(scored))
             assert run.info.status == "FINISHED"
         assert "config.json" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
     for run in children:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import pytest
@@ -65,11 +64,16 @@ def test_a_search_whose_server_is_killed_ends_with_every_metric_in_postgresql(st
             for name, value in epoch.metrics.items()
         }
         assert len(expected) > NUM_TRIALS * NUM_EPOCHS * 8
-        for trial_id, folds in history.folds.items():
-            accuracies, step = folds.accuracies, folds.num_epochs
-            assert accuracies is not None
-            expected[f"trial:{trial_id}", "folds/accuracy", step] = mean(accuracies)
-            expected[f"trial:{trial_id}", "folds/accuracy_std", step] = stdev(accuracies)
+        for (key, repeat, fold), scored in history.folds.items():
+            if scored.trial_id is not None:
+                step = (repeat - 1) * scored.num_folds + fold
+                expected[f"trial:{key}", "folds/accuracy_each", step] = scored.accuracy
+        assert history.test is not None
+        assert history.test.folds is not None
+        for row in history.test.folds.rows:
+            if row.kind == "trained":
+                expected[f"trial:{row.name}", "folds/accuracy", 0] = row.mean
+                expected[f"trial:{row.name}", "folds/accuracy_std", 0] = row.std
         found = metrics_of_trials(store)
         assert set(found) == set(expected)
         assert found == pytest.approx(expected)

@@ -112,7 +112,7 @@ def accuracy_by_auxiliary(points: Sequence[SealedPoint]) -> Figure | None:
     figure.update_xaxes(tickvals=sorted({point.num_auxiliary for point in points}))
     figure.update_layout(showlegend=True)
     caption = (
-        "Mean over the final seeds of the best configuration by validation, with its 95 % interval; thin lines are "
+        "Mean over the final seeds of the first configuration, with its 95 % interval; thin lines are "
         "baselines. If all other classes are tested, more auxiliary classes also make the test easier, as the "
         "baselines show."
     )
