@@ -25,8 +25,7 @@ import time
 import typing
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -180,7 +179,8 @@ def searched(name: str, pair: str, rules: Rules, seed: int, first: Sequence[Mapp
 
     def curve(params: Mapping[str, Scalar]) -> list[float]:
         drawn.append(curves.draw(params, rng))
-        return drawn[-1].val[fold].tolist()
+        values: list[float] = drawn[-1].val[fold].tolist()
+        return values
 
     found = replay(
         space,
@@ -212,18 +212,18 @@ def _incumbent(drawn: Sequence[Drawn], values: Mapping[int, Any], finalists: int
 def _space(curves: Recorded, settings: Mapping[str, object]) -> SearchSpace:
     space = curves.space
     search = SearchSettings.model_validate({**space.search.model_dump(), **settings})
-    return _Unchecked(space.name, space.text, space.base, search, space.root)
+    return _Unchecked(space.name, space.text, space.base, search, space.root, config=space.default_config())
 
 
+@dataclass(frozen=True)
 class _Unchecked(SearchSpace):
-    """A space without configurations: nothing is trained, and they take most of the time of a proposal."""
+    """A space with one configuration for all parameters: making others would take most of the time of a proposal."""
+
+    config: TrialConfig = field(default_factory=TrialConfig)
 
     def configure(self, params: Mapping[str, Scalar]) -> TrialConfig:
-        return self._default
-
-    @cached_property
-    def _default(self) -> TrialConfig:
-        return super().configure(self.visit(lambda leaf: leaf.ends()[0]))
+        """The one configuration; nothing is trained."""
+        return self.config
 
 
 def one_epoch(name: str, pair: str, rules: Rules, seed: int) -> list[float]:
@@ -250,7 +250,8 @@ def _random(leaf: Leaf, rng: np.random.Generator) -> Scalar:
     """A value of a parameter, as random search draws it."""
     match leaf.distribution:
         case CategoricalDistribution(choices=choices):
-            return choices[rng.integers(len(choices))]
+            value: Scalar = choices[rng.integers(len(choices))]
+            return value
         case FloatDistribution(low=low, high=high, log=True):
             return math.exp(rng.uniform(math.log(low), math.log(high)))
         case FloatDistribution(low=low, high=high):
