@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--grace-period", type=int, default=SearchSettings().grace_period)
     parser.add_argument("--factor", type=float, default=SearchSettings().reduction_factor)
-    parser.add_argument("--judge", choices=("best", "last"), default="best")
+    parser.add_argument("--judge", choices=("best", "last"), default="last")
     parser.add_argument("--finalists", type=int, default=1)
     arguments = parser.parse_args()
     rules = Rules(arguments.grace_period, arguments.factor, arguments.judge, arguments.finalists)
