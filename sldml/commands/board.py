@@ -37,21 +37,16 @@ class BoardRow:
     start_epoch: int = 0
     """Its number of epochs at that time."""
     value: float | None = None
-    best: float | None = None
-    best_epoch: int | None = None
     images_per_s: float | None = None
     state: str = "running"
 
     def updated(self, report: Epoch) -> BoardRow:
         """The row after an epoch's report."""
-        metrics, best = report.metrics, report.metrics.get(OBJECTIVE, self.best)
-        improved = best is not None and (self.best is None or best > self.best)
+        metrics = report.metrics
         return dataclasses.replace(
             self,
             epoch=report.epoch,
-            value=metrics.get("val/accuracy", self.value),
-            best=best,
-            best_epoch=report.epoch if improved else self.best_epoch,
+            value=metrics.get(OBJECTIVE, self.value),
             images_per_s=metrics.get("images_per_s", self.images_per_s),
         )
 
@@ -288,9 +283,10 @@ class Board:
     def _rank(self, row: BoardRow) -> BoardRow:
         """Keep the best few, in the order of `History.ranked`, without diverged and failed ones."""
         others = [known for known in self._ranked if known.name != row.name]
-        if row.best is not None and row.state not in ("diverged", "failed", "lost"):
+        is_trial = self._max_epochs is not None
+        if is_trial and row.value is not None and row.state not in ("diverged", "failed", "lost"):
             others.append(row)
-        others.sort(key=lambda r: (-(r.best or 0.0), r.state != "completed", r.name))
+        others.sort(key=lambda r: (-r.epoch, -(r.value or 0.0), r.name))
         # Any running one may still diverge and be replaced by the next.
         self._ranked = others[: NUM_BEST + len(self.running) + 1]
         return row
@@ -307,15 +303,12 @@ def recorded_row(
     """The row of a training in the journal, as it is now or as it was before epoch `before`."""
     epochs = [e for e in record.epochs if before is None or e.epoch < before]
     last = epochs[-1] if epochs else Epoch(epoch=0)
-    best = max((e for e in epochs if OBJECTIVE in e.metrics), key=lambda e: e.best, default=None)
     row = new_row(name or record.trial_id, record.config, started, num_epochs)
     return dataclasses.replace(
         row,
         epoch=last.epoch,
         start_epoch=last.epoch,
-        value=last.metrics.get("val/accuracy"),
-        best=None if best is None else best.best,
-        best_epoch=None if best is None else best.epoch,
+        value=last.metrics.get(OBJECTIVE),
         state=record.state,
     )
 

@@ -170,10 +170,10 @@ def _status_parts(board: Board, now: float, load: str) -> list[str]:
     return [*parts, load] if load else parts
 
 
-_HEADER = ["running", "epoch", "value", "best", "images/s", "loss / miner / encoder", "lr", "time"]
-_HEADER_OF_BEST = ["best", "at", "", "value", "", "", "", ""]
-_LEFT_ALIGNED = (0, 5)
-_FLEXIBLE = 5
+_HEADER = ["running", "epoch", "value", "images/s", "loss / miner / encoder", "lr", "time"]
+_HEADER_OF_BEST = ["best", "epoch", "value", "", "", "", ""]
+_LEFT_ALIGNED = (0, 4)
+_FLEXIBLE = 4
 """This column gets the width that the others leave."""
 _MIN_CHOICES_WIDTH = 16
 
@@ -182,13 +182,12 @@ def _running_cells(row: BoardRow, now: float) -> list[str]:
     images = "" if row.images_per_s is None else f"{row.images_per_s:,.0f}"
     epoch = f"{row.epoch}/{row.num_epochs}"
     return [
-        row.name, epoch, score(row.value), score(row.best), images, row.choices, rate(row.lr), clock(now - row.started)
+        row.name, epoch, score(row.value), images, row.choices, rate(row.lr), clock(now - row.started)
     ]  # fmt: skip
 
 
 def _best_cells(row: BoardRow) -> list[str]:
-    epoch = "" if row.best_epoch is None else f"{row.best_epoch}/{row.num_epochs}"
-    return [row.name, epoch, "", score(row.best), "", row.choices, rate(row.lr), row.state]
+    return [row.name, f"{row.epoch}/{row.num_epochs}", score(row.value), "", row.choices, rate(row.lr), row.state]
 
 
 def lay_out(rows: list[list[str]], width: int) -> list[str]:

@@ -55,8 +55,6 @@ class ProgressPrinter:
         self._steps: list[Step] = []
         self._step: Step | None = None
         self._deadline: float | None = None
-        self._best = 0.0
-        """The best validation accuracy of an ended trial."""
         self._planned: dict[str, int] = {}
         """Number of epochs of each training, where it is fixed."""
 
@@ -140,7 +138,6 @@ class ProgressPrinter:
         deadline: float | None = None,
     ) -> None:
         """The trials begin, or continue after those in `history`; see `Board`."""
-        self._best = max((record.value or 0.0 for record in history.comparable() if record.has_ended), default=0.0)
         self._deadline = deadline
         self._begin(
             Board.of_trials(
@@ -254,7 +251,7 @@ class ProgressPrinter:
         """Without a terminal: report running trainings if none has ended for a while."""
         parts = [f"{board.num_ended} of {board.total} ended", f"{len(board.running)} running"]
         parts.append(f"{self._epochs_since} epochs in the last {clock(now - self._printed_at)}")
-        parts += [f"best {row.best:.3f} ({row.name})" for row in board.best[:1]]
+        parts += [f"best {row.value or 0.0:.3f} ({row.name})" for row in board.best[:1]]
         if (beside := board.beside) is not None and beside.done < beside.total:
             parts.append(f"{beside.what} {beside.done} of {beside.total}")
         if (left := board.seconds_left(now)) is not None:
@@ -265,18 +262,17 @@ class ProgressPrinter:
     def _print_trial(self, event: TrialPaused | TrialEnded, history: History) -> None:
         record = history.trials[event.trial_id]
         config = TrialConfig.model_validate(record.config)
-        value = "" if record.value is None else f"{record.value:.3f} at epoch {record.best_epoch}"
-        if record.is_comparable:
-            self._best = max(self._best, record.value or 0.0)
+        value = "" if record.value is None else f"{record.value:.3f}"
         choices = f"{config.loss.name}, miner {config.miner.name}, {config.encoder.name}, lr {config.optimizer.lr:.1e}"
         error = f": {record.error}" if record.error else ""
         board = self._board
+        best = next((f"{leader.value:.3f} of {leader.trial_id}" for leader in history.ranked()), "none")
         # One that was paused has been seen, also while it continues.
         seen = sum(trial.has_ended or bool(trial.pauses) for trial in history.trials.values())
         total = seen if board is None else board.total
         self._print_ended(
             f"{seen:>4}/{total} {record.trial_id} {record.state:<9} {value} "
-            f"({len(record.epochs)} epochs, {record.seconds:.0f} s; best {self._best:.3f}) {choices}{error}",
+            f"({len(record.epochs)} epochs, {record.seconds:.0f} s; best {best}) {choices}{error}",
             event.time,
         )
 

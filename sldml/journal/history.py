@@ -89,24 +89,18 @@ class TrialRecord(TrainingRecord):
     """Number of calls in which its process or machine died after every retry."""
 
     @property
-    def best(self) -> Epoch | None:
-        """The first epoch with the best validation accuracy over most class folds; None before the first epoch."""
-        return max(self.epochs, key=lambda epoch: (epoch.num_folds, epoch.best), default=None)
-
-    @property
-    def num_folds(self) -> int:
-        """Number of class folds whose mean `value` is."""
-        return 1 if self.best is None else self.best.num_folds
+    def last(self) -> Epoch | None:
+        """The last epoch; None before the first one."""
+        return self.epochs[-1] if self.epochs else None
 
     @property
     def value(self) -> float | None:
-        """The best validation accuracy so far; None before the first epoch."""
-        return None if self.best is None else self.best.best
+        """The validation accuracy after the last epoch; None before the first one.
 
-    @property
-    def best_epoch(self) -> int | None:
-        """The first epoch that reached `value`."""
-        return None if self.best is None else self.best.epoch
+        Not the best one so far: that is partly luck, the more the more epochs there are, and models are trained for the
+        whole schedule afterwards.
+        """
+        return None if self.last is None else self.last.value
 
     @property
     def is_comparable(self) -> bool:
@@ -285,12 +279,11 @@ class History:
     def ranked(self) -> list[TrialRecord]:
         """Trials whose values can be compared, best by validation first.
 
-        Those with a value over more class folds come first: they were better than the others on the first folds. Among
-        equal ones, completed trials come first, then earlier ones.
+        Those that were trained for more epochs come first: at the epochs that they share they were better than those
+        that were stopped, and values after different numbers of epochs cannot be compared. Among equal ones, earlier
+        trials come first.
         """
-        return sorted(
-            self.comparable(), key=lambda r: (-r.num_folds, -(r.value or 0.0), r.state != "completed", r.trial_id)
-        )
+        return sorted(self.comparable(), key=lambda r: (-len(r.epochs), -(r.value or 0.0), r.trial_id))
 
     @property
     def default_trial(self) -> TrialRecord | None:

@@ -108,7 +108,7 @@ def search_summary(
 
 
 def _spread(history: History) -> dict[str, float | None]:
-    """Standard deviations of the best trial's validation at its best epoch: over the exemplar draws (null without
+    """Standard deviations of the best trial's validation after its last epoch: over the exemplar draws (null without
     draws) and over class folds (null with one set of validation classes)."""
     score = trial_score(history.ranked()[0])
     assert score is not None

@@ -75,6 +75,6 @@ def _artifacts(folder: Path, history: History) -> Iterator[Artifact]:
         for file in sorted((folder / "model").glob("*")):
             yield Artifact(path=f"model/{file.name}", folder="model")
         best = history.ranked()[0].trial_id
-        checkpoint = f"{trial_folder(best)}/best.pt"
+        checkpoint = f"{trial_folder(best)}/weights.pt"
         if (folder / checkpoint).is_file():
             yield Artifact(path=checkpoint, folder="checkpoint", trial_id=best)

@@ -184,9 +184,8 @@ def _errors_reported(job: Job) -> Iterator[Frames]:
     except (OSError, MemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
-        worst = {"epoch": 0, "val/accuracy": WORST, OBJECTIVE: WORST}
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-        tune.report({**worst, "state": "failed", "error": message})
+        tune.report({"epoch": 0, OBJECTIVE: WORST, "state": "failed", "error": message})
 
 
 def _prepare_process(job: Job) -> Frames:

@@ -108,8 +108,8 @@ class RunWriter:
                 name = f"final {event.trial_id} seed {event.seed}"
                 yield from self._start(history, _key(event), name, event, "final")
             case TrialEnded():
-                if (best := history.trials[event.trial_id].best) is not None and best.right_per_class:
-                    yield self._validation(_key(event), best, history)
+                if (last := history.trials[event.trial_id].last) is not None and last.right_per_class:
+                    yield self._validation(_key(event), last, history)
                 yield self._end(_key(event), event.state, event.error, event.time)
             case TrialPaused():
                 self._closed.add(_key(event))
@@ -158,7 +158,7 @@ class RunWriter:
         name = f"{candidate.baseline} {score.place + 1}"
         yield functools.partial(self._runs.start, key, name, dict(flatten(parts)), tags, _ms(time))
         yield functools.partial(self._runs.log_dataset, key, dataset_of(history.search), "evaluation")
-        values = {"val/accuracy_best": score.val, "val/accuracy_std": score.val_std, "test/accuracy": score.test}
+        values = {"val/accuracy": score.val, "val/accuracy_std": score.val_std, "test/accuracy": score.test}
         metrics = [Metric(name, value, _ms(time), 0) for name, value in values.items() if value is not None]
         yield functools.partial(self._runs.log_metrics, key, metrics)
         yield self._end(key, "completed", None, time)
@@ -169,10 +169,10 @@ class RunWriter:
             tags = {"stands": str(score is baseline.best).lower()}
             yield functools.partial(self._runs.set_tags, _candidate_key(score.candidate), tags)
 
-    def _validation(self, key: str, best: Epoch, history: History) -> Call:
-        """The accuracy of each validation class at a trial's best epoch."""
+    def _validation(self, key: str, last: Epoch, history: History) -> Call:
+        """The accuracy of each validation class after a trial's last epoch."""
         classes = history.search.split.validation_classes
-        right, queries = best.right_per_class, best.queries_per_class
+        right, queries = last.right_per_class, last.queries_per_class
         return functools.partial(self._runs.log_accuracies, key, classes, right, queries, "validation_per_class.json")
 
     def _log(self, key: str | None, values: Mapping[str, float | None], step: int, time: float) -> Call:

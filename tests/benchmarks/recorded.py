@@ -3,7 +3,7 @@
 A configuration is answered by the recorded ones around it: of the same loss, the nearer by the other parameters (in the
 unit cube) the more each counts. Their weighted mean is what to expect. What a search sees on its validation classes is
 noisy: the residual of one of them, drawn by its weight, is added. What a search is worth is told without noise, on
-classes that took no part.
+classes that took no part, after the last epoch: final models are trained to the end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import functools
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,24 @@ OTHER_CHOICE = {"encoder.name": 1.0, "miner.name": 0.3}
 """The squared distance, in ranges of a parameter, of configurations with another choice."""
 
 
+class Drawn(NamedTuple):
+    """One training."""
+
+    val: NDArray[np.float64]
+    """[folds, epochs] accuracies on the validation classes of each fold."""
+    held_out: float
+    """The accuracy to expect on novel classes after the last epoch."""
+
+
 class Recorded:
     """The recorded trainings of one set.
 
     Attributes:
         space: What they are samples of.
         max_epochs: Their length.
+        params: The parameters of each.
         val: [configurations, folds, epochs] accuracies on validation classes.
-        held_out: [configurations, epochs] on novel classes, means over the folds.
+        held_out: [configurations] accuracies on novel classes after the last epoch, means over the folds.
     """
 
     def __init__(self, name: str) -> None:
@@ -42,26 +52,25 @@ class Recorded:
             lines = [json.loads(line) for line in file]
         self.params: list[dict[str, Any]] = [line["params"] for line in lines]
         self.val = np.array([[fold["val"] for fold in line["folds"]] for line in lines])
-        self.held_out = np.array([[fold["held_out"] for fold in line["folds"]] for line in lines]).mean(axis=1)
+        self.held_out = np.array([[fold["held_out"][-1] for fold in line["folds"]] for line in lines]).mean(axis=1)
         self.max_epochs = self.val.shape[2]
         distributions = {leaf.path: leaf.distribution for leaf in self.space.leaves()}
         self._ranges = {p: d for p, d in distributions.items() if not isinstance(d, CategoricalDistribution)}
         self._places = np.array([self._place(params) for params in self.params])
-        self._choices = {
-            path: np.array([params.get(path, "") for params in self.params]) for path in ("loss.name", *OTHER_CHOICE)
-        }
-        others = self._weights_of_others()
-        self._residuals = self.val - np.einsum("ij,jfe->ife", others, self.val)
+        self._choices = {path: np.array([params.get(path, "") for params in self.params]) for path in OTHER_CHOICE}
+        losses = np.array([params["loss.name"] for params in self.params])
+        self._of_loss = {loss: np.flatnonzero(losses == loss) for loss in np.unique(losses)}
+        self._residuals = self.val - np.array([self._by_others(number) for number in range(len(self))])
 
     def __len__(self) -> int:
         return len(self.params)
 
-    def draw(self, params: Mapping[str, Any], fold: int, rng: np.random.Generator) -> tuple[list[float], list[float]]:
-        """One training: its accuracies on the validation classes of `fold`, and those to expect on novel classes."""
-        weights = self._weights(self._place(params), {path: params.get(path, "") for path in self._choices})
-        residual = self._residuals[rng.choice(len(self), p=weights), fold]
-        val = np.clip(weights @ self.val[:, fold] + residual, 0.0, 1.0)
-        return val.tolist(), (weights @ self.held_out).tolist()
+    def draw(self, params: Mapping[str, Any], rng: np.random.Generator) -> Drawn:
+        """One training of a configuration. Its residuals on all folds are those of one recorded training."""
+        near, weights = self._weights(params)
+        residual = self._residuals[near[rng.choice(len(near), p=weights)]]
+        val = np.clip(np.tensordot(weights, self.val[near], axes=1) + residual, 0.0, 1.0)
+        return Drawn(val, float(weights @ self.held_out[near]))
 
     def _place(self, params: Mapping[str, Any]) -> NDArray[np.float64]:
         """Where in its range each parameter lies, from 0 to 1; NaN for one that is not there."""
@@ -73,24 +82,23 @@ class Recorded:
             places.append((change(params[path]) - low) / (high - low) if path in params else math.nan)
         return np.array(places)
 
-    def _weights(self, place: NDArray[np.float64], choices: Mapping[str, str]) -> NDArray[np.float64]:
-        gaps = np.nansum((self._places - place) ** 2, axis=1)
-        for path, squared in OTHER_CHOICE.items():
-            gaps += squared * (self._choices[path] != choices[path])
-        gaps[self._choices["loss.name"] != choices["loss.name"]] = np.inf
+    def _weights(self, params: Mapping[str, Any], without: int = -1) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The recorded configurations with the same loss, except for one of them, and the weight of each."""
+        near = self._of_loss[params["loss.name"]]
+        near = near[near != without]
+        gaps = np.nan_to_num(self._places[near] - self._place(params))
+        squared = (gaps**2).sum(axis=1)
+        for path, other in OTHER_CHOICE.items():
+            squared += other * (self._choices[path][near] != params.get(path, ""))
         # The nearest one always counts, however far it is.
-        weights = np.exp((gaps.min() - gaps) / (2 * BANDWIDTH**2))
-        normalized: NDArray[np.float64] = weights / weights.sum()
-        return normalized
+        weights = np.exp((squared.min() - squared) / (2 * BANDWIDTH**2))
+        return near, weights / weights.sum()
 
-    def _weights_of_others(self) -> NDArray[np.float64]:
-        """[configurations, configurations] the weights of all others for each."""
-        rows = []
-        for number, params in enumerate(self.params):
-            weights = self._weights(self._places[number], {path: params.get(path, "") for path in self._choices})
-            weights[number] = 0.0
-            rows.append(weights / max(weights.sum(), 1e-300))
-        return np.array(rows)
+    def _by_others(self, number: int) -> NDArray[np.float64]:
+        """[folds, epochs] what the other recorded configurations tell of one."""
+        near, weights = self._weights(self.params[number], without=number)
+        told: NDArray[np.float64] = np.tensordot(weights, self.val[near], axes=1)
+        return told
 
 
 @functools.lru_cache(maxsize=NUM_FOLDS)

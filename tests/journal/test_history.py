@@ -47,7 +47,7 @@ def test_a_whole_search():
     }
     assert history.baselines["dtw_1nn"].best.test == pytest.approx(0.5)
     trial = history.trials["t1"]
-    assert (trial.value, trial.best_epoch, trial.state) == (0.7, 2, "completed")
+    assert (trial.value, trial.state) == (0.6, "completed")
     assert history.finals["t1", 1].state == "completed"
     assert history.shipped is not None
     assert history.shipped.name == "t1"
@@ -108,8 +108,8 @@ def test_epochs_reported_again_replace_the_later_ones():
     for number, best in [(1, 0.1), (2, 0.2), (3, 0.9), (2, 0.3), (3, 0.4)]:
         history.apply(TrialEpoch(trial_id="t", **epoch(number, best).model_dump()))
     trial = history.trials["t"]
-    assert [(e.epoch, e.best) for e in trial.epochs] == [(1, 0.1), (2, 0.3), (3, 0.4)]
-    assert (trial.value, trial.best_epoch) == (0.4, 3)
+    assert [(e.epoch, e.value) for e in trial.epochs] == [(1, 0.1), (2, 0.3), (3, 0.4)]
+    assert trial.value == 0.4
 
 
 def test_final_epochs_reported_again_replace_the_later_ones():
@@ -157,10 +157,9 @@ def test_the_trial_of_the_default_configuration():
     assert history.default_trial is None
 
 
-def test_the_best_epoch_is_the_first_that_reached_the_value():
-    assert record("t", "completed", 0.2, 0.5, 0.5, 0.5).best_epoch == 2
-    assert record("t", "completed", 0.2, 0.5, 0.5, 0.5).value == 0.5
-    assert (record("t", "failed").value, record("t", "failed").best_epoch) == (None, None)
+def test_a_trials_value_is_that_of_its_last_epoch():
+    assert record("t", "completed", 0.2, 0.9, 0.5).value == 0.5
+    assert record("t", "failed").value is None
 
 
 def test_ranking_is_by_validation_then_by_state_then_by_time():

@@ -73,7 +73,7 @@ def test_a_dry_run_writes_nothing(tune: Any, tmp_path: Path) -> None:
 
 def test_a_dry_run_without_final_models_says_so(tune: Any) -> None:
     _, lines, _ = tune("--space", "demo", "--no-final", "--dry-run")
-    assert "scheduler asha; no final models, no test, no saved model (--no-final)" in "\n".join(lines)
+    assert "scheduler promotion; no final models, no test, no saved model (--no-final)" in "\n".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,6 @@ def test_a_dry_run_says_what_would_be_compared(tune: Any, tmp_path: Path) -> Non
     printed = "\n".join(lines)
     assert status == 0
     assert "compares loss: triplet_margin, proxy_anchor with sup_con" in printed
-    assert "2 trials of 30 epochs for each of the 3 choices (6 in all), over 3 class folds" in printed
+    assert "2 trials of 24 epochs for each of the 3 choices (6 in all), over 3 class folds" in printed
     assert "saved model: none" in printed
     assert not list(tmp_path.iterdir())

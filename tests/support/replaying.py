@@ -31,10 +31,8 @@ class Replayed:
     trials: list[TrialRecord]
     best: list[float]
     """The best accuracy seen after each epoch that any trial ran, in the order in which they ended."""
-    incumbents: list[tuple[str, int]]
-    """The trial and the epoch that reached it first."""
-    reports: list[tuple[str, float]]
-    """The trial of each of these epochs, and its best accuracy so far."""
+    reports: list[tuple[str, int, float]]
+    """Of each of these epochs, the trial, its number in the trial, and the accuracy that was reported."""
 
     def epochs_until(self, accuracy: float) -> int | None:
         """Epochs, over all trials, until the accuracy was reached; None where it never was."""
@@ -62,6 +60,7 @@ def replay(
     first: Sequence[Mapping[str, Scalar]] = (),
     goal: float = math.inf,
     most_epochs: float = math.inf,
+    best_so_far: bool = True,
 ) -> Replayed:
     """Search `space` by its own sampler and scheduler, with curves in place of trainings.
 
@@ -75,6 +74,7 @@ def replay(
         first: Configurations to begin with.
         goal: Stop once this accuracy is reached,
         most_epochs: or after so many epochs of all trials together.
+        best_so_far: Whether trials report their best accuracy so far, as trainings do, or that of the epoch.
     """
     space = space.fixed("train.max_epochs", max_epochs)
     memory = _Memory(earlier)
@@ -82,8 +82,7 @@ def replay(
     scheduler = make_scheduler(space, list(earlier))
     stage = _TrialStage(proposals, scheduler, cast(Recorder, memory))
     best: list[float] = []
-    incumbents: list[tuple[str, int]] = []
-    reports: list[tuple[str, float]] = []
+    reports: list[tuple[str, int, float]] = []
     running: list[tuple[int, int, str, Any, Sequence[float]]] = []
     order = itertools.count()
     curves: dict[str, Sequence[float]] = {}
@@ -104,10 +103,11 @@ def replay(
         now, _, key, config, values = heapq.heappop(running)
         record = memory.history.trials[config["trial_id"]]
         epoch = len(record.epochs) + 1
-        value = max([values[epoch - 1], *(e.best for e in record.epochs[-1:])])
-        incumbents.append((record.trial_id, epoch) if not best or value > best[-1] else incumbents[-1])
+        value = values[epoch - 1]
+        if best_so_far and record.epochs:
+            value = max(value, record.epochs[-1].best)
         best.append(max([value, *best[-1:]]))
-        reports.append((record.trial_id, value))
+        reports.append((record.trial_id, epoch, value))
         result = {"epoch": epoch, OBJECTIVE: value, "state": "completed" if epoch == max_epochs else "running"}
         stops = stage.stops(key, config, result)
         stage.reported(key, config, result)
@@ -117,4 +117,4 @@ def replay(
         else:
             heapq.heappush(running, (now + 1, next(order), key, config, values))
     known = {record.trial_id for record in earlier}
-    return Replayed([t for name, t in memory.history.trials.items() if name not in known], best, incumbents, reports)
+    return Replayed([t for name, t in memory.history.trials.items() if name not in known], best, reports)

@@ -201,20 +201,20 @@ def test_more_metrics_and_parameters_than_a_call_takes(storage: Path) -> None:
     config = {"train": {"max_epochs": 300}, "many": {f"p{i}": i for i in range(250)}}
     wide = {f"wide{i}": float(i) for i in range(1200)}
     epochs = [
-        TrialEpoch(trial_id="t0", epoch=e, metrics={"val/accuracy_best": 0.5, **(wide if e == 300 else {})})
+        TrialEpoch(trial_id="t0", epoch=e, metrics={"val/accuracy": 0.5, **(wide if e == 300 else {})})
         for e in range(1, 301)
     ]
     tracker = search.tracked([search.begun, TrialStarted(trial_id="t0", params={}, config=config), *epochs])
     run = search.runs(tracker)["trial:t0"]
     assert len(run.data.params) == 251
     assert len(run.data.metrics) == 1201
-    assert search.steps(run, "val/accuracy_best") == list(range(1, 301))
+    assert search.steps(run, "val/accuracy") == list(range(1, 301))
 
 
 def test_names_and_values_that_mlflow_does_not_take_are_cut(storage: Path) -> None:
     search = TrackedSearch(storage)
     config = {"long": "x" * 10_000, "odd<h>": 1}
-    epoch = TrialEpoch(trial_id="t0", epoch=1, metrics={"val/accuracy_best": 0.5, "acc<b>": 0.5})
+    epoch = TrialEpoch(trial_id="t0", epoch=1, metrics={"val/accuracy": 0.5, "acc<b>": 0.5})
     tracker = search.tracked([search.begun, TrialStarted(trial_id="t0", params={}, config=config), epoch])
     run = search.runs(tracker)["trial:t0"]
     assert run.data.params["long"].endswith("(cut, 10000 characters)")
