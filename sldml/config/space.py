@@ -50,7 +50,7 @@ class SearchSettings(Part):
     scheduler: Literal["promotion", "asha", "median", "none"] = "promotion"
     """`promotion` pauses trials and continues with the best ones; `asha` and `median` stop them for good, `median` if
     the best value of a trial is below the median of the others' running means."""
-    grace_period: int = Field(2, ge=1)
+    grace_period: int = Field(3, ge=1)
     """No trial is paused or stopped before this epoch."""
     reduction_factor: float = Field(2.0, gt=1.0)
     """Promotion and ASHA continue one in this many trials at each rung."""

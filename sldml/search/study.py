@@ -92,7 +92,7 @@ class Study:
 
     def _begin(self, key: str, record: TrialRecord) -> dict[str, Any]:
         """Propose the parameters of a trial that has begun before."""
-        curve = {epoch.epoch: epoch.best for epoch in record.epochs}
+        curve = {epoch.epoch: epoch.value for epoch in record.epochs}
         self._running[key] = _Running(record.trial_id, self._ask(record.params, curve), curve)
         return self._proposal(key, len(record.epochs))
 
@@ -196,7 +196,7 @@ def study_trial(space: SearchSpace, record: TrialRecord) -> optuna.trial.FrozenT
         SpaceError: its parameters are not of this space.
     """
     completed = record.state == "completed"
-    curve = {e.epoch: e.best for e in record.epochs}
+    curve = {e.epoch: e.value for e in record.epochs}
     if record.state == "diverged":
         curve = {max(curve, default=0): WORST}
     if completed and record.value is None:
