@@ -170,7 +170,7 @@ def make_sampler(space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
-        case "random" | "grid":  # of a grid, every trial is given
+        case "auto" | "random" | "grid":  # of a grid, every trial is given
             return optuna.samplers.RandomSampler(seed=seed)
 
 
