@@ -69,7 +69,7 @@ def tune(
         concurrent: Maximum number of trials at once.
         cpus_per_trial: CPU cores for each training.
         gpus_per_trial: GPUs for each training, or a fraction of one.
-        time_budget: End the trials after this time: seconds, or a text such as `"2h"`.
+        time_budget: Time until the report, all steps included: seconds, or a text such as `"2h"`.
         seed: Seed of the sampler and of the trainings.
         top_k: Number of top configurations to retrain.
         final_seeds: Number of seeds for each.
@@ -93,7 +93,7 @@ def tune(
     Example:
         >>> import sldml
         >>> result = sldml.tune("demo", trials=4, max_epochs=2, name="first")
-        >>> result.trials[["trial_id", "loss.name", "val/accuracy_best"]]
+        >>> result.trials[["trial_id", "loss.name", "val/accuracy"]]
     """
     with _arguments_named():
         from sldml.commands.notebook import progress_printer
@@ -165,7 +165,7 @@ class SearchResult:
     Example:
         >>> import sldml
         >>> result = sldml.load("first")
-        >>> result.trials.groupby("loss.name")["val/accuracy_best"].max()
+        >>> result.trials.groupby("loss.name")["val/accuracy"].max()
         >>> result.epochs.pivot(index="epoch", columns="trial_id", values="val/accuracy").plot()
     """
 
@@ -176,7 +176,7 @@ class SearchResult:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row per trial: `trial_id`, `state`, `val/accuracy_best`, `best_epoch`, times, and sampled parameters."""
+        """One row per trial: `trial_id`, `state`, `val/accuracy`, `num_epochs`, times, and sampled parameters."""
         return trials_frame(self._history)
 
     @cached_property
@@ -237,7 +237,7 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         """What a notebook displays: a sentence, the best trials, and the baselines."""
-        best = self.trials.nlargest(_ROWS_SHOWN, "val/accuracy_best").drop(columns=["started", "error"])
+        best = self.trials.nlargest(_ROWS_SHOWN, "val/accuracy").drop(columns=["started", "error"])
         standing = self.baselines[self.baselines["stands"]]
         tables = [best, standing[["baseline", "val/accuracy", "test/accuracy"]]]
         shown = [table.to_html(index=False, float_format="{:.4g}".format, na_rep="") for table in tables if len(table)]

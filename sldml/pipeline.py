@@ -1,4 +1,4 @@
-"""The life of a search: prepare, baselines, trials, class folds, final models, sealed test, model, report.
+"""The life of a search: prepare, trials and baselines, class folds, final models, sealed test, model, report.
 
 `run` opens a search, `_work` shows its stages in their order, `_close` writes the report and ends tracking. Each stage
 can be resumed: what the journal already has is not done again. A search lies in its own folder `<storage>/<name>/`:
@@ -22,11 +22,11 @@ from sldml.errors import hide_secrets, lacks_room
 from sldml.interruption import interruption
 from sldml.journal import (
     ALL,
-    Artifact,
     AttemptEnded,
     BaselinesScored,
     History,
     Journal,
+    LeftOut,
     SearchBegun,
     StageChanged,
     Tested,
@@ -39,12 +39,20 @@ from sldml.report.comparison import comparison_of, markdown, num_missing, only_w
 from sldml.report.files import Json, require_writable, write_json, write_text
 from sldml.report.report import write_report
 from sldml.report.summary import Timing, search_summary
+from sldml.search.beside import Baselines
 from sldml.search.choice import choose, num_class_folds
 from sldml.search.cluster import Slots, check_address, connected, serve_set, share_out, starts_ray
-from sldml.search.final import FinalTraining, NothingToTrainError, plan_finals, sealed_test, was_tested
+from sldml.search.final import (
+    FinalTraining,
+    NothingToTrainError,
+    can_be_tested,
+    plan_finals,
+    sealed_test,
+    was_tested,
+)
 from sldml.search.finalists import Finalists
 from sldml.search.fold_stage import run_folds
-from sldml.search.folders import final_weights, fold_weights, trial_folder
+from sldml.search.folders import artifacts_of, final_weights, fold_weights
 from sldml.search.head import head_watched
 from sldml.search.identity import attempt_begun, search_begun
 from sldml.search.machine import check_machine
@@ -56,6 +64,8 @@ from sldml.search.request import Request
 from sldml.search.run import run_finals, run_trials
 from sldml.search.scheduler import planned_epochs, rungs
 from sldml.search.shipping import ship
+from sldml.search.steps import DATA, REPORT, steps_of
+from sldml.search.time_budget import Deadlines, Sizes, TimeBudget
 from sldml.search.trainable import Job
 from sldml.search.watcher import Watcher
 from sldml.tracking import Tracker, check, default_artifact_root, default_uri
@@ -80,6 +90,7 @@ class Search:
     slots: Slots
     watcher: Watcher
     timing: Timing
+    deadlines: Deadlines
 
     @property
     def history(self) -> History:
@@ -94,6 +105,8 @@ def run(request: Request, watcher: Watcher) -> Json:
         InputError: something that was asked for is not available; nothing was started.
     """
     interruption.mark_working()
+    watcher.steps(steps_of(request))
+    watcher.step(DATA)
     timing = Timing(time.time())
     if request.summary is not None:
         require_writable(request.summary)
@@ -129,6 +142,7 @@ def run(request: Request, watcher: Watcher) -> Json:
                     raise
             finally:
                 interruption.mark_closing()
+                watcher.step(REPORT)
                 watcher.doing("writing the report, closing tracking")
                 outcome = _close(search, state, error, tracking_s)
     return outcome
@@ -145,15 +159,15 @@ def _work(search: Search) -> None:
     recorder.record(attempt_begun(request, search.slots))
 
     with Pool(_job(search), search.slots, search.watcher.say) as pool:
-        if sum(record.has_ended for record in history.trials.values()) < request.num_trials:
-            pool.start()  # while the baselines are scored
-        _score_baselines(search)
         _run_trials(search, pool)
         if not _is_to_be_tested(search):
             return
         _score_folds(search, pool)
         plan = _plan(search)
         _train_finals(search, plan, pool)
+        if search.deadlines.end is not None and not can_be_tested(history, plan):
+            recorder.record(LeftOut(what="the sealed test"))
+            return
     _test(search, plan)
 
 
@@ -164,6 +178,9 @@ def _is_to_be_tested(search: Search) -> bool:
         search.watcher.say(f"{missing} trials are missing to give every choice the same budget: no sealed test yet")
         return False
     if not request.final:
+        return False
+    if search.deadlines.end is not None and not history.comparable():
+        search.recorder.record(LeftOut(what="final models and the sealed test, because no trial has a result yet"))
         return False
     if history.test is None:
         return True
@@ -185,58 +202,58 @@ def _plan(search: Search) -> list[FinalTraining]:
     return plan_finals(finalists.order(finalists.race(history)), settings.top_k, settings.final_seeds)
 
 
-def _score_baselines(search: Search) -> None:
-    """Training-free baselines on the validation classes."""
-    request, recorder, history = search.request, search.recorder, search.history
-    if not history.baselines:
-        with _stage(search, "baselines"):
-            scores = _scorer(search).validate(search.split.development, request.space.default_config().evaluation)
-            recorder.record(BaselinesScored(scores=tuple(scores)))
-    for name, baseline in history.baselines.items():
-        best = baseline.best
-        normalization = ", ".join(f"{key} {value}" for key, value in best.candidate.normalize.items())
-        search.watcher.say(f"baseline {name}: validation {best.val:.3f} ({normalization})")
-
-
 def _run_trials(search: Search, pool: Pool) -> None:
-    """The trials of the search, or of each choice of a comparison."""
-    request, history = search.request, search.history
+    """The trials of the search, or of each choice of a comparison, and beside them the baselines on validation."""
+    request, history, space = search.request, search.history, search.request.space
+    deadlines, config = search.deadlines, space.default_config()
+    final_epochs = config.train.max_epochs if request.final else None
+    candidates = _scorer(search).candidates()
     with _stage(search, "search"):
-        deadline = None if request.time_budget_s is None else time.time() + request.time_budget_s
         search.watcher.searching(
             request.num_trials,
             history,
             num_slots=search.slots.count,
-            planned_epochs=planned_epochs(request.space, request.num_trials),
-            promotes=bool(rungs(request.space)),
-            max_epochs=request.space.default_config().num_epochs,
-            deadline=deadline,
+            planned_epochs=planned_epochs(space, request.num_trials),
+            promotes=bool(rungs(space)),
+            max_epochs=config.num_epochs,
+            deadline=deadlines.end,
         )
+        scoring = Baselines(candidates, config.evaluation, search.recorder, search.watcher)
         run_trials(
-            {ALL: request.space} if request.comparison is None else request.comparison.spaces(request.space),
+            {ALL: space} if request.comparison is None else request.comparison.spaces(space),
             pool,
             search.recorder,
-            num_trials=request.space.search.trials,
-            deadline=deadline,
+            num_trials=space.search.trials,
+            deadline=lambda: deadlines.trials_end(final_epochs),
             first=history.search.first,
+            beside=scoring.stage(),
         )
+        scoring.run_rest(pool, deadlines.baselines_end(time.time()))
+    scoring.show()
 
 
-def _score_folds(search: Search, pool: Pool, deadline: float | None = None) -> None:
-    """The finalists on class folds, which decide what ships. `deadline`: when to stop, in seconds since 1970."""
+def _score_folds(search: Search, pool: Pool) -> None:
+    """The finalists on class folds, which decide what ships."""
     if search.request.comparison is not None:
         return
     finalists, evaluation = _finalists(search), search.request.space.default_config().evaluation
     race = finalists.race(search.history, tries_again=True)
     if race is not None:
+        # On a fold, a configuration trains about as long as a final model.
+        trainings = plan_finals(finalists.trials, len(finalists.trials), finalists.num_folds)
+        deadline = search.deadlines.stage_end(time.time(), trainings, later=_plan(search))
         with _stage(search, "folds"):
             run_folds(finalists, race, evaluation, pool, search.recorder, search.watcher, deadline=deadline)
 
 
 def _train_finals(search: Search, plan: list[FinalTraining], pool: Pool) -> None:
     """The best configurations with several seeds, on auxiliary and validation classes."""
+    deadlines, folder = search.deadlines, str(search.request.folder)
     with _stage(search, "final"):
-        run_finals(plan, str(search.request.folder), pool, search.recorder, search.watcher)
+        deadline = deadlines.stage_end(time.time(), plan)
+        run_finals(
+            plan, folder, pool, search.recorder, search.watcher, deadline=deadline, expected_s=deadlines.expected_s
+        )
 
 
 def _test(search: Search, plan: list[FinalTraining]) -> None:
@@ -249,6 +266,8 @@ def _test(search: Search, plan: list[FinalTraining]) -> None:
 
     with _stage(search, "test"):
         known = [score for baseline in history.baselines.values() for score in baseline.scores]
+        if not search.deadlines.has_time_for_test(time.time()):
+            known = history.standing()
         recorder.record(BaselinesScored(scores=tuple(_scorer(search).test(split.sealed, known))))
         results = sealed_test(history, plan, split, search.frames, load_final)
         if request.comparison is None:
@@ -300,7 +319,12 @@ def _open(
         dashboard = OptunaJournal(request.folder, request.space, request.name)
         tracker = Tracker(request.folder, uri, begun, artifact_root=root)
     recorder = Recorder(journal, history, watcher)
-    return Search(request, begun, recorder, tracker, dashboard, prepared, split, frames, slots, watcher, timing)
+    budget = None if request.time_budget_s is None else TimeBudget(request.started, request.time_budget_s)
+    watcher.steps(steps_of(request, num_class_folds(split.development)))
+    deadlines = Deadlines(budget, history, Sizes.of(split, request.space), slots.count)
+    return Search(
+        request, begun, recorder, tracker, dashboard, prepared, split, frames, slots, watcher, timing, deadlines
+    )
 
 
 def _scorer(search: Search) -> BaselineScorer:
@@ -337,7 +361,7 @@ def _close(
             write_report(history, folder / "report.html")
             if comparison := comparison_of(history):
                 write_text(markdown(comparison, history.search), folder / "comparison.md")
-            search.recorder.record(AttemptEnded(state=state, error=error, artifacts=tuple(_artifacts(search))))
+            search.recorder.record(AttemptEnded(state=state, error=error, artifacts=artifacts_of(folder, history)))
         except OSError as found:
             state, error, tracking_s = "failed", error or _disk_error(found, search), _SHORT_TRACKING_S
     search.optuna_journal.close()
@@ -365,18 +389,3 @@ def _disk_error(error: Exception, search: Search) -> str:
     reason, place = getattr(error, "strerror", None) or error, getattr(error, "filename", None) or search.request.folder
     safe = "everything in the journal is safe" if search.recorder.has_journal else "put it back to resume"
     return f"{reason} ({place}); {safe}"
-
-
-def _artifacts(search: Search) -> Iterator[Artifact]:
-    """The files for the run of the search, and the checkpoint of the best trial for its run."""
-    folder = search.request.folder
-    for name in ("report.html", "comparison.md"):
-        if (folder / name).is_file():
-            yield Artifact(path=name)
-    if search.history.shipped is not None:
-        for file in sorted((folder / "model").glob("*")):
-            yield Artifact(path=f"model/{file.name}", folder="model")
-        best = search.history.ranked()[0].trial_id
-        checkpoint = f"{trial_folder(best)}/best.pt"
-        if (folder / checkpoint).is_file():
-            yield Artifact(path=checkpoint, folder="checkpoint", trial_id=best)

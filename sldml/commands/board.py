@@ -37,23 +37,36 @@ class BoardRow:
     start_epoch: int = 0
     """Its number of epochs at that time."""
     value: float | None = None
-    best: float | None = None
-    best_epoch: int | None = None
     images_per_s: float | None = None
     state: str = "running"
 
     def updated(self, report: Epoch) -> BoardRow:
         """The row after an epoch's report."""
-        metrics, best = report.metrics, report.metrics.get(OBJECTIVE, self.best)
-        improved = best is not None and (self.best is None or best > self.best)
+        metrics = report.metrics
         return dataclasses.replace(
             self,
             epoch=report.epoch,
-            value=metrics.get("val/accuracy", self.value),
-            best=best,
-            best_epoch=report.epoch if improved else self.best_epoch,
+            value=metrics.get(OBJECTIVE, self.value),
             images_per_s=metrics.get("images_per_s", self.images_per_s),
         )
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Other work beside the trainings, by number of parts."""
+
+    what: str
+    done: int
+    total: int
+    started: float
+    """Seconds since 1970."""
+    done_before: int
+    """Number of parts that were done when it started."""
+
+    def seconds_left(self, now: float) -> float:
+        """Estimated remaining time, 0 if unknown."""
+        done = self.done - self.done_before
+        return (now - self.started) / done * (self.total - self.done) if done else 0.0
 
 
 def new_row(name: str, config: Mapping[str, Any], started: float, num_epochs: int | None = None) -> BoardRow:
@@ -77,7 +90,6 @@ class Board:
         num_slots: int = 1,
         max_epochs: int | None = None,
         promotes: bool = False,
-        deadline: float | None = None,
     ) -> None:
         """
         Args:
@@ -88,9 +100,18 @@ class Board:
             num_slots: Number of concurrent trainings.
             max_epochs: Epochs of one training, where some may be stopped earlier.
             promotes: Whether trainings pause; the plan then knows that some will not continue.
-            deadline: Time at which trainings are stopped.
         """
-        self.kind, self.total, self.started, self.deadline = kind, total, now, deadline
+        self.kind, self.total, self.started = kind, total, now
+        self.step = ""
+        """The step of the search, as text."""
+        self.begun = now
+        """When the search began."""
+        self.deadline: float | None = None
+        """When the whole search is to be over."""
+        self.later_epochs = 0
+        """Number of epochs in the steps that follow."""
+        self.beside: Beside | None = None
+        """Other work in the same stage."""
         self.lock = threading.Lock()
         self.running: dict[str, BoardRow] = {}
         self._ranked: list[BoardRow] = []
@@ -118,7 +139,6 @@ class Board:
         planned_epochs: int | None = None,
         promotes: bool = False,
         max_epochs: int,
-        deadline: float | None = None,
     ) -> Board:
         """The board of a search's trials, including those of earlier calls; see `__init__`."""
         board = cls(
@@ -129,7 +149,6 @@ class Board:
             num_slots=num_slots,
             max_epochs=max_epochs,
             promotes=promotes,
-            deadline=deadline,
         )
         for record in history.trials.values():
             row = recorded_row(record, record.started)
@@ -224,12 +243,15 @@ class Board:
         return left + sum(self._expected_length(row) - row.epoch for row in self.running.values())
 
     def seconds_left(self, now: float) -> float | None:
-        """Estimated remaining time, at most until the deadline; None if unknown."""
+        """Estimated remaining time of this step and the later ones, at most until the deadline; None if unknown."""
         left, pace = self.epochs_left(), self.epochs_per_s(now)
         to_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
         if left is None or pace is None:
             return to_deadline
         seconds = max(left / pace, *(self._own_seconds_left(row, now) for row in self.running.values()), 0.0)
+        if self.beside is not None:
+            seconds = max(seconds, self.beside.seconds_left(now))
+        seconds += self.later_epochs / pace
         return seconds if to_deadline is None else min(seconds, to_deadline)
 
     def _expected_length(self, row: BoardRow) -> float:
@@ -261,9 +283,10 @@ class Board:
     def _rank(self, row: BoardRow) -> BoardRow:
         """Keep the best few, in the order of `History.ranked`, without diverged and failed ones."""
         others = [known for known in self._ranked if known.name != row.name]
-        if row.best is not None and row.state not in ("diverged", "failed", "lost"):
+        is_trial = self._max_epochs is not None
+        if is_trial and row.value is not None and row.state not in ("diverged", "failed", "lost"):
             others.append(row)
-        others.sort(key=lambda r: (-(r.best or 0.0), r.state != "completed", r.name))
+        others.sort(key=lambda r: (-r.epoch, -(r.value or 0.0), r.name))
         # Any running one may still diverge and be replaced by the next.
         self._ranked = others[: NUM_BEST + len(self.running) + 1]
         return row
@@ -280,15 +303,12 @@ def recorded_row(
     """The row of a training in the journal, as it is now or as it was before epoch `before`."""
     epochs = [e for e in record.epochs if before is None or e.epoch < before]
     last = epochs[-1] if epochs else Epoch(epoch=0)
-    best = max((e for e in epochs if OBJECTIVE in e.metrics), key=lambda e: e.best, default=None)
     row = new_row(name or record.trial_id, record.config, started, num_epochs)
     return dataclasses.replace(
         row,
         epoch=last.epoch,
         start_epoch=last.epoch,
-        value=last.metrics.get("val/accuracy"),
-        best=None if best is None else best.best,
-        best_epoch=None if best is None else best.epoch,
+        value=last.metrics.get(OBJECTIVE),
         state=record.state,
     )
 

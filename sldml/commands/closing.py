@@ -26,7 +26,9 @@ def closing_lines(summary: Mapping[str, Any], *, resume: str, search_again: str 
     if summary["state"] == "failed":
         lines.append(f"failed: {summary['error']}")
     missing = (summary["trials"]["requested"] or 0) - sum(summary["trials"][state] for state in ENDED)
-    stopped = summary["state"] in ("interrupted", "failed")
+    if summary["left_out"]:
+        lines.append(f"left out for the time budget: {'; '.join(summary['left_out'])}")
+    stopped = summary["state"] in ("interrupted", "failed") or bool(summary["left_out"])
     if summary["trials"]["unfinished"] or stopped or (comparison and missing > 0):
         lines.append(f"to resume: {resume}")
     elif comparison is not None:

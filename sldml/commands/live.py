@@ -77,8 +77,10 @@ class LiveView:
         self._console = console
         self.board: Board | None = None
         self.count: CountProgress | None = None
-        self.step = "loading libraries"
-        self.step_started = time.time()
+        self.step = ""
+        """The step of a search, as text."""
+        self.doing = "loading libraries"
+        self.doing_since = time.time()
         self._cpu, self._gpu = CpuMeter(), GpuMeter()
         self._load, self._load_at = "", time.monotonic()
         self._live = Live(
@@ -112,9 +114,10 @@ class LiveView:
         if board is not None:
             return board_lines(board, now, width, height, self._machine(board))
         if count is not None and count.total:
-            return [(truncate(count_line(count, now), width), "")]
+            return [(truncate(" · ".join(filter(None, (self.step, count_line(count, now)))), width), "")]
         spinner = _SPINNER[int(now * _REFRESH_HZ) % len(_SPINNER)]
-        return [(truncate(f"{spinner} {self.step} · {clock(now - self.step_started)}", width), "")]
+        parts = filter(None, (self.step, self.doing, clock(now - self.doing_since)))
+        return [(truncate(f"{spinner} {' · '.join(parts)}", width), "")]
 
     def _machine(self, board: Board) -> str:
         """The load of this machine, measured every few seconds; other machines of a cluster are not measured."""
@@ -135,6 +138,7 @@ def board_lines(board: Board, now: float, width: int, height: int, load: str) ->
         counts = [
             "starting workers" if waiting else f"running {len(running)}",
             *(f"{state} {count}" for state, count in ended if count),
+            *(f"{beside.what} {beside.done}/{beside.total}" for beside in [board.beside] if beside is not None),
         ]
         head = f"{board.kind} {bar(board.num_ended, board.total)} {board.num_ended}/{board.total}"
         status_parts = _status_parts(board, now, load)
@@ -155,7 +159,8 @@ def board_lines(board: Board, now: float, width: int, height: int, load: str) ->
 
 
 def _status_parts(board: Board, now: float, load: str) -> list[str]:
-    parts = [f"{clock(now - board.started)} elapsed"]
+    parts = [board.step] if board.step else []
+    parts.append(f"{clock(now - board.begun)} elapsed")
     if (left := board.seconds_left(now)) is not None:
         parts.append(f"{rough_duration(left)} left")
     if (pace := board.epochs_per_s(now)) is not None:
@@ -165,10 +170,10 @@ def _status_parts(board: Board, now: float, load: str) -> list[str]:
     return [*parts, load] if load else parts
 
 
-_HEADER = ["running", "epoch", "value", "best", "images/s", "loss / miner / encoder", "lr", "time"]
-_HEADER_OF_BEST = ["best", "at", "", "value", "", "", "", ""]
-_LEFT_ALIGNED = (0, 5)
-_FLEXIBLE = 5
+_HEADER = ["running", "epoch", "value", "images/s", "loss / miner / encoder", "lr", "time"]
+_HEADER_OF_BEST = ["best", "epoch", "value", "", "", "", ""]
+_LEFT_ALIGNED = (0, 4)
+_FLEXIBLE = 4
 """This column gets the width that the others leave."""
 _MIN_CHOICES_WIDTH = 16
 
@@ -177,13 +182,12 @@ def _running_cells(row: BoardRow, now: float) -> list[str]:
     images = "" if row.images_per_s is None else f"{row.images_per_s:,.0f}"
     epoch = f"{row.epoch}/{row.num_epochs}"
     return [
-        row.name, epoch, score(row.value), score(row.best), images, row.choices, rate(row.lr), clock(now - row.started)
+        row.name, epoch, score(row.value), images, row.choices, rate(row.lr), clock(now - row.started)
     ]  # fmt: skip
 
 
 def _best_cells(row: BoardRow) -> list[str]:
-    epoch = "" if row.best_epoch is None else f"{row.best_epoch}/{row.num_epochs}"
-    return [row.name, epoch, "", score(row.best), "", row.choices, rate(row.lr), row.state]
+    return [row.name, f"{row.epoch}/{row.num_epochs}", score(row.value), "", row.choices, rate(row.lr), row.state]
 
 
 def lay_out(rows: list[list[str]], width: int) -> list[str]:

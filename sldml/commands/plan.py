@@ -7,6 +7,7 @@ from sldml.errors import hide_secrets
 from sldml.recordings.sources import describe_data
 from sldml.search.choice import MOST_FOLDS
 from sldml.search.request import Request
+from sldml.search.time_budget import TimeBudget
 from sldml.tracking import check, default_uri
 
 
@@ -26,6 +27,7 @@ def plan_lines(request: Request) -> list[str]:
         f"results: {request.folder}; prepared sets: {request.cache}",
         f"tracking: {hide_secrets(request.tracking_uri or default_uri(request.storage))}",
         *(_search_lines(request) if request.comparison is None else _comparison_lines(request)),
+        *_budget_lines(request),
         f"searched ({len(searched)}): {', '.join(searched)}",
         "nothing was written (--dry-run)",
     ]
@@ -46,6 +48,17 @@ def _search_lines(request: Request) -> list[str]:
         f"fold), with other folds again until the best one is clear, at most {settings.fold_repeats} times",
         f"final models: {settings.top_k} configurations with {settings.final_seeds} seeds each, {max_epochs} epochs",
         "saved model: the finalist that is best on the class folds",
+    ]
+
+
+def _budget_lines(request: Request) -> list[str]:
+    if request.time_budget_s is None:
+        return []
+    budget = TimeBudget(0.0, request.time_budget_s)
+    minutes = (budget.trials_end(0.0, 0.0) if request.final else budget.trainings_end(0.0)) / 60
+    rest = "; class folds, final models, the sealed test and the report have the rest" if request.final else ""
+    return [
+        f"time budget {request.time_budget_s / 60:g} min: the trials end after {minutes:.1f} min at the latest{rest}"
     ]
 
 

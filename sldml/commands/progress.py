@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from types import TracebackType
 from typing import Any, Self
 
-from sldml.commands.board import Board, new_row, recorded_row
+from sldml.commands.board import Beside, Board, new_row, recorded_row
 from sldml.commands.live import CountProgress, LiveConsole, LiveView, clock, rough_duration
 from sldml.config.trial import TrialConfig
 from sldml.journal import (
@@ -20,6 +20,7 @@ from sldml.journal import (
     FinalStarted,
     FoldScored,
     History,
+    LeftOut,
     StageChanged,
     TrainingRecord,
     TrialEnded,
@@ -30,12 +31,12 @@ from sldml.journal import (
 )
 from sldml.search.final import FinalTraining, FoldScoring, FoldTraining
 from sldml.search.recorder import epoch_fields
+from sldml.search.steps import Step
 
 _EVERY_S = 5.0
 """Without a terminal, long counts are printed at most this often."""
 _STILL_RUNNING_S = 60.0
 """Without a terminal, running trainings are reported at most this often."""
-_STAGES = {"search": "trials", "final": "final models", "folds": "class folds", "test": "sealed test"}
 
 
 class ProgressPrinter:
@@ -50,9 +51,10 @@ class ProgressPrinter:
         self._count_printed = 0.0
         self._printed_at = 0.0
         self._epochs_since = 0
-        self._stage = ""
-        self._best = 0.0
-        """The best validation accuracy of an ended trial."""
+        self._begun = time.time()
+        self._steps: list[Step] = []
+        self._step: Step | None = None
+        self._deadline: float | None = None
         self._planned: dict[str, int] = {}
         """Number of epochs of each training, where it is fixed."""
 
@@ -77,19 +79,41 @@ class ProgressPrinter:
         """A step without a count begins; shown in a terminal only."""
         if self._live is not None:
             self._live.board = self._live.count = None
-            self._live.step, self._live.step_started = what, time.time()
+            self._live.doing, self._live.doing_since = what, time.time()
+
+    def steps(self, steps: Sequence[Step]) -> None:
+        """The steps of the whole search; called again when more is known about them."""
+        self._steps = list(steps)
+
+    def step(self, name: str) -> None:
+        """A step begins."""
+        self._step = next((step for step in self._steps if step.name == name), None)
+        if self._live is not None:
+            self._live.step = self._step_text
+        elif self._step is not None:
+            self.say(self._step_text)
+
+    @property
+    def _place(self) -> int:
+        """The number of the current step, from 1; 0 before the first."""
+        names = [step.name for step in self._steps]
+        return 0 if self._step is None else names.index(self._step.name) + 1
+
+    @property
+    def _step_text(self) -> str:
+        return "" if self._step is None else f"step {self._place} of {len(self._steps)}: {self._step.title}"
 
     def counting(self, what: str) -> Callable[[int, int], None]:
         """A function (done, total) that shows the progress of `what`."""
-        count = CountProgress(what if self._stage in ("", what) else f"{self._stage}: {what}", time.time())
-        self.doing(count.name)
+        count = CountProgress(what, time.time())
+        self.doing(what)
         self._count_printed = time.monotonic()
 
         def show(done: int, total: int) -> None:
             count.done, count.total = done, total
             if self._live is not None:
                 if done == total:
-                    self.doing(self._stage or what)
+                    self.doing("" if self._step is not None else what)
                 else:
                     self._live.count = count
                 return
@@ -114,7 +138,7 @@ class ProgressPrinter:
         deadline: float | None = None,
     ) -> None:
         """The trials begin, or continue after those in `history`; see `Board`."""
-        self._best = max((record.value or 0.0 for record in history.comparable() if record.has_ended), default=0.0)
+        self._deadline = deadline
         self._begin(
             Board.of_trials(
                 history,
@@ -124,7 +148,6 @@ class ProgressPrinter:
                 planned_epochs=planned_epochs,
                 promotes=promotes,
                 max_epochs=max_epochs,
-                deadline=deadline,
             )
         )
 
@@ -135,6 +158,16 @@ class ProgressPrinter:
         self._planned = {entry.name: entry.num_epochs for entry in plan}
         epochs = sum(self._planned.values())
         self._begin(Board(what, len(plan), time.time(), planned_epochs=epochs, num_slots=num_slots))
+
+    def beside(self, what: str, done: int, total: int) -> None:
+        """How much is done of other work beside the trials."""
+        board, now = self._board, time.time()
+        if board is None:
+            return
+        known = board.beside
+        started, before = (now, done) if known is None else (known.started, known.done_before)
+        board.beside = Beside(what, done, total, started, before)
+        self._say_still_running(board, now)
 
     def fold_happened(self, fold: FoldTraining | FoldScoring, result: Mapping[str, Any] | None) -> None:
         """A class fold started (`result` is None) or reported; the journal has only the score of a fold."""
@@ -179,12 +212,18 @@ class ProgressPrinter:
                 self.say(f"{event.trial_id} is lost ({event.error}): it is tried again when the search is resumed")
             case FoldScored():
                 self._print_fold(event, history)
+            case LeftOut():
+                self.say(f"time budget: left out {event.what}")
             case StageChanged():
-                self._stage = _STAGES.get(event.name, event.name) if event.state == "started" else ""
-                self.doing(self._stage or "continuing")
+                if event.state == "started":
+                    self.step(event.name)
+                self.doing("")
 
     def _begin(self, board: Board) -> None:
         self._board = board
+        board.step, board.begun = self._step_text, self._begun
+        board.deadline = self._deadline
+        board.later_epochs = sum(step.num_epochs for step in self._steps[self._place :])
         self._printed_at, self._epochs_since = board.started, 0
         if self._live is not None:
             self._live.count, self._live.board = None, board
@@ -202,6 +241,9 @@ class ProgressPrinter:
             board.start(recorded_row(record, now, name, self._planned.get(name), before=report.epoch))
         board.epoch(name, report)
         self._epochs_since += 1
+        self._say_still_running(board, now)
+
+    def _say_still_running(self, board: Board, now: float) -> None:
         if self._live is None and now - self._printed_at >= _STILL_RUNNING_S:
             self._print_running(board, now)
 
@@ -209,7 +251,9 @@ class ProgressPrinter:
         """Without a terminal: report running trainings if none has ended for a while."""
         parts = [f"{board.num_ended} of {board.total} ended", f"{len(board.running)} running"]
         parts.append(f"{self._epochs_since} epochs in the last {clock(now - self._printed_at)}")
-        parts += [f"best {row.best:.3f} ({row.name})" for row in board.best[:1]]
+        parts += [f"best {row.value or 0.0:.3f} ({row.name})" for row in board.best[:1]]
+        if (beside := board.beside) is not None and beside.done < beside.total:
+            parts.append(f"{beside.what} {beside.done} of {beside.total}")
         if (left := board.seconds_left(now)) is not None:
             parts.append(f"{rough_duration(left)} left")
         self._printed_at, self._epochs_since = now, 0
@@ -218,18 +262,17 @@ class ProgressPrinter:
     def _print_trial(self, event: TrialPaused | TrialEnded, history: History) -> None:
         record = history.trials[event.trial_id]
         config = TrialConfig.model_validate(record.config)
-        value = "" if record.value is None else f"{record.value:.3f} at epoch {record.best_epoch}"
-        if record.is_comparable:
-            self._best = max(self._best, record.value or 0.0)
+        value = "" if record.value is None else f"{record.value:.3f}"
         choices = f"{config.loss.name}, miner {config.miner.name}, {config.encoder.name}, lr {config.optimizer.lr:.1e}"
         error = f": {record.error}" if record.error else ""
         board = self._board
+        best = next((f"{leader.value:.3f} of {leader.trial_id}" for leader in history.ranked()), "none")
         # One that was paused has been seen, also while it continues.
         seen = sum(trial.has_ended or bool(trial.pauses) for trial in history.trials.values())
         total = seen if board is None else board.total
         self._print_ended(
             f"{seen:>4}/{total} {record.trial_id} {record.state:<9} {value} "
-            f"({len(record.epochs)} epochs, {record.seconds:.0f} s; best {self._best:.3f}) {choices}{error}",
+            f"({len(record.epochs)} epochs, {record.seconds:.0f} s; best {best}) {choices}{error}",
             event.time,
         )
 

@@ -56,7 +56,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the configuration.")
     ] = None,
     data: DataOption = None,
-    max_epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs; the best one counts.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the validated training.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of final models (one per seed) for the sealed test.")] = 3,
     no_final: Annotated[bool, typer.Option("--no-final", help="Validate only: no final models, no test.")] = False,

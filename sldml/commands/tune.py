@@ -50,7 +50,9 @@ def tune(
     concurrent: Annotated[int | None, typer.Option(min=1, help="Maximum number of trials at once.")] = None,
     cpus_per_trial: CpusOption = None,
     gpus_per_trial: GpusOption = None,
-    time_budget: Annotated[str | None, typer.Option(help="End the trials after this time: 90s, 30m, 2h, 1d.")] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(help="Time until the report, all steps included: 90s, 30m, 2h, 1d.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of the trainings.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the search; results go to <storage>/<name>/.")] = None,
     warm_start: Annotated[

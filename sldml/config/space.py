@@ -44,13 +44,13 @@ class SearchSettings(Part):
     """The `search` part: settings of the search and of the final models."""
 
     trials: int = Field(24, ge=1)
-    sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
-    """`qmc`: a scrambled Sobol sequence, for spaces with only ranges; `grid`: every combination once, for spaces with
-    only choices and integers."""
+    sampler: Literal["auto", "tpe", "random", "qmc", "grid"] = "auto"
+    """`auto`: the best one of our benchmark, which is `random` (RESULTS.md); `qmc`: a scrambled Sobol sequence, for spaces
+    with only ranges; `grid`: every combination once, for spaces with only choices and integers."""
     scheduler: Literal["promotion", "asha", "median", "none"] = "promotion"
     """`promotion` pauses trials and continues with the best ones; `asha` and `median` stop them for good, `median` if
     the best value of a trial is below the median of the others' running means."""
-    grace_period: int = Field(2, ge=1)
+    grace_period: int = Field(3, ge=1)
     """No trial is paused or stopped before this epoch."""
     reduction_factor: float = Field(2.0, gt=1.0)
     """Promotion and ASHA continue one in this many trials at each rung."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -92,6 +92,42 @@ def embed(
             parts.append(encoder.frames(inputs, steps=frames.steps, row_groups=frames.row_groups))
     encoder.train(was_training)
     return torch.cat(parts)
+
+
+@torch.inference_mode()
+def embed_each(
+    encoders: Sequence[Encoder],
+    view: View,
+    normalization: NormalizeConfig,
+    representation: RepresentationConfig,
+    alignment: Alignment,
+    between: Callable[[], None] = lambda: None,
+) -> list[tuple[Tensor, Tensor]]:
+    """Embed all recordings of a view with several encoders of one kind, in evaluation mode, from the same inputs.
+
+    Args:
+        encoders: The networks, on the view's device.
+        view: The recordings.
+        normalization: Of the signals.
+        representation: Of the signals.
+        alignment: What the features along time are pooled to.
+        between: Called after each network has embedded a batch.
+
+    Returns:
+        For each encoder, its embeddings [N, dim] and its features along time [N, steps, dim], float32 on the view's
+        device: both what `embed` returns.
+    """
+    parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in encoders]
+    for encoder in encoders:
+        encoder.eval()
+    for index in torch.arange(len(view)).split(_BATCH):
+        batch = view.batch(index, representation.steps)
+        inputs = encoder_input(batch, normalization, representation, view.layout, takes=encoders[0].takes)
+        for encoder, own in zip(encoders, parts, strict=True):
+            embedded, frames = encoder.both(inputs, steps=alignment.steps, row_groups=alignment.row_groups)
+            own.append((embedded.float(), frames))
+            between()
+    return [(torch.cat([e for e, _ in own]), torch.cat([f for _, f in own])) for own in parts]
 
 
 def require_one_input_shape(

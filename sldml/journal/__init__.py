@@ -13,6 +13,7 @@ from sldml.journal.events import (
     FinalEpoch,
     FinalStarted,
     FoldScored,
+    LeftOut,
     SearchBegun,
     StageChanged,
     Tested,
@@ -76,8 +77,8 @@ __all__ = [
     "ComparisonRecord", "ConfusedPair", "ConfusionMatrix", "EmbeddingMap", "EnvironmentRecord", "Epoch", "Event",
     "FinalEnded", "FinalEpoch", "FinalRecord", "FinalResult", "FinalStarted", "FoldRow", "FoldScored", "FoldTable",
     "Follower", "FoundSearch", "History", "Interval", "Journal", "JournalError", "JournalReader", "LabelledImage",
-    "Latency", "MapPoint", "OptionsRecord", "PairedDifference", "Params", "PreparedRecord", "Record", "SearchBegun",
-    "SettingsRecord", "Shipped", "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested",
+    "Latency", "LeftOut", "MapPoint", "OptionsRecord", "PairedDifference", "Params", "PreparedRecord", "Record",
+    "SearchBegun", "SettingsRecord", "Shipped", "SpaceRecord", "SplitRecord", "StageChanged", "TestResults", "Tested",
     "TrainingRecord", "TrialEnded", "TrialEpoch", "TrialLost", "TrialPaused", "TrialRecord", "TrialStarted",
     "TrialState", "find_search", "not_begun", "read_history",
 ]  # fmt: skip

@@ -103,10 +103,17 @@ class StageChanged(_Timed):
 
 
 class BaselinesScored(_Timed):
-    """All candidates of the baselines were scored, on validation or (again) on the sealed test."""
+    """Some candidates of the baselines were scored on validation, or all of them again on the sealed test.
+
+    A later score of a candidate replaces an earlier one.
+    """
 
     event: Literal["baselines"] = "baselines"
     scores: tuple[BaselineScore, ...]
+    worker: str | None = None
+    """`host:pid` of the process that scored them on validation."""
+    seconds: float = 0.0
+    """How long that took; it ended at `time`."""
 
 
 class TrialStarted(_Timed):
@@ -202,6 +209,13 @@ class FoldScored(_Timed):
         return self.candidate.key if self.candidate is not None else str(self.trial_id)
 
 
+class LeftOut(_Timed):
+    """Something did not fit into the time budget of this call; a resume continues with it."""
+
+    event: Literal["left_out"] = "left_out"
+    what: Text
+
+
 class Tested(_Timed):
     """The sealed test was run, and the model saved."""
 
@@ -224,6 +238,7 @@ Event = (
     | FinalEpoch
     | FinalEnded
     | FoldScored
+    | LeftOut
     | Tested
 )
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])

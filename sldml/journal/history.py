@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from sldml.journal.events import (
     FinalEpoch,
     FinalStarted,
     FoldScored,
+    LeftOut,
     SearchBegun,
     StageChanged,
     Tested,
@@ -88,24 +89,18 @@ class TrialRecord(TrainingRecord):
     """Number of calls in which its process or machine died after every retry."""
 
     @property
-    def best(self) -> Epoch | None:
-        """The first epoch with the best validation accuracy over most class folds; None before the first epoch."""
-        return max(self.epochs, key=lambda epoch: (epoch.num_folds, epoch.best), default=None)
-
-    @property
-    def num_folds(self) -> int:
-        """Number of class folds whose mean `value` is."""
-        return 1 if self.best is None else self.best.num_folds
+    def last(self) -> Epoch | None:
+        """The last epoch; None before the first one."""
+        return self.epochs[-1] if self.epochs else None
 
     @property
     def value(self) -> float | None:
-        """The best validation accuracy so far; None before the first epoch."""
-        return None if self.best is None else self.best.best
+        """The validation accuracy after the last epoch; None before the first one.
 
-    @property
-    def best_epoch(self) -> int | None:
-        """The first epoch that reached `value`."""
-        return None if self.best is None else self.best.epoch
+        Not the best one so far: that is partly luck, the more the more epochs there are, and models are trained for the
+        whole schedule afterwards.
+        """
+        return None if self.last is None else self.last.value
 
     @property
     def is_comparable(self) -> bool:
@@ -142,7 +137,12 @@ class History:
     """The calls that worked on the search."""
     ended: AttemptEnded | None = None
     """How the last call ended; None while it runs, or if it was killed."""
+    left_out: list[str] = field(default_factory=list)
+    """What did not fit into the time budget of the last call."""
     baselines: dict[str, Baseline] = field(default_factory=dict)
+    """By name, with the candidates scored so far."""
+    scorings: list[BaselinesScored] = field(default_factory=list)
+    """The work of scoring candidates on validation."""
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     finals: dict[tuple[str, int], FinalRecord] = field(default_factory=dict)
     """By trial and seed."""
@@ -184,17 +184,15 @@ class History:
                 self.begun = event
             case AttemptBegun():
                 self.attempts.append(event)
-                self.ended = None
+                self.ended, self.left_out = None, []
             case AttemptEnded():
                 self.ended = event
             case StageChanged():
                 self.stages.append(event)
             case BaselinesScored():
-                names = dict.fromkeys(score.candidate.baseline for score in event.scores)
-                self.baselines = {
-                    name: Baseline(name, tuple(s for s in event.scores if s.candidate.baseline == name))
-                    for name in names
-                }
+                self._add_scores(event.scores)
+                if event.worker is not None:
+                    self.scorings.append(event)
             case TrialStarted():
                 self.trials[event.trial_id] = TrialRecord(event.trial_id, event.config, event.time, params=event.params)
             case FinalStarted():
@@ -214,8 +212,21 @@ class History:
                 record.num_lost, record.error = record.num_lost + 1, event.error
             case FoldScored():
                 self.folds[event.key, event.repeat, event.fold] = event
+            case LeftOut():
+                self.left_out.append(event.what)
             case Tested():
                 self.test, self.num_tests = event.results, self.num_tests + 1
+
+    def _add_scores(self, scores: Sequence[BaselineScore]) -> None:
+        """Add scores of candidates, in the order of the space, in whatever order they arrive."""
+        new = [score.candidate for score in scores]
+        known = [score for baseline in self.baselines.values() for score in baseline.scores]
+        ordered = sorted([*(s for s in known if s.candidate not in new), *scores], key=lambda score: score.place)
+        names = dict.fromkeys(score.candidate.baseline for score in ordered)
+        self.baselines = {
+            name: Baseline(name, tuple(score for score in ordered if score.candidate.baseline == name))
+            for name in names
+        }
 
     def training(
         self, event: TrialEpoch | TrialPaused | TrialEnded | TrialLost | FinalStarted | FinalEpoch | FinalEnded
@@ -268,18 +279,27 @@ class History:
     def ranked(self) -> list[TrialRecord]:
         """Trials whose values can be compared, best by validation first.
 
-        Those with a value over more class folds come first: they were better than the others on the first folds. Among
-        equal ones, completed trials come first, then earlier ones.
+        Those that were trained for more epochs come first: at the epochs that they share they were better than those
+        that were stopped, and values after different numbers of epochs cannot be compared. Among equal ones, earlier
+        trials come first.
         """
-        return sorted(
-            self.comparable(), key=lambda r: (-r.num_folds, -(r.value or 0.0), r.state != "completed", r.trial_id)
-        )
+        return sorted(self.comparable(), key=lambda r: (-len(r.epochs), -(r.value or 0.0), r.trial_id))
 
     @property
     def default_trial(self) -> TrialRecord | None:
         """The trial of the space's default configuration; None if it was not tried."""
         default = self.search.default
         return next((record for record in self.trials.values() if record.params == default), None)
+
+    def standing(self) -> list[BaselineScore]:
+        """The scores of the candidates that stand for their baselines, and of those that are scored on class folds."""
+        on_folds = {key for key, _, _ in self.folds}
+        return [
+            score
+            for baseline in self.baselines.values()
+            for score in baseline.scores
+            if score is baseline.best or score.candidate.key in on_folds
+        ]
 
     def fold_accuracies(self, key: str) -> list[float]:
         """The accuracies of a finalist (`FoldScored.key`) on class folds so far, in the order of the folds."""

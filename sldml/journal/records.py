@@ -14,7 +14,7 @@ from sldml.config.dotted import ConfigTree
 
 TrialState = Literal["running", "paused", "completed", "pruned", "diverged", "failed"]
 ENDED: tuple[TrialState, ...] = ("completed", "pruned", "diverged", "failed")
-OBJECTIVE = "val/accuracy_best"
+OBJECTIVE = "val/accuracy"
 
 Interval = tuple[float, float]
 """A 95 % interval."""
@@ -145,13 +145,13 @@ class Epoch(Record):
     queries_per_class: tuple[float, ...] = ()
 
     @property
-    def best(self) -> float:
-        """The best validation accuracy up to this epoch; over class folds, the mean of their best."""
+    def value(self) -> float:
+        """The validation accuracy after this epoch; over class folds, the mean of those that are done."""
         return self.metrics[OBJECTIVE]
 
     @property
     def num_folds(self) -> int:
-        """Number of class folds whose mean `best` is."""
+        """Number of class folds whose mean `value` is."""
         return int(self.metrics.get("val/num_folds", 1))
 
     def seconds(self, part: str) -> float:
@@ -180,6 +180,8 @@ class BaselineScore(Record):
     """The scores of a candidate."""
 
     candidate: Candidate
+    place: int = 0
+    """Its position among all candidates of the search, in the order of the space."""
     val: float
     val_std: float = 0.0
     """Standard deviation over the exemplar draws."""

@@ -8,37 +8,41 @@ score stands for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sldml.config.encoder import EncoderConfig
 from sldml.config.matcher import MatcherConfig
 from sldml.config.representation import NormalizeConfig, RepresentationConfig
 from sldml.config.training import EvaluationConfig
-from sldml.embedding.embed import input_shape
+from sldml.embedding.embed import embed_each, input_shape
 from sldml.embedding.encoders import Encoder, build_encoder
 from sldml.embedding.view import View
 from sldml.journal import BaselineScore, Candidate
 from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE, fold_developments
 from sldml.protocols.split import Development, Sealed
-from sldml.recognition.matching import Matching
+from sldml.recognition.matching import EMBEDDING, Features, Matching
 from sldml.recognition.one_shot import exemplar_draws, map_at_r_distances, score_distances
 from sldml.recordings import Layout
 
 UNTRAINED_SEEDS = (0, 1, 2)
 """Seeds of the initialisations with which an untrained encoder is scored; the first one can be saved as the model."""
 
+_ALIGNED = MatcherConfig(name="alignment")
+
+Progress = Callable[[], None]
 BaselineName = Literal["raw_1nn", "dtw_1nn", "untrained", "untrained_dtw"]
 BASELINES: tuple[BaselineName, ...] = ("raw_1nn", "dtw_1nn", "untrained", "untrained_dtw")
 
 
 class BaselineScorer:
-    """Scores baselines on a prepared set: on validation, and once on the sealed test."""
+    """The baselines of a search space: their candidates, and their sealed test."""
 
     def __init__(
         self,
@@ -65,47 +69,25 @@ class BaselineScorer:
         self._progress = progress
         self._num_scored = self._num_to_score = 0
 
-    def validate(self, development: Development, evaluation: EvaluationConfig) -> list[BaselineScore]:
-        """Score every candidate as trials are scored: on the same classes, with the same exemplar draws.
-
-        With `evaluation.num_folds` above one, the score is the mean over the class folds, as that of trials.
-        """
-        self._begin(evaluation.num_folds)
-        if evaluation.num_folds == 1:
-            return self._validate(development, evaluation)
-        folds = [self._validate(fold, evaluation) for fold in fold_developments(development, evaluation.num_folds)]
-        return [_mean_over_folds(parts) for parts in zip(*folds, strict=True)]
-
-    def _validate(self, development: Development, evaluation: EvaluationConfig) -> list[BaselineScore]:
-        """Score every candidate on one set of validation classes."""
-        found = []
-        for candidate in self.candidates():
-            found.append(score_candidate(candidate, development, evaluation, self._frames))
-            self._scored()
-        return found
-
     def test(self, sealed: Sealed, scores: Iterable[BaselineScore]) -> list[BaselineScore]:
         """Add the accuracy on the sealed test to `scores`."""
-        self._begin(1)
+        tested = list(scores)
+        self._begin(len(tested))
         exemplars, queries = View(self._frames, sealed.exemplars), View(self._frames, sealed.queries)
-        tested = []
-        for score in scores:
-            accuracies = []
-            for matching in _matchings(score.candidate, exemplars.layout):
-                distances = matching.between(exemplars, queries)
-                predicted = exemplars.labels[distances.argmin(dim=0).cpu().numpy()]
-                accuracies.append((predicted == queries.labels).mean())
-            tested.append(score.model_copy(update={"test": float(np.mean(accuracies))}))
+        for place, distances in _all_distances([score.candidate for score in tested], exemplars, queries):
+            predicted = [exemplars.labels[matrix.argmin(dim=0).cpu().numpy()] for matrix in distances]
+            accuracy = float(np.mean([(found == queries.labels).mean() for found in predicted]))
+            tested[place] = tested[place].model_copy(update={"test": accuracy})
             self._scored()
         return tested
 
     def candidates(self) -> list[Candidate]:
-        """The candidates of all baselines, in the order in which they are scored."""
+        """The candidates of all baselines, in the order of the space."""
         return [candidate for name in BASELINES for candidate in self._candidates(name)]
 
-    def _begin(self, num_times: int) -> None:
-        """Start counting: all candidates are scored `num_times` times."""
-        self._num_scored, self._num_to_score = 0, num_times * len(self.candidates())
+    def _begin(self, num_to_score: int) -> None:
+        """Start counting."""
+        self._num_scored, self._num_to_score = 0, num_to_score
 
     def _scored(self) -> None:
         self._num_scored += 1
@@ -129,14 +111,40 @@ class BaselineScorer:
                     )
 
 
-def score_candidate(
-    candidate: Candidate, development: Development, evaluation: EvaluationConfig, frames: Frames
-) -> BaselineScore:
-    """Score a candidate on the validation classes as trials are scored: with the same exemplar draws."""
+def validate(
+    frames: Frames,
+    candidates: Sequence[Candidate],
+    development: Development,
+    evaluation: EvaluationConfig,
+    between: Progress = lambda: None,
+) -> list[BaselineScore]:
+    """Score candidates as trials are scored: on the same classes, with the same exemplar draws.
+
+    With `evaluation.num_folds` above one, the score is the mean over the class folds, as that of trials.
+
+    Args:
+        frames: Frames of the prepared set.
+        candidates: Those to score; those of one group (`grouped`) share their work.
+        development: Recordings to validate on.
+        evaluation: Of the trials.
+        between: Called often.
+    """
+    folds = fold_developments(development, evaluation.num_folds)
+    each = [_validate(frames, candidates, fold, evaluation, between) for fold in folds]
+    return each[0] if len(folds) == 1 else [_mean_over_folds(parts) for parts in zip(*each, strict=True)]
+
+
+def _validate(
+    frames: Frames,
+    candidates: Sequence[Candidate],
+    development: Development,
+    evaluation: EvaluationConfig,
+    between: Progress,
+) -> list[BaselineScore]:
+    """Score candidates on one set of validation classes."""
     view = View(frames, development.validation.sample_for_draws(MOST_TO_SCORE))
     draws = exemplar_draws(view.labels, evaluation.num_draws, evaluation.seed)
-    one_shot = development.measure != "map_at_r"
-    none = np.zeros(0, dtype=np.int64)
+    one_shot, none = development.measure != "map_at_r", np.zeros(0, dtype=np.int64)
 
     def score(distances: Tensor) -> tuple[float, float, NDArray[np.float64], NDArray[np.int64]]:
         if not one_shot:
@@ -144,33 +152,93 @@ def score_candidate(
         result = score_distances(distances, view.labels, draws).over(view.classes, development.validation.classes)
         return result.mean, result.std, result.right, result.queries
 
-    scores = [score(matching.between(view, view)) for matching in _matchings(candidate, view.layout)]
-    mean, std, right, queries = (np.mean(parts, axis=0) for parts in zip(*scores, strict=True))
-    return BaselineScore(
-        candidate=candidate,
-        val=float(mean),
-        val_std=float(std),
-        right_per_class=tuple(right.round(4).tolist()),
-        queries_per_class=tuple(queries.tolist()),
-    )
+    found: dict[int, BaselineScore] = {}
+    for place, distances in _all_distances(candidates, view, view, between):
+        mean, std, right, queries = (
+            np.mean(parts, axis=0) for parts in zip(*(score(matrix) for matrix in distances), strict=True)
+        )
+        found[place] = BaselineScore(
+            candidate=candidates[place],
+            val=float(mean),
+            val_std=float(std),
+            right_per_class=tuple(right.round(4).tolist()),
+            queries_per_class=tuple(queries.tolist()),
+        )
+    return [found[place] for place in range(len(candidates))]
 
 
-def _matchings(candidate: Candidate, layout: Layout) -> list[Matching]:
-    """One matching, or one for each initialisation of an encoder."""
-    seeds = (0,) if candidate.encoder is None else UNTRAINED_SEEDS
-    return [baseline_matching(candidate, layout, seed) for seed in seeds]
+# ---------------------------------------------------------------------------------------------------- distances
+
+
+def grouped(candidates: Sequence[Candidate]) -> list[list[int]]:
+    """Positions of the candidates that compare the same inputs, and of an encoder the same networks.
+
+    A group shares the work of resampling, normalising, representing and embedding.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, candidate in enumerate(candidates):
+        groups.setdefault(candidate.model_copy(update={"baseline": ""}).key, []).append(place)
+    return list(groups.values())
+
+
+def _all_distances(
+    candidates: Sequence[Candidate], first: View, second: View, between: Progress = lambda: None
+) -> Iterator[tuple[int, list[Tensor]]]:
+    """Position and distances [A, B] of each candidate, group by group: one matrix, or one for each initialisation."""
+    for group in grouped(candidates):
+        candidate, layout = candidates[group[0]], first.layout
+        matchings = [_matching(candidates[place], layout) for place in group]
+        seeds = () if candidate.encoder is None else UNTRAINED_SEEDS
+        networks = [_network(candidate, layout, seed).to(first.device) for seed in seeds]
+        features = _features(matchings, networks, first, between)
+        others = features if second is first else _features(matchings, networks, second, between)
+        for number, (place, matching) in enumerate(zip(group, matchings, strict=True)):
+            pairs = zip(features, others, strict=True)
+            yield place, [matching.distances(one[number], other[number]) for one, other in pairs]
+            between()
+
+
+def _features(
+    matchings: Sequence[Matching], networks: Sequence[Encoder], view: View, between: Progress
+) -> list[list[Features]]:
+    """What the matchings of a group compare: for each network, the features for each matching."""
+    one = matchings[0]
+    if not networks:
+        return [[one.features(view)] * len(matchings)]
+    one.require_rows(view)
+    assert one.representation is not None
+    assert _ALIGNED.alignment is not None
+    return [
+        [
+            (nn.functional.normalize(embedded, dim=1) if matching.matcher.alignment is None else along_time.cpu(),)
+            for matching in matchings
+        ]
+        for embedded, along_time in embed_each(
+            networks, view, one.normalize, one.representation, _ALIGNED.alignment, between
+        )
+    ]
 
 
 def baseline_matching(candidate: Candidate, layout: Layout, seed: int = UNTRAINED_SEEDS[0]) -> Matching:
     """The matching of a candidate for recordings with the rows of `layout`; `seed`: of an encoder's initialisation."""
+    matching = _matching(candidate, layout)
+    return matching if candidate.encoder is None else replace(matching, encoder=_network(candidate, layout, seed))
+
+
+def _matching(candidate: Candidate, layout: Layout) -> Matching:
+    """The matching of a candidate without its network."""
     normalization = NormalizeConfig.model_validate(candidate.normalize)
     if candidate.encoder is None:
         return Matching("dtw_1nn" if candidate.baseline == "dtw_1nn" else "raw_1nn", layout, normalization)
+    representation = RepresentationConfig.model_validate(candidate.representation)
+    matcher = _ALIGNED if candidate.baseline == "untrained_dtw" else EMBEDDING
+    return Matching("encoder", layout, normalization, representation, matcher=matcher)
+
+
+def _network(candidate: Candidate, layout: Layout, seed: int) -> Encoder:
     encoder = EncoderConfig.model_validate(candidate.encoder)
     representation = RepresentationConfig.model_validate(candidate.representation)
-    network = initialised(encoder, input_shape(encoder, representation, layout), seed)
-    matcher = MatcherConfig(name="alignment" if candidate.baseline == "untrained_dtw" else "embedding")
-    return Matching("encoder", layout, normalization, representation, network, matcher)
+    return initialised(encoder, input_shape(encoder, representation, layout), seed)
 
 
 def initialised(config: EncoderConfig, shape: tuple[int, int, int], seed: int) -> Encoder:

@@ -85,7 +85,7 @@ class Matching:
         """The encoder's output for recordings: unit embeddings [N, dim], or features along time on the CPU."""
         assert self.encoder is not None
         assert self.representation is not None
-        self._require_rows(view)
+        self.require_rows(view)
         self.encoder.to(view.device)
         frames = self.matcher.alignment
         found = embed(self.encoder, view, self.normalize, self.representation, frames=frames)
@@ -108,10 +108,15 @@ class Matching:
         return dtw_distances(first, second) * (self.matcher.raw_weight / self.raw_scale)
 
     def _resampled(self, view: View) -> Tensor:
-        self._require_rows(view)
+        self.require_rows(view)
         return _resampled(view, self.normalize)
 
-    def _require_rows(self, view: View) -> None:
+    def require_rows(self, view: View) -> None:
+        """Check that the recordings of a view have the rows that are compared.
+
+        Raises:
+            ValueError: they do not.
+        """
         if view.layout != self.layout:
             raise ValueError(
                 f"recordings of {self.layout.num_rows} rows are compared, but these have {view.layout.num_rows}, or "

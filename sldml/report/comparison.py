@@ -39,7 +39,7 @@ HEADER = (
 LEGEND = (
     ("trials", "number of ended trials (with all their epochs); those that failed or diverged in brackets"),
     ("best trial", "the trial with the best validation, whose configuration is retrained with several seeds"),
-    ("validation", "mean over the class folds with the 95 % interval (Student's t) at the best epoch; optimistic as "
+    ("validation", "mean over the class folds with the 95 % interval (Student's t) after the last epoch; optimistic as "
                    "the best of several trials and epochs"),
     ("val. difference", "to the reference, paired over the same folds, with the 95 % interval"),
     ("sealed test", "mean over the seeds with the 95 % interval; for baselines their single value"),

@@ -48,6 +48,8 @@ def conclude(history: History) -> Conclusion:
     measured = baseline_values(history, "val")
     if absent := [name for name in BASELINE_NAMES.values() if name not in measured]:
         missing.append(f"Not measured: {', '.join(absent)}, so training may not be better.")
+    if history.left_out:
+        missing.append(f"Left out for the time budget: {'; '.join(history.left_out)}.")
     if running := history.counts()["running"] + history.counts()["paused"]:
         missing.append(f"{running} trial{'s' if running > 1 else ''} had not ended when this report was written.")
     finals = () if history.test is None else history.test.finals

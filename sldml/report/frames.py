@@ -13,7 +13,7 @@ from sldml.journal import OBJECTIVE, History, TrainingRecord
 from sldml.report.search_time import end_of
 
 _TEST = "test/accuracy"
-_TRIALS = ("trial_id", "state", OBJECTIVE, "best_epoch", "num_epochs", "started", "seconds", "error")
+_TRIALS = ("trial_id", "state", OBJECTIVE, "num_epochs", "started", "seconds", "error")
 _EPOCHS = ("trial_id", "epoch", "time")
 _BASELINES = ("baseline", "stands", "val/accuracy", "val/accuracy_std", _TEST)
 _FINALS = ("trial_id", "seed", "state", OBJECTIVE, _TEST, "num_epochs", "started", "seconds", "error")
@@ -25,7 +25,6 @@ _DTYPES = {
     "val/accuracy": "float64",
     "val/accuracy_std": "float64",
     _TEST: "float64",
-    "best_epoch": "Int64",
     "epoch": "int64",
     "num_epochs": "int64",
     "seed": "int64",
@@ -42,17 +41,14 @@ class BestTrial:
 
     trial_id: str
     value: float
-    """Its validation accuracy at its best epoch."""
+    """Its validation accuracy after its last epoch."""
     config: ConfigTree
     """Its whole configuration, nested as in a search space."""
 
 
 def trials_frame(history: History) -> pd.DataFrame:
     """One row per trial, in the order of their start, with its sampled parameters."""
-    rows = [
-        {**_training(trial), OBJECTIVE: trial.value, "best_epoch": trial.best_epoch, **trial.params}
-        for trial in history.trials.values()
-    ]
+    rows = [{**_training(trial), OBJECTIVE: trial.value, **trial.params} for trial in history.trials.values()]
     return _frame(rows, _TRIALS)
 
 

@@ -124,8 +124,9 @@ def distinguishing_params(rows: Sequence[Sequence[tuple[str, str]]], importance:
 
 
 def trial_rows(history: History) -> list[dict[str, Any]]:
-    """All trials: by value, then those without one in the order of their start."""
-    trials = sorted(history.trials.values(), key=lambda t: (-(t.value if t.value is not None else -1.0), t.started))
+    """All trials: in the order of `History.ranked`, then those that cannot be compared in the order of their start."""
+    ranked = history.ranked()
+    trials = ranked + sorted((t for t in history.trials.values() if not t.is_comparable), key=lambda t: t.started)
     others = against_best(history)
     return [
         {
@@ -134,7 +135,6 @@ def trial_rows(history: History) -> list[dict[str, Any]]:
             "value": t.value,
             "score": trial_score(t),
             "to_best": others.get(t.trial_id),
-            "best_epoch": t.best_epoch,
             "num_epochs": t.epochs[-1].epoch if t.epochs else 0,
             "seconds": end_of(t) - t.started,
             "params": params_of(t),

@@ -67,15 +67,14 @@ class Difference:
 
 
 def trial_score(record: TrialRecord) -> Score | None:
-    """The score of a trial at its best epoch; None before its first epoch."""
-    best = record.best
-    if best is None:
+    """The score of a trial after its last epoch; None before its first epoch."""
+    last = record.last
+    if last is None:
         return None
-    folds: list[float] = []
-    while (name := f"val/accuracy_fold_{len(folds) + 1}") in best.metrics:
-        folds.append(best.metrics[name])
-    std = best.metrics.get("val/accuracy_std") or None
-    return Score(best.best, std, tuple(folds), best.right_per_class, best.queries_per_class)
+    names = [f"val/accuracy_fold_{number}" for number in range(1, last.num_folds + 1)]
+    folds = [last.metrics[name] for name in names if name in last.metrics]
+    std = last.metrics.get("val/accuracy_std") or None
+    return Score(last.value, std, tuple(folds), last.right_per_class, last.queries_per_class)
 
 
 def baseline_score(score: BaselineScore) -> Score:

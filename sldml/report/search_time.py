@@ -1,4 +1,4 @@
-"""The time of a search, from its journal: trainings and idle time of each worker, by stage.
+"""The time of a search, from its journal: trainings, baselines and idle time of each worker, by stage.
 
 All times are seconds since 1970, as in the journal; `search_clock` converts them to minutes of search.
 """
@@ -12,20 +12,20 @@ from itertools import pairwise
 
 from sldml.journal import FinalRecord, History, TrainingRecord, TrialRecord
 
-TRAINING_STAGES = {"search": "trials", "final": "final trainings"}
+TRAINING_STAGES = {"search": "trials and baselines", "final": "final trainings"}
 """Stages whose trainings report epochs."""
 EPOCH_PARTS = ("data", "step", "evaluation")
 
 
 @dataclass(frozen=True)
 class Span:
-    """A training, or a part of it, that ran on one worker without a pause."""
+    """A training, a part of it, or the scoring of baselines, that ran on one worker without a pause."""
 
     begin: float
     end: float
     name: str
     kind: str
-    """State of the trial, or `final`."""
+    """State of the trial, `final` or `baselines`."""
     worker: str | None
     """`host:pid`; None before the first report."""
 
@@ -90,8 +90,8 @@ class StageTime:
     name: str
     seconds: float
     parts: dict[str, float]
-    """data, step, evaluation, rest (start, checkpoints and reports of trainings) and idle, which sum to the wall time;
-    empty for stages without trainings."""
+    """data, step, evaluation, baselines, rest (start, checkpoints and reports of trainings) and idle, which sum to the
+    wall time; empty for stages without trainings."""
 
 
 def search_clock(history: History) -> Callable[[float], float]:
@@ -149,13 +149,16 @@ def stages_of(history: History) -> list[Stage]:
 
 
 def training_spans(history: History) -> list[Span]:
-    """All trainings, split where one changed its worker, paused or was interrupted."""
+    """All trainings, split where one changed its worker, paused or was interrupted, and the scoring of baselines."""
     attempts = _attempts(history)
     spans: list[Span] = []
     for trial in history.trials.values():
         spans += _pieces(trial, trial.trial_id, str(trial.state), attempts)
     for final in history.finals.values():
         spans += _pieces(final, f"{final.trial_id}, seed {final.seed}", "final", attempts)
+    for event in history.scorings:
+        names = dict.fromkeys(score.candidate.baseline for score in event.scores)
+        spans.append(Span(event.time - event.seconds, event.time, ", ".join(names), "baselines", event.worker))
     return sorted(spans, key=lambda span: (span.begin, span.name))
 
 
@@ -192,6 +195,8 @@ def stage_times(history: History) -> list[StageTime]:
             for part in EPOCH_PARTS:
                 spent = sum(e.seconds(part) for record in records for e in record.epochs)
                 parts[part] = spent / len(lanes)
+            scored = [span for lane in lanes for span in lane.spans if span.kind == "baselines"]
+            parts["baselines"] = sum(_within(span, stage) for span in scored for stage in own) / len(lanes)
             parts["rest"] = max(0.0, busy - sum(parts.values()))
             parts["idle"] = max(0.0, seconds - sum(parts.values()))
         found.append(StageTime(name, seconds, parts))
@@ -288,7 +293,7 @@ def _attempts(history: History) -> list[float]:
 def _known_times(history: History) -> list[float]:
     """The times of all events of the search."""
     found = [time for r in history.trainings() for time in (r.started, end_of(r), *(e.time for e in r.epochs))]
-    return found + [event.time for event in (*history.stages, *history.folds.values())]
+    return found + [event.time for event in (*history.stages, *history.folds.values(), *history.scorings)]
 
 
 def _share(part: float, whole: float) -> str:

@@ -29,21 +29,24 @@ class Timing:
 
     def to_json(self, history: History) -> Json:
         """`wall_s`: duration of this call; `trial_s`: sum of its trials' durations; `bare_s`: their time in data, step
-        and evaluation; `efficiency`: `bare_s` over the wall time of the search times the number of slots."""
+        and evaluation; `baselines_s`: time in which processes scored baselines beside them; `efficiency`: the sum of
+        these two over the wall time of the search times the number of slots."""
         bare = 0.0
         for record in history.trials.values():
             epochs = [e for e in record.epochs if e.time >= self.started]
             bare += sum(e.seconds(part) for e in epochs for part in EPOCH_PARTS)
-        spans = [span for span in training_spans(history) if span.kind != "final"]
+        spans = [span for span in training_spans(history) if span.kind not in ("final", "baselines")]
         trial = sum(max(0.0, span.end - max(span.begin, self.started)) for span in spans)
+        baselines = sum(event.seconds for event in history.scorings if event.time >= self.started)
         search_s = self.stages.get("search", 0.0)
         return {
             "wall_s": time.time() - self.started,
             "trial_s": trial,
             "bare_s": bare,
+            "baselines_s": baselines,
             "slots": self.slots,
             "search_s": search_s,
-            "efficiency": bare / (self.slots * search_s) if search_s > 0 and bare > 0 else None,
+            "efficiency": (bare + baselines) / (self.slots * search_s) if search_s > 0 and bare > 0 else None,
             "stages_s": dict(self.stages),
         }
 
@@ -53,8 +56,9 @@ def search_summary(
 ) -> Json:
     """The summary of a search. Accuracies are fractions; missing values are null.
 
-    `within_noise` lists the trials that are not distinguishable from the best one by validation (`sldml.report.noise`;
-    null if unknown), and `noise` says so in a sentence.
+    `left_out` lists what did not fit into the time budget of this call. `within_noise` lists the trials that are not
+    distinguishable from the best one by validation (`sldml.report.noise`; null if unknown), and `noise` says so in a
+    sentence.
 
     Args:
         history: The content of the journal.
@@ -71,6 +75,7 @@ def search_summary(
         "space": None if begun is None else begun.space.name,
         "state": state,
         "error": error,
+        "left_out": history.left_out,
         "trials": {
             "requested": _requested(history),
             **{name: counts[name] for name in ENDED},
@@ -103,7 +108,7 @@ def search_summary(
 
 
 def _spread(history: History) -> dict[str, float | None]:
-    """Standard deviations of the best trial's validation at its best epoch: over the exemplar draws (null without
+    """Standard deviations of the best trial's validation after its last epoch: over the exemplar draws (null without
     draws) and over class folds (null with one set of validation classes)."""
     score = trial_score(history.ranked()[0])
     assert score is not None

@@ -109,6 +109,17 @@ def plan_finals(order: Sequence[TrialRecord], top_k: int, num_seeds: int) -> lis
     ]
 
 
+def is_trained(history: History, final: FinalTraining) -> bool:
+    """Whether a final model is trained, by the journal, for as many epochs as planned."""
+    record = history.finals.get((final.trial_id, final.seed))
+    return record is not None and record.state == "completed" and len(record.epochs) == final.num_epochs
+
+
+def can_be_tested(history: History, plan: Sequence[FinalTraining]) -> bool:
+    """Whether there is a final model for the sealed test, and a baseline to compare it with."""
+    return bool(history.baselines) and any(is_trained(history, final) for final in plan)
+
+
 def was_tested(test: TestResults, plan: Sequence[FinalTraining]) -> bool:
     """Whether the sealed test was run with exactly the models of `plan`."""
     tested = [(final.trial_id, seed, final.num_epochs) for final in test.finals for seed in final.seeds]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from sldml.config.training import EvaluationConfig
-from sldml.journal import FoldScored
+from sldml.journal import FoldScored, LeftOut
 from sldml.search.final import FoldScoring, FoldTraining
 from sldml.search.finalists import Finalists, fold_seed
 from sldml.search.pool import Config, Pool, Result
@@ -43,7 +43,10 @@ def run_folds(
         watcher.training("class folds", _first_repeat(finalists, race, evaluation, recorder), num_slots=pool.num_slots)
     stage = _FoldStage(finalists, race, evaluation, recorder, watcher, deadline)
     pool.run(stage)
-    recorder.say(f"class folds ended after {race.num_scored}: {race.ending or 'the time is up'}")
+    if race.ending is not None:
+        recorder.say(f"class folds ended after {race.num_scored}: {race.ending}")
+    elif deadline is not None:
+        recorder.record(LeftOut(what=f"class folds after the first {race.num_scored}"))
 
 
 def _first_repeat(
@@ -96,7 +99,8 @@ class _FoldStage:
         self._show(config, None)
 
     def reported(self, key: str, config: Config, result: Result) -> None:
-        self._show(config, result)
+        if "epoch" in result:  # else it says only that the process is alive
+            self._show(config, result)
 
     def ended(self, key: str, config: Config, result: Result) -> None:
         heat, state = self._heats.pop(key), result.get("state", "failed")

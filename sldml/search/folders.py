@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sldml.journal import Artifact, History
 from sldml.training.checkpoints import CheckpointFile
 
 
@@ -59,3 +60,21 @@ def _present(weights: Mapping[str, Any] | None, owner: str) -> Mapping[str, Any]
     if weights is None:
         raise FileNotFoundError(f"the checkpoint of {owner} is missing or damaged in the folder of the search")
     return weights
+
+
+def artifacts_of(folder: Path, history: History) -> tuple[Artifact, ...]:
+    """The files in a search's folder for its MLflow run, and the checkpoint of the best trial for that of the trial."""
+    return tuple(_artifacts(folder, history))
+
+
+def _artifacts(folder: Path, history: History) -> Iterator[Artifact]:
+    for name in ("report.html", "comparison.md"):
+        if (folder / name).is_file():
+            yield Artifact(path=name)
+    if history.shipped is not None:
+        for file in sorted((folder / "model").glob("*")):
+            yield Artifact(path=f"model/{file.name}", folder="model")
+        best = history.ranked()[0].trial_id
+        checkpoint = f"{trial_folder(best)}/weights.pt"
+        if (folder / checkpoint).is_file():
+            yield Artifact(path=checkpoint, folder="checkpoint", trial_id=best)

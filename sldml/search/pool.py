@@ -37,6 +37,8 @@ _MACHINE_FAILURES = 2
 _LOOK_S = 0.1
 _OTHERS_START_S = 15.0
 """How long a process that is ready waits for the others: they start side by side, unless a node is missing."""
+_INTERRUPT_S = 5.0
+"""Time for the trainings of an expired stage to end at their next report, so that their processes are kept."""
 _END_S = 2.0
 """Time for processes to end by themselves before they are killed."""
 _FINISHED: Any = Searcher.FINISHED
@@ -93,6 +95,8 @@ class Pool:
         self._thread: threading.Thread | None = None
         self._stage: Stage | None = None
         self._stage_of: dict[str, Stage] = {}
+        self._interrupted: set[str] = set()
+        """Trainings of expired stages. Nobody is told of them any more."""
         self._num_out = 0
         """Number of trainings that Tune has taken and that have not ended."""
         self._running: dict[str, Trial] = {}
@@ -127,11 +131,13 @@ class Pool:
                 self._thread.start()
 
     def run(self, stage: Stage) -> None:
-        """Run a stage to its end.
+        """Run a stage to its end, or until it expires.
 
         Raises:
             KeyboardInterrupt: a signal arrived.
         """
+        if stage.has_expired():
+            return
         expired = False
         with self._changed:
             self._stage = stage
@@ -148,6 +154,19 @@ class Pool:
             finally:
                 self._stage = None
         if expired:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        """End all trainings: at their next report, or else with their processes."""
+        with self._changed:
+            self._interrupted.update(self._stage_of)
+            self._stage_of.clear()
+            end = time.monotonic() + _INTERRUPT_S
+            while self._num_out and self._error is None and time.monotonic() < end:
+                interruption.check()
+                self._changed.wait(_LOOK_S)
+            are_kept = not self._num_out
+        if not are_kept:
             self.close()
 
     def close(self) -> None:
@@ -167,6 +186,7 @@ class Pool:
             thread.join(_END_S)
         self._running.clear()
         self._stage_of.clear()
+        self._interrupted.clear()
         self._ready.clear()
 
     # --------------------------------------------------------------------------------------------- in the thread
@@ -246,6 +266,7 @@ class Pool:
         self._num_out -= 1
         self._running.pop(trial.trial_id, None)
         self._stage_of.pop(trial.trial_id, None)
+        self._interrupted.discard(trial.trial_id)
         return stage
 
     def _is_warm(self, key: str) -> bool:
@@ -303,7 +324,9 @@ class _Stopper(tune.Stopper):  # type: ignore[misc]
         pool, stops = self._pool, False
         with pool._telling():
             stage, trial = pool._stage_of.get(trial_id), pool._running.get(trial_id)
-            if stage is None:
+            if trial_id in pool._interrupted:
+                stops = True
+            elif stage is None:
                 stops = pool._is_warm(trial_id)
             elif trial is not None:
                 stops = stage.stops(trial_id, trial.config, result)

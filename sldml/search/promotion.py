@@ -71,7 +71,7 @@ class Promotion:
             if record.state in ("diverged", "failed"):
                 continue
             for epoch in record.epochs:
-                self._reach(record.trial_id, epoch.epoch, epoch.best)
+                self._reach(record.trial_id, epoch.epoch, epoch.value)
             if record.state == "paused":
                 self.pause(record.trial_id)
 
@@ -84,7 +84,7 @@ class Promotion:
         self._running.discard(trial_id)
 
     def stops(self, trial_id: str, epoch: int, value: float) -> bool:
-        """Whether a running trial pauses after this epoch, with `value` as its best accuracy so far.
+        """Whether a running trial pauses after this epoch, with this validation accuracy.
 
         An epoch that a retry repeats pauses no trial.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ class Request:
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     time_budget_s: float | None = None
+    started: float = field(default_factory=time.time, compare=False)
+    """When the command started, seconds since 1970: the time budget counts from then."""
     final: bool = True
     command: str = ""
     first: Sequence[Mapping[str, Any]] = ()

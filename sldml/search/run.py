@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sldml.config.space import SearchSpace
@@ -12,15 +12,17 @@ from sldml.journal import (
     FinalEnded,
     FinalEpoch,
     FinalStarted,
+    LeftOut,
     TrialEnded,
     TrialEpoch,
     TrialLost,
     TrialPaused,
     TrialStarted,
 )
-from sldml.search.final import FinalTraining
+from sldml.search.beside import Together
+from sldml.search.final import FinalTraining, is_trained
 from sldml.search.folders import has_final_weights
-from sldml.search.pool import Config, Pool, Result
+from sldml.search.pool import Config, Pool, Result, Stage
 from sldml.search.recorder import Recorder, epoch_fields
 from sldml.search.scheduler import Scheduler, make_scheduler, rungs
 from sldml.search.searcher import Proposals
@@ -36,10 +38,11 @@ def run_trials(
     recorder: Recorder,
     *,
     num_trials: int,
-    deadline: float | None = None,
+    deadline: Callable[[], float | None] = lambda: None,
     first: Sequence[Mapping[str, Any]] = (),
+    beside: Stage | None = None,
 ) -> None:
-    """Run trials until `num_trials` of each choice have ended, or until `deadline` (seconds since 1970).
+    """Run trials until `num_trials` of each choice have ended, or until their deadline.
 
     Ended trials in the recorder's history are not run again; interrupted and paused ones continue.
 
@@ -48,8 +51,9 @@ def run_trials(
         pool: The processes.
         recorder: Receives what happens.
         num_trials: Number of trials for each choice, earlier ones included.
-        deadline: When to stop; unfinished trials can continue later.
+        deadline: When to stop, seconds since 1970; asked again and again. Unfinished trials can continue later.
         first: Configurations to begin with, by path.
+        beside: Other work, which shares the slots; it is over, too, when this returns before the deadline.
     """
     history = recorder.history
     space = next(iter(spaces.values()))  # all choices have the same scheduler
@@ -59,29 +63,54 @@ def run_trials(
             recorder.record(TrialPaused(trial_id=record.trial_id))
     proposals = Proposals(spaces, earlier=history.by_choice(), num_trials=num_trials, first=first)
     stage = _TrialStage(proposals, make_scheduler(space, list(history.trials.values())), recorder, deadline)
-    if not stage.is_over():
-        pool.run(stage)
+    whole: Stage = stage if beside is None else Together(stage, beside, pool.num_slots)
+    if not whole.is_over():
+        pool.run(whole)
     if stage.is_over():
         for record in [record for record in history.trials.values() if record.state == "paused"]:
             recorder.record(TrialEnded(trial_id=record.trial_id, state="pruned"))
+    elif deadline() is not None:
+        wanted, ended = len(spaces) * num_trials, sum(record.has_ended for record in history.trials.values())
+        begun = len(history.trials) - ended
+        recorder.record(LeftOut(what=f"{wanted - ended} of {wanted} trials ({begun} of them begun)"))
 
 
 def run_finals(
-    finals: Sequence[FinalTraining], storage: str, pool: Pool, recorder: Recorder, watcher: Watcher | None = None
+    finals: Sequence[FinalTraining],
+    storage: str,
+    pool: Pool,
+    recorder: Recorder,
+    watcher: Watcher | None = None,
+    *,
+    deadline: float | None = None,
+    expected_s: Callable[[FinalTraining], float] = lambda final: 0.0,
 ) -> None:
-    """Train the final models that are not trained yet. `storage`: the search's folder."""
-    known = recorder.history.finals
-    waiting = []
-    for final in finals:
-        record = known.get((final.trial_id, final.seed))
-        is_trained = record is not None and record.state == "completed"
-        if not is_trained or not has_final_weights(storage, final.trial_id, final.seed, final.num_epochs):
-            waiting.append(final)
+    """Train the final models that are not trained yet.
+
+    Args:
+        finals: All of them, the most important one first.
+        storage: The search's folder.
+        pool: The processes.
+        recorder: Receives what happens.
+        watcher: Shows it.
+        deadline: When to stop, seconds since 1970. Except the first one, a model that would not be trained by then is
+            not begun.
+        expected_s: How long a training will take.
+    """
+    waiting = [
+        final
+        for final in finals
+        if not is_trained(recorder.history, final)
+        or not has_final_weights(storage, final.trial_id, final.seed, final.num_epochs)
+    ]
     if not waiting:
         return
     if watcher is not None:
         watcher.training("final models", waiting, num_slots=pool.num_slots)
-    pool.run(_FinalStage(waiting, recorder))
+    pool.run(_FinalStage(waiting, recorder, deadline, expected_s))
+    left = [final.name for final in waiting if not is_trained(recorder.history, final)]
+    if deadline is not None and left:
+        recorder.record(LeftOut(what=f"{len(left)} of {len(finals)} final models ({', '.join(left)})"))
 
 
 class _TrialStage:
@@ -92,7 +121,7 @@ class _TrialStage:
         proposals: Proposals,
         scheduler: Scheduler,
         recorder: Recorder,
-        deadline: float | None = None,
+        deadline: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._proposals, self._scheduler, self._recorder = proposals, scheduler, recorder
         self._deadline = deadline
@@ -120,7 +149,8 @@ class _TrialStage:
         return self._scheduler.best_waiting(are_all_started=True) is None
 
     def has_expired(self) -> bool:
-        return self._deadline is not None and time.time() > self._deadline
+        deadline = self._deadline()
+        return deadline is not None and time.time() > deadline
 
     def stops(self, key: str, config: Config, result: Result) -> bool:
         if result.get("state") != "running":
@@ -170,11 +200,21 @@ class _TrialStage:
 class _FinalStage:
     """Final models."""
 
-    def __init__(self, waiting: Sequence[FinalTraining], recorder: Recorder) -> None:
+    def __init__(
+        self,
+        waiting: Sequence[FinalTraining],
+        recorder: Recorder,
+        deadline: float | None = None,
+        expected_s: Callable[[FinalTraining], float] = lambda final: 0.0,
+    ) -> None:
         self._waiting, self._recorder = list(waiting), recorder
+        self._deadline, self._expected_s = deadline, expected_s
+        self._first = waiting[0]
         self._num_running = 0
 
     def next(self, key: str) -> Config | None:
+        if self._waiting and not self._fits(self._waiting[0]):
+            self._waiting.clear()
         if not self._waiting:
             return None
         self._num_running += 1
@@ -184,10 +224,16 @@ class _FinalStage:
         return not self._waiting and not self._num_running
 
     def has_expired(self) -> bool:
-        return False
+        return self._deadline is not None and time.time() > self._deadline
 
     def stops(self, key: str, config: Config, result: Result) -> bool:
         return False
+
+    def _fits(self, final: FinalTraining) -> bool:
+        """Whether a model will be trained at the deadline; the first one is begun in any case."""
+        if self._deadline is None or final == self._first:
+            return True
+        return time.time() + self._expected_s(final) <= self._deadline
 
     def started(self, config: Config) -> None:
         final: FinalTraining = config["final"]

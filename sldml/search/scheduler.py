@@ -21,7 +21,7 @@ _FEWEST_FOR_A_MEDIAN = 3
 
 
 class Scheduler(Protocol):
-    """Decides after each report whether a trial stops. `value` is always its best accuracy so far."""
+    """Decides after each report whether a trial stops. `value` is its validation accuracy."""
 
     @property
     def rungs(self) -> Sequence[int]:
@@ -150,7 +150,7 @@ def _asha(settings: SearchSettings, max_epochs: int, earlier: Sequence[TrialReco
             for epoch in record.epochs:
                 # ASHA uses only the name of a trial.
                 trial = SimpleNamespace(trial_id=record.trial_id)
-                scheduler._brackets[0].on_result(trial, epoch.epoch, epoch.best)
+                scheduler._brackets[0].on_result(trial, epoch.epoch, epoch.value)
     return scheduler
 
 
@@ -168,7 +168,7 @@ def _median(settings: SearchSettings, earlier: Sequence[TrialRecord]) -> TrialSc
         if record.state in ("completed", "pruned") and record.epochs:
             # The rule uses a trial only as a key.
             trial = _Ended(record.trial_id)
-            scheduler._results[trial] = [{"epoch": e.epoch, OBJECTIVE: e.best} for e in record.epochs]
+            scheduler._results[trial] = [{"epoch": e.epoch, OBJECTIVE: e.value} for e in record.epochs]
     return scheduler
 
 

@@ -92,7 +92,7 @@ class Study:
 
     def _begin(self, key: str, record: TrialRecord) -> dict[str, Any]:
         """Propose the parameters of a trial that has begun before."""
-        curve = {epoch.epoch: epoch.best for epoch in record.epochs}
+        curve = {epoch.epoch: epoch.value for epoch in record.epochs}
         self._running[key] = _Running(record.trial_id, self._ask(record.params, curve), curve)
         return self._proposal(key, len(record.epochs))
 
@@ -170,7 +170,7 @@ def make_sampler(space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
-        case "random" | "grid":  # of a grid, every trial is given
+        case "auto" | "random" | "grid":  # of a grid, every trial is given
             return optuna.samplers.RandomSampler(seed=seed)
 
 
@@ -196,7 +196,7 @@ def study_trial(space: SearchSpace, record: TrialRecord) -> optuna.trial.FrozenT
         SpaceError: its parameters are not of this space.
     """
     completed = record.state == "completed"
-    curve = {e.epoch: e.best for e in record.epochs}
+    curve = {e.epoch: e.value for e in record.epochs}
     if record.state == "diverged":
         curve = {max(curve, default=0): WORST}
     if completed and record.value is None:

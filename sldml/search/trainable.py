@@ -1,4 +1,4 @@
-"""The functions that run on workers: one trial, one final training, or one class fold of a finalist."""
+"""The functions that run on workers: one trial, one final training, one class fold of a finalist, or baselines."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ with collector_paused():
     from sldml.prepared.batches import Frames
     from sldml.protocols.folds import scored_folds
     from sldml.protocols.split import Development
-    from sldml.recognition.baselines import score_candidate
+    from sldml.recognition.baselines import validate
     from sldml.search.cluster import bring_set
     from sldml.search.final import FinalTraining, FoldScoring, FoldTraining
     from sldml.search.folders import final_folder, fold_folder, trial_folder
+    from sldml.search.scoring import Scoring
     from sldml.training.checkpoints import CheckpointFile, open_folder
     from sldml.training.fixed_epochs import run_final, run_fold
     from sldml.training.trial import WORST, run_trial
+    from sldml.training.usage import WORKER
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,12 @@ class Job:
 WARM_UP = "warm_up"
 """The configuration with this key trains nothing."""
 _READY_EVERY_S = 0.2
+_ALIVE_EVERY_S = 5.0
+"""How often a process that scores baselines says that it is alive."""
 
 
 def train(config: Mapping[str, Any], job: Job) -> None:
-    """What a worker is asked for: a trial, a final training, a class fold, or only to get ready."""
+    """What a worker is asked for: a trial, baselines, a final training, a class fold, or only to get ready."""
     if WARM_UP in config:
         _prepare_process(job)
         while True:  # until the pool ends it
@@ -66,6 +70,8 @@ def train(config: Mapping[str, Any], job: Job) -> None:
         train_fold(config, job)
     elif "scoring" in config:
         score_fold(config, job)
+    elif "baselines" in config:
+        score_baselines(config, job)
     else:
         train_trial(config, job)
 
@@ -125,12 +131,36 @@ def score_fold(config: Mapping[str, Any], job: Job) -> None:
     """One class fold of a candidate without training."""
     scoring: FoldScoring = config["scoring"]
     with _errors_reported(job) as frames:
-        scored = score_candidate(scoring.candidate, _fold(scoring, job), scoring.evaluation, frames)
+        (scored,) = validate(frames, [scoring.candidate], _fold(scoring, job), scoring.evaluation, between=_alive())
         tune.report({"epoch": 1, "state": "completed", "val/accuracy": scored.val})
 
 
 def _fold(of: FoldTraining | FoldScoring, job: Job) -> Development:
     return scored_folds(job.development, of.num_folds, of.repeat)[of.fold - 1]
+
+
+def score_baselines(config: Mapping[str, Any], job: Job) -> None:
+    """Candidates of the baselines, scored on validation; the last report has the scores and how long they took."""
+    scoring: Scoring = config["baselines"]
+    started = time.monotonic()
+    with _errors_reported(job) as frames:
+        scores = validate(frames, scoring.candidates, job.development, scoring.evaluation, between=_alive())
+        seconds = time.monotonic() - started
+        found = [score.model_dump() for score in scores]
+        tune.report({"state": "completed", "scores": found, "seconds": seconds, "worker": WORKER})
+
+
+def _alive() -> Callable[[], None]:
+    """A function that is called often, and reports every few seconds that the process is alive."""
+    heard = time.monotonic()
+
+    def say_so() -> None:
+        nonlocal heard
+        if time.monotonic() - heard > _ALIVE_EVERY_S:
+            heard = time.monotonic()
+            tune.report({"state": "running", "worker": WORKER})
+
+    return say_so
 
 
 def _run(
@@ -155,7 +185,7 @@ def _errors_reported(job: Job) -> Iterator[Frames]:
         raise
     except Exception as error:
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-        tune.report({"epoch": 0, "val/accuracy": WORST, OBJECTIVE: WORST, "state": "failed", "error": message})
+        tune.report({"epoch": 0, OBJECTIVE: WORST, "state": "failed", "error": message})
 
 
 def _prepare_process(job: Job) -> Frames:

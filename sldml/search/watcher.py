@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from sldml.journal import Event, History
 from sldml.search.final import FinalTraining, FoldScoring, FoldTraining
+from sldml.search.steps import Step
 
 
 class Watcher(Protocol):
@@ -41,8 +42,17 @@ class Watcher(Protocol):
             planned_epochs: Number of epochs of all trials together; None if unknown.
             promotes: Whether trials pause, and only the best ones continue.
             max_epochs: Epochs of a whole trial.
-            deadline: When trials are interrupted, seconds since 1970.
+            deadline: When the report is to be there, seconds since 1970.
         """
+
+    def beside(self, what: str, done: int, total: int) -> None:
+        """How much is done of other work beside the trials."""
+
+    def steps(self, steps: Sequence[Step]) -> None:
+        """The steps of the whole search; called again when more is known about them."""
+
+    def step(self, name: str) -> None:
+        """A step begins that is no stage in the journal."""
 
     def training(
         self, what: str, plan: Sequence[FinalTraining | FoldTraining | FoldScoring], *, num_slots: int

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from sldml.config.dotted import ConfigTree
 from sldml.errors import InputError, hide_secrets
 
-_VALIDATION, _TEST = "val/accuracy_best", "test/accuracy"
+_VALIDATION, _TEST = "val/accuracy", "test/accuracy"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from sldml.config.dotted import ConfigTree, flatten
 from sldml.journal import (
     AttemptBegun,
     AttemptEnded,
+    Baseline,
     BaselineScore,
     BaselinesScored,
     Candidate,
@@ -79,11 +81,14 @@ class RunWriter:
                 yield functools.partial(self._runs.log_metrics, _key(event), waiting)
             if isinstance(event, Tested):
                 yield from self._test(event.results, event.time, num_tests)
-                yield from self._fold_means(event, history, num_tests)
+                yield from self._fold_means(event, num_tests)
                 num_tests += 1
             yield from self._event_calls(event, history)
         for key, waiting in metrics.items():
             yield functools.partial(self._runs.log_metrics, key, waiting)
+        scored = [score for event in events if isinstance(event, BaselinesScored) for score in event.scores]
+        for name in dict.fromkeys(score.candidate.baseline for score in scored):
+            yield from self._standing(history.baselines[name])
 
     def _event_calls(self, event: Event, history: History) -> Iterator[Call]:
         runs = self._runs
@@ -103,8 +108,8 @@ class RunWriter:
                 name = f"final {event.trial_id} seed {event.seed}"
                 yield from self._start(history, _key(event), name, event, "final")
             case TrialEnded():
-                if (best := history.trials[event.trial_id].best) is not None and best.right_per_class:
-                    yield self._validation(_key(event), best, history)
+                if (last := history.trials[event.trial_id].last) is not None and last.right_per_class:
+                    yield self._validation(_key(event), last, history)
                 yield self._end(_key(event), event.state, event.error, event.time)
             case TrialPaused():
                 self._closed.add(_key(event))
@@ -115,13 +120,10 @@ class RunWriter:
             case FinalEnded(state=state) if state != "completed":  # else its run stays open until the sealed test
                 yield self._end(_key(event), state, event.error, event.time)
             case BaselinesScored():
-                for baseline in history.baselines.values():
-                    for score in (s for s in event.scores if s.candidate.baseline == baseline.name):
-                        stands = score.candidate == baseline.best.candidate
-                        key = _candidate_key(score.candidate, history)
-                        yield from self._candidate(key, score, stands, history, event.time)
+                for score in event.scores:
+                    yield from self._candidate(score, history, event.time)
             case FoldScored(accuracy=accuracy) if accuracy is not None:
-                key = f"trial:{event.trial_id}" if event.candidate is None else _candidate_key(event.candidate, history)
+                key = f"trial:{event.trial_id}" if event.candidate is None else _candidate_key(event.candidate)
                 number = (event.repeat - 1) * event.num_folds + event.fold
                 yield self._log(key, {"folds/accuracy_each": accuracy}, number, event.time)
             case AttemptEnded():
@@ -142,30 +144,35 @@ class RunWriter:
         yield functools.partial(self._runs.log_dict, key, config, "config.json")
         yield functools.partial(self._runs.log_dataset, key, dataset_of(history.search), "training")
 
-    def _candidate(self, key: str, score: BaselineScore, stands: bool, history: History, time: float) -> Iterator[Call]:
-        candidate = score.candidate
+    def _candidate(self, score: BaselineScore, history: History, time: float) -> Iterator[Call]:
+        key, candidate = _candidate_key(score.candidate), score.candidate
         parts = candidate.model_dump(exclude_none=True)
         tags = {
             "stage": "baseline",
             "state": "completed",
             "baseline": candidate.baseline,
-            "stands": str(stands).lower(),
         }
         if candidate.encoder is not None:
             tags["encoder"] = candidate.encoder["name"]
         tags = {**_tags(history.search), **tags}
-        name = key.removeprefix("baseline:")
+        name = f"{candidate.baseline} {score.place + 1}"
         yield functools.partial(self._runs.start, key, name, dict(flatten(parts)), tags, _ms(time))
         yield functools.partial(self._runs.log_dataset, key, dataset_of(history.search), "evaluation")
-        values = {"val/accuracy_best": score.val, "val/accuracy_std": score.val_std, "test/accuracy": score.test}
+        values = {"val/accuracy": score.val, "val/accuracy_std": score.val_std, "test/accuracy": score.test}
         metrics = [Metric(name, value, _ms(time), 0) for name, value in values.items() if value is not None]
         yield functools.partial(self._runs.log_metrics, key, metrics)
         yield self._end(key, "completed", None, time)
 
-    def _validation(self, key: str, best: Epoch, history: History) -> Call:
-        """The accuracy of each validation class at a trial's best epoch."""
+    def _standing(self, baseline: Baseline) -> Iterator[Call]:
+        """Which candidate stands for a baseline may change with each one that is scored."""
+        for score in baseline.scores:
+            tags = {"stands": str(score is baseline.best).lower()}
+            yield functools.partial(self._runs.set_tags, _candidate_key(score.candidate), tags)
+
+    def _validation(self, key: str, last: Epoch, history: History) -> Call:
+        """The accuracy of each validation class after a trial's last epoch."""
         classes = history.search.split.validation_classes
-        right, queries = best.right_per_class, best.queries_per_class
+        right, queries = last.right_per_class, last.queries_per_class
         return functools.partial(self._runs.log_accuracies, key, classes, right, queries, "validation_per_class.json")
 
     def _log(self, key: str | None, values: Mapping[str, float | None], step: int, time: float) -> Call:
@@ -209,12 +216,12 @@ class RunWriter:
             points = [point.model_dump() for point in found.points]
             yield functools.partial(runs.log_map, None, points, f"Recordings of new classes ({found.method})")
 
-    def _fold_means(self, event: Tested, history: History, step: int) -> Iterator[Call]:
+    def _fold_means(self, event: Tested, step: int) -> Iterator[Call]:
         """What the class folds said of each finalist, in the run of its trial or candidate."""
         for row in () if event.results.folds is None else event.results.folds.rows:
             if row.mean is None:
                 continue
-            key = f"trial:{row.name}" if row.candidate is None else _candidate_key(row.candidate, history)
+            key = f"trial:{row.name}" if row.candidate is None else _candidate_key(row.candidate)
             yield self._log(key, {"folds/accuracy": row.mean, "folds/accuracy_std": row.std}, step, event.time)
 
     def _attempt_ended(self, event: AttemptEnded, history: History) -> Iterator[Call]:
@@ -255,13 +262,10 @@ def _key(
     return f"final:{event.trial_id}:{event.seed}"
 
 
-def _candidate_key(candidate: Candidate, history: History) -> str:
+def _candidate_key(candidate: Candidate) -> str:
     """What identifies the run of a candidate."""
-    baseline = history.baselines[candidate.baseline]
-    if candidate == baseline.best.candidate:
-        return f"baseline:{candidate.baseline}"
-    place = [score.candidate for score in baseline.scores].index(candidate)
-    return f"baseline:{candidate.baseline}:{place}"
+    digest = hashlib.blake2b(candidate.key.encode(), digest_size=4).hexdigest()
+    return f"baseline:{candidate.baseline}:{digest}"
 
 
 def _unfinished(history: History) -> list[str]:

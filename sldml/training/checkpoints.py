@@ -1,4 +1,4 @@
-"""Checkpoints of one training: its last state and its best weights, at a path or on the file system of a URI.
+"""Checkpoints of one training, at a path or on the file system of a URI: its last state, and its weights at the end.
 
 A checkpoint is found by its folder alone: a retry after a failure of the machine, a resumed search and another node all
 continue from the same file. Loading executes no pickle.
@@ -18,7 +18,7 @@ from pyarrow import fs
 
 from sldml.training.loop import State
 
-_LAST, _BEST = "last.pt", "best.pt"
+_LAST, _WEIGHTS = "last.pt", "weights.pt"
 _LARGEST_SHARE_OF_TIME = 0.05
 _log = logging.getLogger(__name__)
 
@@ -54,17 +54,17 @@ class CheckpointFile:
         self._last_cost = self._last_saved - started
         return True
 
-    def save_best(self, weights: State) -> None:
-        """Replace the weights that `load_best` returns."""
-        self._replace(_BEST, weights)
+    def save_weights(self, weights: State) -> None:
+        """Replace the weights that `load_weights` returns."""
+        self._replace(_WEIGHTS, weights)
 
     def load(self, device: torch.device) -> State | None:
         """The last state; None without a checkpoint, or with a damaged one."""
         return self._load(_LAST, device)
 
-    def load_best(self, device: torch.device) -> State | None:
-        """The weights of the best epoch; None without any, or with damaged ones."""
-        return self._load(_BEST, device)
+    def load_weights(self, device: torch.device) -> State | None:
+        """The weights at the end of the schedule; None without any, or with damaged ones."""
+        return self._load(_WEIGHTS, device)
 
     def _replace(self, name: str, content: State) -> None:
         buffer = io.BytesIO()

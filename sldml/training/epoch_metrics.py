@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from sldml.journal import OBJECTIVE
 from sldml.training.loop import EpochStats
 
 Metrics = dict[str, Any]
@@ -16,10 +15,10 @@ Report = Callable[[Metrics], None]
 
 
 def objective(scores: Mapping[str, Any], history: Sequence[Metrics], per_fold: int, num_folds: int) -> Metrics:
-    """The validation metrics of an epoch, with the best so far as the objective.
+    """The validation metrics of an epoch.
 
-    Over class folds, the objective is the mean over the folds that are done, each with its best epoch. During the first
-    one, it is the best of that one so far.
+    Over class folds, `val/accuracy` is the mean over the folds that are done, each at its last epoch. During the first
+    one, it is that of this one.
 
     Args:
         scores: Of `Validator`, after this epoch.
@@ -28,20 +27,21 @@ def objective(scores: Mapping[str, Any], history: Sequence[Metrics], per_fold: i
         num_folds: Number of folds.
 
     Returns:
-        `scores`, `val/accuracy_best` and, with more than one fold, `val/num_folds` (the number of folds in that mean),
-        `val/accuracy_fold_1` … and their sample standard deviation, `val/accuracy_fold_std`; scores by class are then
-        left out, for they are of one fold.
+        `scores`, with one fold. Otherwise also `val/num_folds` (the number of folds in that mean),
+        `val/accuracy_fold_1` … and, over those that are done, their sample standard deviation `val/accuracy_fold_std`;
+        scores by class are left out, for they are of one fold.
     """
-    accuracies = [*(past["val/accuracy"] for past in history), scores["val/accuracy"]]
-    best = [max(accuracies[start : start + per_fold]) for start in range(0, len(accuracies), per_fold)]
     if num_folds == 1:
-        return {**scores, OBJECTIVE: best[0]}
-    if len(best) > 1 and len(accuracies) % per_fold:
-        best.pop()  # not done yet
+        return dict(scores)
+    fold, done_in_fold = divmod(len(history), per_fold)
+    before = history[-1] if history else {}
+    names = [f"val/accuracy_fold_{number}" for number in range(1, fold + 2)]
+    each = {**{name: before[name] for name in names[:-1]}, names[-1]: scores["val/accuracy"]}
+    is_done = done_in_fold + 1 == per_fold or fold == 0
+    done = [each[name] for name in (names if is_done else names[:-1])]
     plain = {name: value for name, value in scores.items() if not isinstance(value, list)}
-    each = {f"val/accuracy_fold_{fold}": accuracy for fold, accuracy in enumerate(best, start=1)}
-    spread = {"val/accuracy_fold_std": stdev(best)} if len(best) > 1 else {}
-    return {**plain, OBJECTIVE: mean(best), "val/num_folds": len(best), **each, **spread}
+    spread = {"val/accuracy_fold_std": stdev(done)} if len(done) > 1 else {}
+    return {**plain, "val/accuracy": mean(done), "val/num_folds": len(done), **each, **spread}
 
 
 def training_metrics(stats: EpochStats, evaluation_s: float) -> dict[str, float]:

@@ -77,11 +77,10 @@ def run_trial(
             try:
                 stats = training.run_epoch()
             except DivergedError as error:
-                worst = {"epoch": epoch, "val/accuracy": WORST, OBJECTIVE: WORST}
-                report({**worst, "state": "diverged", "error": str(error)})
+                report({"epoch": epoch, OBJECTIVE: WORST, "state": "diverged", "error": str(error)})
                 return
 
-            # Validate. The objective is the best accuracy so far.
+            # Validate.
             started = time.perf_counter()
             scores = validate(training.encoder)
             evaluation_s = time.perf_counter() - started
@@ -98,9 +97,8 @@ def run_trial(
 
             # Save before the report, so that a trial can be continued from whatever was reported.
             if checkpoint is not None:
-                is_best = number == 1 and history[-1][OBJECTIVE] == scores["val/accuracy"]
-                if is_best:
-                    checkpoint.save_best(training.encoder.state_dict())
+                if epoch == per_fold:
+                    checkpoint.save_weights(training.encoder.state_dict())
                 state = {"training": training.state_dict(), "history": history}
-                checkpoint.save(state, must=is_best or is_last or epoch in rungs)
+                checkpoint.save(state, must=is_last or epoch in rungs)
             report(history[-1])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.made_history import epoch as epoch_report
 
-from sldml.commands.board import Board, BoardRow, new_row
+from sldml.commands.board import Beside, Board, BoardRow, new_row
 from sldml.journal import Event, History, TrialEnded, TrialEpoch, TrialStarted
 
 CONFIG = {
@@ -53,7 +53,7 @@ def test_a_row_follows_its_trial():
     board.epoch("t1", epoch_report(1, 0.5, time=5.0, images_per_s=800.0))
     board.epoch("t1", epoch_report(2, 0.5, time=6.0, images_per_s=900.0, **{"val/accuracy": 0.25}))
     row = board.running["t1"]
-    assert (row.epoch, row.value, row.best, row.best_epoch, row.images_per_s) == (2, 0.25, 0.5, 1, 900.0)
+    assert (row.epoch, row.value, row.images_per_s) == (2, 0.25, 900.0)
     board.end("t1", "pruned")
     assert not board.running
     assert board.ended == {"pruned": 1}
@@ -139,7 +139,8 @@ def test_what_is_left_is_known_where_all_run_to_the_end():
 
 
 def test_the_time_left_ends_with_the_budget():
-    board = Board.of_trials(History(), 3, 0.0, planned_epochs=36, max_epochs=12, deadline=30.0)
+    board = Board.of_trials(History(), 3, 0.0, planned_epochs=36, max_epochs=12)
+    board.deadline = 30.0
     assert board.seconds_left(10.0) == 20.0, "no epoch yet, but the budget ends everything"
     begin(board, "t1")
     report(board, "t1", 1, 10.0, **{"time/step_s": 10.0})
@@ -203,3 +204,27 @@ def test_trials_on_other_machines_are_noticed():
     assert not board.elsewhere
     report(board, "t1", 2, 2.0, worker="another.example:17")
     assert board.elsewhere
+
+
+def test_the_time_of_later_steps_is_part_of_what_is_left():
+    board = Board("final models", 2, 0.0, planned_epochs=8, num_slots=1)
+    begin(board, "t1")
+    for epoch in (1, 2):
+        report(board, "t1", epoch, 10.0 * epoch, **{"time/step_s": 10.0})
+    assert board.seconds_left(20.0) == pytest.approx(max(60.0, 100.0))  # the training is 12 epochs long
+    board.later_epochs = 5
+    assert board.seconds_left(20.0) == pytest.approx(100.0 + 50.0)
+    board.deadline = 100.0
+    assert board.seconds_left(20.0) == 80.0
+
+
+def test_other_work_beside_the_trainings_may_take_longer():
+    board = Board("trials", 1, 0.0, planned_epochs=12)
+    begin(board, "t1")
+    report(board, "t1", 1, 10.0, **{"time/step_s": 10.0})
+    assert board.seconds_left(10.0) == pytest.approx(110.0)
+    board.beside = Beside("baselines", 10, 40, 0.0, 10)
+    assert board.beside.seconds_left(10.0) == 0.0, "none is done in this call: unknown"
+    assert board.seconds_left(10.0) == pytest.approx(110.0)
+    board.beside = Beside("baselines", 11, 40, 0.0, 10)
+    assert board.seconds_left(10.0) == pytest.approx(29 * 10.0)

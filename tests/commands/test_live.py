@@ -16,7 +16,7 @@ from support.made_history import epoch
 from support.screen import lines_on_screen
 
 from sldml.commands import live
-from sldml.commands.board import Board, new_row
+from sldml.commands.board import Beside, Board, new_row
 from sldml.commands.live import (
     CountProgress,
     LiveConsole,
@@ -99,6 +99,17 @@ def test_more_trials_than_lines_are_counted():
     shown = sum("4,310" in line for line in lines)
     assert f"… and {60 - shown} more" in lines
     assert shown >= 8
+
+
+def test_the_step_of_the_search_and_work_beside_the_trials_are_told():
+    board = made_board()
+    board.step, board.begun = "step 2 of 6: trials and baselines", -60.0
+    board.beside = Beside("baselines", 12, 40, 0.0, 0)
+    lines = [line.rstrip() for line, _ in board_lines(board, 90.0, 119, 40, "")]
+    assert lines[-2:] == [
+        "trials ━━━━━─────────────── 4/16 · running 2 · pruned 2 · failed 1 · baselines 12/40",
+        "step 2 of 6: trials and baselines · 2:30 elapsed · about 17 min left · 4.5 epochs/min · 8,621 images/s",
+    ]
 
 
 def test_before_the_first_epoch_there_is_no_figure():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from support.made_history import candidate, epoch
@@ -18,6 +19,7 @@ from sldml.journal import (
     FinalStarted,
     FoldScored,
     History,
+    LeftOut,
     StageChanged,
     TrialEnded,
     TrialEpoch,
@@ -25,7 +27,11 @@ from sldml.journal import (
     TrialStarted,
 )
 from sldml.search.final import FinalTraining, FoldTraining
+from sldml.search.steps import Step
 
+STEPS = [
+    Step("data", "data"), Step("search", "trials and baselines"), Step("test", "sealed test"), Step("report", "report")
+]  # fmt: skip
 CONFIG = TrialConfig.model_validate(
     {"loss": {"name": "sup_con"}, "miner": {"name": "batch_hard"}, "optimizer": {"lr": 3e-4}}
 ).to_dict()
@@ -256,13 +262,60 @@ def test_in_a_terminal_counts_are_not_told_as_lines():
 def test_in_a_terminal_a_stage_says_what_it_counts():
     watched = Watched(terminal=True, width=120)
     with watched.printer as printer:
+        printer.steps(STEPS)
         watched.tell(StageChanged(name="test", state="started"))
         show = printer.counting("baselines")
         show(3, 4)
         assert printer._live is not None
-        assert printer._live.lines(0.0, 119, 40)[0][0].startswith("sealed test: baselines ━━━━━━━━━━━━━━━───── 3/4")
+        step = "step 3 of 4: sealed test · "
+        assert printer._live.lines(0.0, 119, 40)[0][0].startswith(f"{step}baselines ━━━━━━━━━━━━━━━───── 3/4")
         show(4, 4)
-        assert printer._live.lines(0.0, 119, 40)[0][0][2:].startswith("sealed test · ")
+        assert re.fullmatch(rf". {step}[\d:]+", printer._live.lines(0.0, 119, 40)[0][0])
+        printer.step("report")
+        printer.doing("writing the report")
+        assert printer._live.lines(0.0, 119, 40)[0][0][2:].startswith("step 4 of 4: report · writing the report · ")
+    assert "step" not in watched.lines[-1]
+
+
+def test_without_a_terminal_each_step_is_a_line(watched: Watched):
+    watched.printer.steps(STEPS)
+    watched.printer.step("data")
+    watched.tell(StageChanged(name="search", state="started"))
+    watched.tell(StageChanged(name="search", state="ended"))
+    watched.tell(StageChanged(name="test", state="started"))
+    watched.tell(LeftOut(what="2 of 3 final models (t1 seed 2, t1 seed 3)"))
+    watched.printer.step("report")
+    assert watched.lines == [
+        "step 1 of 4: data",
+        "step 2 of 4: trials and baselines",
+        "step 3 of 4: sealed test",
+        "time budget: left out 2 of 3 final models (t1 seed 2, t1 seed 3)",
+        "step 4 of 4: report",
+    ]
+
+
+def test_baselines_beside_the_trials_are_counted_once_a_minute(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    now = [1000.0]
+    monkeypatch.setattr("sldml.commands.progress.time.time", lambda: now[0])
+    watched.printer.steps(STEPS)
+    watched.tell(StageChanged(name="search", state="started"))
+    watched.printer.searching(5, watched.history, max_epochs=30)
+    for done, now[0] in ((0, 1000.0), (4, 1030.0), (8, 1059.0), (12, 1061.0), (16, 1090.0), (40, 1125.0)):
+        watched.printer.beside("baselines", done, 40)
+    assert watched.lines[1:] == [
+        "trials still running: 0 of 5 ended, 0 running, 0 epochs in the last 1:01, baselines 12 of 40",
+        "trials still running: 0 of 5 ended, 0 running, 0 epochs in the last 1:04",
+    ]
+
+
+def test_what_is_left_covers_the_later_steps(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sldml.commands.progress.time.time", lambda: 1000.0)
+    watched.printer.steps([*STEPS[:2], Step("final", "final models"), Step("folds", "class folds", 13), *STEPS[2:]])
+    watched.tell(StageChanged(name="final", state="started"))
+    watched.printer.training("final models", [FinalTraining("t1", CONFIG, 4, seed) for seed in (1, 2)])
+    watched.tell(FinalStarted(trial_id="t1", seed=1, config=CONFIG, time=1000.0))
+    watched.tell(FinalEpoch(trial_id="t1", seed=1, epoch=1, metrics={"time/step_s": 60.0}, time=1060.0))
+    assert watched.lines[-1].endswith("about 20 min left"), "7 epochs of final models, 13 of class folds"
 
 
 def test_class_folds_are_shown_while_they_are_trained():

@@ -11,7 +11,7 @@ from support.made_history import candidate, epoch, made_history, ship_candidate
 
 from sldml.commands.closing import closing_lines
 from sldml.errors import InputError
-from sldml.journal import Epoch, FoldRow, FoldTable, History, PairedDifference, TrialRecord
+from sldml.journal import BaselinesScored, Epoch, FoldRow, FoldTable, History, PairedDifference, TrialRecord
 from sldml.report.files import require_writable, write_json
 from sldml.report.summary import Timing, search_summary
 
@@ -269,12 +269,12 @@ def test_class_folds_are_told_and_that_no_trained_model_earned_it():
     ]
 
 
-def test_the_spread_over_a_trials_own_folds_is_that_of_its_best_epoch():
+def test_the_spread_over_a_trials_own_folds_is_that_of_its_last_epoch():
     history = made_history(final=False)
     best = history.ranked()[0]
     for place, report in enumerate(best.epochs):
-        second = 0.9 if report.epoch == best.best_epoch else 0.7
-        folds = {"val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": second}
+        second = 0.9 if report is best.last else 0.7
+        folds = {"val/num_folds": 2, "val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": second}
         best.epochs[place] = report.model_copy(update={"metrics": {**report.metrics, **folds}})
     assert summary_of(history)["best"]["val_accuracy_fold_std"] == pytest.approx(0.02**0.5)
 
@@ -313,3 +313,24 @@ def test_the_last_lines_of_a_failed_search_say_why():
     assert "failed: all trials failed" in lines
     assert "compare: https://mlflow.example" in lines
     assert "to resume: tune --resume demo" in lines
+
+
+def test_what_the_time_budget_left_out_is_told_with_how_to_go_on():
+    history = finished()
+    history.left_out = ["2 of 30 trials (1 of them begun)", "1 of 9 final models (t1 seed 3)"]
+    summary = json.loads(json.dumps(summary_of(history), allow_nan=False))
+    assert summary["left_out"] == history.left_out
+    lines = closing_lines(summary, resume="tune --resume demo")
+    place = lines.index(f"left out for the time budget: {'; '.join(history.left_out)}")
+    assert lines[place + 1] == "to resume: tune --resume demo"
+
+
+def test_baselines_beside_the_trials_are_work_of_the_processes():
+    history = finished()
+    started = min(event.started for event in history.trials.values()) - 1.0
+    alone = Timing(started, 2, {"search": 100.0}).to_json(history)
+    for seconds, when in ((10.0, started + 12.0), (7.0, started - 1.0)):
+        history.scorings.append(BaselinesScored(scores=(), worker="h:1", seconds=seconds, time=when))
+    timing = Timing(started, 2, {"search": 100.0}).to_json(history)
+    assert (alone["baselines_s"], timing["baselines_s"]) == (0.0, 10.0), "those of this call"
+    assert timing["efficiency"] == pytest.approx(alone["efficiency"] + 10.0 / 200.0)

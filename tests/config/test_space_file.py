@@ -52,7 +52,7 @@ def test_what_is_fixed_reaches_every_configuration():
         config = space.configure(params)
         assert config.train.max_epochs == 5
         assert config.protocol.num_auxiliary == 30
-    assert (space.search.trials, space.search.sampler) == (7, "tpe")
+    assert (space.search.trials, space.search.sampler) == (7, "auto")
 
 
 def test_a_space_is_found_by_name_or_by_file(tmp_path: Path):
@@ -103,7 +103,7 @@ MISTAKES = {
     ),
     "unknown setting": ("search:\n  trials: 3\n  trails: 3  # HERE\n", "search.trails: unknown key"),
     "range of a setting": ("search:\n  trials: 0  # HERE\n", "search.trials: input should be greater than or equal"),
-    "unknown sampler": ("search:\n  trials: 3\n  sampler: cma  # HERE\n", "search.sampler: input should be 'tpe'"),
+    "unknown sampler": ("search:\n  trials: 3\n  sampler: cma  # HERE\n", "search.sampler: input should be 'auto'"),
     "search is a number": ("search: 3  # HERE\n", "search must be a mapping (key: value), not 3"),
     "key twice": ("fixed:\n  seed: 1\n  seed: 2  # HERE\n", "seed is given twice"),
     "space is a word": ("space: loss  # HERE\n", "space must be a mapping (key: value), not 'loss'"),

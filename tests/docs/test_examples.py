@@ -76,7 +76,7 @@ def test_searches_from_python(page: str, tmp_path: Path, monkeypatch: pytest.Mon
     requests = replace_pipeline(monkeypatch, tmp_path)
     text = section(PAGES[page], "## Searching from Python") if page == "README.md" else PAGES[page]
     printed = run("\n".join(blocks(text, "python")))
-    assert "val/accuracy_best" in printed
+    assert "val/accuracy" in printed
     assert "optimizer.lr" in printed
     assert requests
 

@@ -10,10 +10,14 @@ from support.made_history import candidate, epoch, search_begun
 
 from sldml.journal import (
     ALL,
+    AttemptBegun,
+    BaselineScore,
+    BaselinesScored,
     FinalEpoch,
     FinalStarted,
     FoldScored,
     History,
+    LeftOut,
     TrialEpoch,
     TrialRecord,
 )
@@ -43,13 +47,54 @@ def test_a_whole_search():
     }
     assert history.baselines["dtw_1nn"].best.test == pytest.approx(0.5)
     trial = history.trials["t1"]
-    assert (trial.value, trial.best_epoch, trial.state) == (0.7, 2, "completed")
+    assert (trial.value, trial.state) == (0.6, "completed")
     assert history.finals["t1", 1].state == "completed"
     assert history.shipped is not None
     assert history.shipped.name == "t1"
     assert history.counts() == {"completed": 1, "failed": 1}
     assert [training.trial_id for training in history.trainings()] == ["t1", "t2", "t1"]
     assert history.updated == history.ended.time
+
+
+def test_baselines_are_in_the_order_of_the_space_in_whatever_order_they_are_scored():
+    candidates = [candidate(name, center=center) for name in ("raw_1nn", "dtw_1nn") for center in ("none", "mean")]
+    scores = [BaselineScore(candidate=found, place=place, val=0.5) for place, found in enumerate(candidates)]
+    history = history_of(
+        BaselinesScored(scores=scores[2:], worker="h:1", seconds=3.0),
+        BaselinesScored(scores=scores[1:2], worker="h:2", seconds=2.0),
+    )
+    assert list(history.baselines) == ["raw_1nn", "dtw_1nn"]
+    assert history.baselines["raw_1nn"].scores == (scores[1],)
+    tested = [score.model_copy(update={"test": 0.4}) for score in scores]
+    history.apply(BaselinesScored(scores=scores[:1], worker="h:1", seconds=1.0))
+    assert history.baselines["raw_1nn"].scores == tuple(scores[:2])
+    assert history.baselines["dtw_1nn"].best == scores[2], "the first of equals"
+    history.apply(BaselinesScored(scores=tested))
+    assert history.baselines["dtw_1nn"].scores == tuple(tested[2:]), "the sealed test adds no candidate"
+    assert [event.seconds for event in history.scorings] == [3.0, 2.0, 1.0], "the work on validation"
+
+
+def test_the_best_on_validation_and_those_on_class_folds_stand_for_a_baseline():
+    centers = ("none", "mean", "every_frame")
+    candidates = [candidate("dtw_1nn", center=center) for center in centers]
+    scores = [
+        BaselineScore(candidate=found, place=place, val=val)
+        for place, (found, val) in enumerate(zip(candidates, (0.5, 0.7, 0.6), strict=True))
+    ]
+    history = history_of(BaselinesScored(scores=scores))
+    assert history.standing() == [scores[1]]
+    for place in (0, 1):
+        history.apply(FoldScored(candidate=candidates[place], repeat=1, fold=1, num_folds=2, accuracy=0.5))
+    assert history.standing() == scores[:2]
+
+
+def test_what_a_call_left_out_is_forgotten_by_the_next():
+    begun = search_begun()
+    attempt = AttemptBegun(settings=begun.settings, slots=2, environment=begun.environment)
+    history = history_of(begun, attempt, LeftOut(what="2 of 3 trials"), LeftOut(what="the sealed test"))
+    assert history.left_out == ["2 of 3 trials", "the sealed test"]
+    history.apply(attempt)
+    assert history.left_out == []
 
 
 def test_before_its_first_event_a_search_has_no_identity():
@@ -63,8 +108,8 @@ def test_epochs_reported_again_replace_the_later_ones():
     for number, best in [(1, 0.1), (2, 0.2), (3, 0.9), (2, 0.3), (3, 0.4)]:
         history.apply(TrialEpoch(trial_id="t", **epoch(number, best).model_dump()))
     trial = history.trials["t"]
-    assert [(e.epoch, e.best) for e in trial.epochs] == [(1, 0.1), (2, 0.3), (3, 0.4)]
-    assert (trial.value, trial.best_epoch) == (0.4, 3)
+    assert [(e.epoch, e.value) for e in trial.epochs] == [(1, 0.1), (2, 0.3), (3, 0.4)]
+    assert trial.value == 0.4
 
 
 def test_final_epochs_reported_again_replace_the_later_ones():
@@ -112,10 +157,9 @@ def test_the_trial_of_the_default_configuration():
     assert history.default_trial is None
 
 
-def test_the_best_epoch_is_the_first_that_reached_the_value():
-    assert record("t", "completed", 0.2, 0.5, 0.5, 0.5).best_epoch == 2
-    assert record("t", "completed", 0.2, 0.5, 0.5, 0.5).value == 0.5
-    assert (record("t", "failed").value, record("t", "failed").best_epoch) == (None, None)
+def test_a_trials_value_is_that_of_its_last_epoch():
+    assert record("t", "completed", 0.2, 0.9, 0.5).value == 0.5
+    assert record("t", "failed").value is None
 
 
 def test_ranking_is_by_validation_then_by_state_then_by_time():

@@ -73,7 +73,19 @@ def test_a_dry_run_writes_nothing(tune: Any, tmp_path: Path) -> None:
 
 def test_a_dry_run_without_final_models_says_so(tune: Any) -> None:
     _, lines, _ = tune("--space", "demo", "--no-final", "--dry-run")
-    assert "scheduler asha; no final models, no test, no saved model (--no-final)" in "\n".join(lines)
+    assert "scheduler promotion; no final models, no test, no saved model (--no-final)" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "the trials end after 5.5 min at the latest; class folds, final models, the sealed test and the report"),
+        (["--no-final"], "the trials end after 9.7 min at the latest\n"),
+    ],
+)
+def test_a_dry_run_says_what_a_time_budget_leaves_for_the_trials(tune: Any, more: list[str], said: str) -> None:
+    _, lines, _ = tune("--space", "demo", "--time-budget", "10m", *more, "--dry-run")
+    assert f"time budget 10 min: {said}" in "\n".join(lines)
 
 
 def test_a_dry_run_says_what_would_be_compared(tune: Any, tmp_path: Path) -> None:
@@ -82,6 +94,6 @@ def test_a_dry_run_says_what_would_be_compared(tune: Any, tmp_path: Path) -> Non
     printed = "\n".join(lines)
     assert status == 0
     assert "compares loss: triplet_margin, proxy_anchor with sup_con" in printed
-    assert "2 trials of 30 epochs for each of the 3 choices (6 in all), over 3 class folds" in printed
+    assert "2 trials of 24 epochs for each of the 3 choices (6 in all), over 3 class folds" in printed
     assert "saved model: none" in printed
     assert not list(tmp_path.iterdir())

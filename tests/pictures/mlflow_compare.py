@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 PARAMETERS = ("loss.name", "optimizer.lr", "augment.time_warp", "head.weight")
-METRIC = "val/accuracy_best"
+METRIC = "val/accuracy"
 WIDTH, HEIGHT = 1400, 620
 CLOSE = (WIDTH - 36, 36)
 """Position of the close button of MLflow's assistant, which has no accessible name."""

@@ -14,7 +14,7 @@ from sldml.embedding.view import View
 from sldml.prepared.batches import Frames
 from sldml.protocols.folds import MOST_TO_SCORE, scored_folds
 from sldml.protocols.split import Development, Subset
-from sldml.recognition.baselines import BaselineScorer, initialised
+from sldml.recognition.baselines import BaselineScorer, initialised, validate
 from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import exemplar_draws
 from sldml.recordings import HAND, Layout
@@ -81,7 +81,8 @@ def test_validation_and_baselines_score_the_same_classes(many: Subset, frames: F
     assert queries["embedding"] == [1] * NUM_CLASSES
     assert sorted(queries["alignment"]) == [0] * 1_000 + [1] * 500
     scorer = BaselineScorer(frames, normalizations=[config.normalize], encoders=[], representations=[])
-    raw = next(s for s in scorer.validate(development, config.evaluation) if s.candidate.baseline == "raw_1nn")
+    raw = validate(frames, scorer.candidates(), development, config.evaluation)[0]
+    assert raw.candidate.baseline == "raw_1nn"
     assert list(raw.queries_per_class) == queries["alignment"]
     assert raw.val > 0.5
 

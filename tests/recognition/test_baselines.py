@@ -17,7 +17,7 @@ from sldml.prepared.batches import Frames
 from sldml.prepared.prepared_set import PreparedSet
 from sldml.protocols.folds import fold_developments
 from sldml.protocols.split import Sealed, Split
-from sldml.recognition.baselines import BASELINES, UNTRAINED_SEEDS, BaselineScorer, initialised, score_candidate
+from sldml.recognition.baselines import BASELINES, UNTRAINED_SEEDS, BaselineScorer, grouped, initialised, validate
 from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import exemplar_draws, map_at_r_distances, score_distances
 from sldml.report.noise import baseline_score
@@ -46,8 +46,8 @@ def scorer(made_frames: Frames) -> BaselineScorer:
 
 
 @pytest.fixture(scope="module")
-def validated(scorer: BaselineScorer, made_split: Split) -> list[BaselineScore]:
-    return scorer.validate(made_split.development, EVALUATION)
+def validated(scorer: BaselineScorer, made_split: Split, made_frames: Frames) -> list[BaselineScore]:
+    return validate(made_frames, scorer.candidates(), made_split.development, EVALUATION)
 
 
 def of(name: str, scores: Iterable[BaselineScore]) -> list[BaselineScore]:
@@ -122,21 +122,40 @@ def test_where_subjects_are_held_out_retrieval_is_scored(
     view = View(made_frames, development.validation)
     way = Matching("raw_1nn", made_set.layout, NORMALIZATIONS[0])
     expected = map_at_r_distances(way.between(view, view), view.labels)
-    found = scorer.validate(development, EVALUATION)[0]
+    (found,) = validate(made_frames, scorer.candidates()[:1], development, EVALUATION)
     assert found.candidate.baseline == "raw_1nn"
     assert found.val == pytest.approx(expected)
     assert (found.val_std, found.right_per_class, found.queries_per_class) == (0.0, (), ())
+
+
+def test_candidates_that_share_their_work_are_one_group_and_score_alone_as_together(
+    scorer: BaselineScorer, validated: list[BaselineScore], made_split: Split, made_frames: Frames
+) -> None:
+    candidates = scorer.candidates()
+    groups = [[candidates[place] for place in group] for group in grouped(candidates)]
+    assert sorted(place for group in grouped(candidates) for place in group) == list(range(len(candidates)))
+    for group in groups:
+        kinds = ["untrained", "untrained_dtw"] if group[0].encoder else ["raw_1nn", "dtw_1nn"]
+        assert [candidate.baseline for candidate in group] == kinds
+        assert len({candidate.model_dump_json(exclude={"baseline"}) for candidate in group}) == 1
+    calls: list[None] = []
+    for place in (3, 17):
+        alone = validate(
+            made_frames, [candidates[place]], made_split.development, EVALUATION, lambda: calls.append(None)
+        )
+        assert alone == [validated[place]]
+    assert len(calls) >= 2 + len(UNTRAINED_SEEDS), "each network tells that it goes on"
 
 
 def test_where_trials_are_scored_over_folds_so_are_the_baselines(
     scorer: BaselineScorer, made_split: Split, made_frames: Frames
 ) -> None:
     over_folds = EvaluationConfig(num_draws=20, seed=1, num_folds=4)
-    found = scorer.validate(made_split.development, over_folds)
+    found = validate(made_frames, scorer.candidates(), made_split.development, over_folds)
     assert [score.candidate for score in found] == scorer.candidates()
     folds = fold_developments(made_split.development, 4)
     for score in found:
-        expected = [score_candidate(score.candidate, fold, EVALUATION, made_frames).val for fold in folds]
+        expected = [validate(made_frames, [score.candidate], fold, EVALUATION)[0].val for fold in folds]
         assert score.val_folds == pytest.approx(expected)
     for score in found:
         assert score.val == pytest.approx(np.mean(score.val_folds))

@@ -142,7 +142,7 @@ def test_winners_are_the_best_by_the_mean_over_folds_and_keep_the_order_of_valid
     assert list(only_winners(two_losses()).trials) == ["t0002", "t0001"]
 
 
-def test_validation_is_that_of_the_best_epoch_and_its_differences_are_paired() -> None:
+def test_validation_is_that_of_the_last_epoch_and_its_differences_are_paired() -> None:
     rows = by_name(comparison_rows(two_losses(), []))
     assert rows["triplet"]["val"]["values"] == [0.5, 0.7]
     assert rows["arcface"]["val"]["values"] == [0.8, 0.7]

@@ -69,6 +69,13 @@ def test_a_whole_search_has_every_section_and_figure(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_the_time_budget_left_out_is_told() -> None:
+    history = made_history(12, final=False)
+    history.left_out = ["3 of 15 trials (1 of them begun)", "the sealed test"]
+    said = "Left out for the time budget: 3 of 15 trials (1 of them begun); the sealed test."
+    assert said in text_of(render_report(history))
+
+
 def test_a_search_without_finals_says_what_is_missing() -> None:
     page = text_of(render_report(made_history(12, final=False, baselines=False)))
     for section in SECTIONS:
@@ -243,12 +250,11 @@ def test_class_folds_are_a_table_with_what_ships() -> None:
 def test_differences_within_the_noise_are_marked() -> None:
     history = made_history(12, final=False)
     best, second, *_, last = history.ranked()
-    parts = best.epochs[(best.best_epoch or 1) - 1]
+    parts = best.epochs[-1]
     # A little less in one class and a little more in another; much less in every class.
     for trial, change in ((second, [-0.4, 0.2, 0, 0, 0, 0]), (last, [-3.0] * 6)):
         right = tuple(r + c for r, c in zip(parts.right_per_class, change, strict=True))
-        place = (trial.best_epoch or 1) - 1
-        trial.epochs[place] = trial.epochs[place].model_copy(update={"right_per_class": right})
+        trial.epochs[-1] = trial.epochs[-1].model_copy(update={"right_per_class": right})
     history.baselines["dtw_1nn"] = baseline(
         "dtw_1nn",
         (best.value or 0.0) - 0.01,

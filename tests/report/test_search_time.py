@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from support.made_history import epoch, search_begun
+from support.made_history import candidate, epoch, search_begun
 
-from sldml.journal import AttemptBegun, Epoch, FinalRecord, History, StageChanged, TrialRecord, TrialState
+from sldml.journal import (
+    AttemptBegun,
+    BaselineScore,
+    BaselinesScored,
+    Epoch,
+    FinalRecord,
+    History,
+    StageChanged,
+    TrialRecord,
+    TrialState,
+)
 from sldml.report.figures import time_spent, timeline
 from sldml.report.search_time import (
     search_clock,
@@ -53,7 +63,7 @@ def with_metrics(report: Epoch, **metrics: float) -> Epoch:
 def two_workers() -> History:
     """Of the 100 s of search 20 s are start-up; then one worker trains at 30-70 and 80-110, the other at 30-60."""
     history = History(search_begun(slots=2), attempts=[attempt(0.0)])
-    history.stages = [*stage("baselines", 0, 10), *stage("search", 10, 110), *stage("test", 110, 115)]
+    history.stages = [*stage("folds", 0, 10), *stage("search", 10, 110), *stage("test", 110, 115)]
     for record in (
         trial("t1", 30, [40, 70], "h:1", 70),
         trial("t2", 30, [40, 60], "h:2", 60, "pruned"),
@@ -148,11 +158,11 @@ def test_a_stage_that_was_interrupted_ends_with_what_was_last_heard(two_workers:
 
 
 def test_the_parts_of_a_stage_sum_to_its_time(two_workers: History) -> None:
-    baselines, search, test = stage_times(two_workers)
-    assert (baselines.name, baselines.seconds, baselines.parts) == ("baselines", 10, {})
+    folds, search, test = stage_times(two_workers)
+    assert (folds.name, folds.seconds, folds.parts) == ("folds", 10, {})
     assert (test.name, test.seconds, test.parts) == ("test", 5, {})
     # Six epochs of one second, halves and quarters, of which two workers did one half each.
-    expected = {"data": 0.75, "step": 1.5, "evaluation": 0.75, "rest": 50 - 3.0, "idle": 50.0}
+    expected = {"data": 0.75, "step": 1.5, "evaluation": 0.75, "baselines": 0.0, "rest": 50 - 3.0, "idle": 50.0}
     assert search.parts == pytest.approx(expected)
     figure = time_spent(two_workers)
     assert figure
@@ -160,11 +170,11 @@ def test_the_parts_of_a_stage_sum_to_its_time(two_workers: History) -> None:
     assert list(bars["training steps"].x) == pytest.approx([1.5 / 60], abs=1e-3)
     assert list(bars["a stage as a whole"].y) == [0, 2]
     assert list(figure.figure.layout.yaxis.ticktext) == [
-        "baselines, 10 s",
-        "trials, 1.7 min",
+        "class folds, 10 s",
+        "trials and baselines, 1.7 min",
         "sealed test, model, 5 s",
     ]
-    assert "trials 1.7 min (87 %)" in figure.alt
+    assert "trials and baselines 1.7 min (87 %)" in figure.alt
     assert "utilisation" not in figure.caption
     first, second = two_workers.trials["t1"], two_workers.trials["t2"]
     first.epochs = [with_metrics(report, **{"time/cpu_share": 0.5}) for report in first.epochs]
@@ -178,3 +188,20 @@ def test_nothing_is_drawn_of_nothing() -> None:
     assert timeline(History()) is None
     assert time_spent(History()) is None
     assert stage_times(History()) == []
+
+
+def test_baselines_beside_the_trials_are_no_idle_time(two_workers: History) -> None:
+    score = BaselineScore(candidate=candidate("dtw_1nn"), val=0.5)
+    two_workers.apply(BaselinesScored(scores=[score], worker="h:2", seconds=20.0, time=100.0))
+    span = next(span for span in training_spans(two_workers) if span.kind == "baselines")
+    assert (span.begin, span.end, span.name, span.worker) == (80.0, 100.0, "dtw_1nn", "h:2")
+    found = worker_time(two_workers)
+    assert [lane.idle for lane in found.lanes] == [[(10, 30), (70, 80)], [(10, 30), (60, 80), (100, 110)]]
+    assert found.busy_s == 40 + 30 + 30 + 20
+    search = next(stage for stage in stage_times(two_workers) if stage.name == "search")
+    assert search.parts["baselines"] == pytest.approx(10.0)
+    assert search.parts["rest"] == pytest.approx(60 - 3.0 - 10.0)
+    figure = timeline(two_workers)
+    assert figure
+    (bar,) = [bar for bar in figure.figure.data if bar.name == "baselines"]
+    assert list(bar.x) == pytest.approx([20 / 60], abs=1e-3)

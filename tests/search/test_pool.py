@@ -113,6 +113,19 @@ def test_stages_share_processes_until_one_expires_or_the_pool_ends(toy_pool: Poo
     assert_ended(set(after.pids))
 
 
+def test_a_stage_that_expires_keeps_the_processes_whose_trainings_report_soon(toy_pool: Pool) -> None:
+    toy_pool.run(Listed([{"sleep_s": 0.0}] * 4))
+    expiring = Listed([{"sleep_s": 1.0}] * 4, expires=True)
+    toy_pool.run(expiring)
+    assert expiring.pids == []
+    assert expiring.num_running == 2, "nothing is told of what was interrupted"
+    after = [Listed([{"sleep_s": 0.3}] * 4) for _ in range(2)]
+    for stage in after:
+        toy_pool.run(stage)
+    assert len(after[0].pids) == 4
+    assert set(after[0].pids) == set(after[1].pids), "no process was started in between"
+
+
 def assert_ended(pids: set[int]) -> None:
     end = time.time() + 20
     while any(map(psutil.pid_exists, pids)) and time.time() < end:

@@ -41,7 +41,7 @@ def test_events_go_to_the_journal_then_to_the_history_and_the_watcher(tmp_path: 
 def test_an_epoch_keeps_the_workers_own_finite_numbers():
     report = {
         "epoch": 3,
-        "val/accuracy_best": 0.5,
+        "val/accuracy": 0.5,
         "train/loss": float("nan"),
         "time/step_s": 1.5,
         "images_per_s": 9,
@@ -60,7 +60,7 @@ def test_an_epoch_keeps_the_workers_own_finite_numbers():
         worker="host:12",
         right_per_class=(1.5, 2.0),
         queries_per_class=(3, 4),
-        metrics={"val/accuracy_best": 0.5, "time/step_s": 1.5, "images_per_s": 9.0},
+        metrics={"val/accuracy": 0.5, "time/step_s": 1.5, "images_per_s": 9.0},
     )
 
 

@@ -43,7 +43,7 @@ def recorder(tmp_path: Path) -> Recorder:
 def trial_stage(recorder: Recorder) -> Callable[..., run._TrialStage]:
     """Makes the stage of a search of three trials."""
 
-    def make(deadline: float | None = None) -> run._TrialStage:
+    def make(deadline: Callable[[], float | None] = lambda: None) -> run._TrialStage:
         settings = ["search.trials=3", "search.scheduler=asha", "search.grace_period=2", "search.reduction_factor=2"]
         settings.append("train.max_epochs=8")
         space = read_space("demo", settings)
@@ -164,12 +164,15 @@ def test_a_trial_killed_at_a_rung_before_it_was_paused_is_not_promoted_by_that(r
 def test_a_stage_expires_at_its_deadline(trial_stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("sldml.search.run.time.time", lambda: now[0])
-    stage = trial_stage(160.0)
+    ends = [160.0]
+    stage = trial_stage(lambda: ends[0])
     begin(stage, "k1")
     now[0] = 160.0
     assert not stage.has_expired()
     now[0] = 160.1
     assert stage.has_expired()
+    ends[0] = 170.0
+    assert not stage.has_expired(), "the deadline may move"
     assert not trial_stage().has_expired(), "there is no deadline"
 
 
@@ -220,3 +223,76 @@ def test_a_final_model_without_its_checkpoint_is_trained_again(recorder: Recorde
         path.write_bytes(path.read_bytes()[:100])
     run.run_finals(plan, str(tmp_path), pool, recorder)
     assert pool.asked == [plan[1:]]
+
+
+def test_final_models_that_would_not_end_in_time_are_left_out_but_for_the_first(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sldml.search.run.time.time", lambda: 100.0)
+    pool: Any = ListingPool()
+    plan = [FinalTraining("t1", {}, 2, seed) for seed in (1, 2, 3)]
+    durations = {1: 90.0, 2: 50.0, 3: 60.5}
+    run.run_finals(plan, str(tmp_path), pool, recorder, deadline=160.0, expected_s=lambda final: durations[final.seed])
+    assert pool.asked == [plan[:2]]
+    assert recorder.history.left_out == ["3 of 3 final models (t1 seed 1, t1 seed 2, t1 seed 3)"], "none was trained"
+    run.run_finals(plan, str(tmp_path), pool, recorder, expected_s=lambda final: durations[final.seed])
+    assert pool.asked[1] == plan, "without a budget"
+    assert len(recorder.history.left_out) == 1
+
+
+def test_the_stage_of_final_models_expires(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("sldml.search.run.time.time", lambda: now[0])
+    stage = run._FinalStage([FinalTraining("t1", {}, 2, 1)], recorder, 160.0)
+    for now[0], expired in ((160.0, False), (160.1, True)):
+        assert stage.has_expired() == expired
+
+
+class ExpiringPool:
+    """A pool whose stages expire after so many trainings, one of which is not over then."""
+
+    num_slots = 1
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.kinds: list[str] = []
+
+    def run(self, stage: Any) -> None:
+        for number in range(self.count):
+            config = stage.next(f"k{number}")
+            self.kinds.append("side" if "side" in config else "trial")
+            if self.kinds[-1] == "trial":
+                stage.started(config)
+            if number < self.count - 1:
+                stage.ended(f"k{number}", config, {"state": "diverged"})
+
+
+class Side:
+    """Two pieces of work beside the trials."""
+
+    def __init__(self) -> None:
+        self.num_left, self.num_running = 2, 0
+
+    def next(self, key: str) -> Any:
+        if not self.num_left:
+            return None
+        self.num_left, self.num_running = self.num_left - 1, self.num_running + 1
+        return {"side": key}
+
+    def is_over(self) -> bool:
+        return not self.num_left and not self.num_running
+
+    def ended(self, key: str, config: Any, result: Any) -> None:
+        self.num_running -= 1
+
+
+def test_trials_run_with_other_work_beside_them_and_what_the_budget_left_is_told(recorder: Recorder) -> None:
+    space, side = read_space("demo", ["search.trials=3", "search.scheduler=none"]), Side()
+    pool: Any = ExpiringPool(5)
+    run.run_trials({ALL: space}, pool, recorder, num_trials=3, deadline=lambda: 1.0, beside=side)  # type: ignore[arg-type]
+    assert pool.kinds == ["trial", "side", "trial", "side", "trial"]
+    assert recorder.history.left_out == ["1 of 3 trials (1 of them begun)"]
+    pool = ExpiringPool(1)
+    run.run_trials({ALL: space}, pool, recorder, num_trials=3, beside=side)  # type: ignore[arg-type]
+    assert pool.kinds == ["trial"]
+    assert len(recorder.history.left_out) == 1, "without a budget nothing is left out"

@@ -14,6 +14,7 @@ from sldml.journal import (
     FoldRow,
     FoldScored,
     FoldTable,
+    LeftOut,
     StageChanged,
     Tested,
     TrialEnded,
@@ -70,10 +71,10 @@ def made_events() -> list[Event]:
     shipped = shipped.model_copy(update={"better_than_baseline": 0.98})
     results = test.model_copy(update={"finals": (final,), "shipped": shipped, "folds": table})
     scores = [
-        BaselineScore(candidate=candidate("raw_1nn"), val=0.4),
-        BaselineScore(candidate=candidate("dtw_1nn", center="first_frame"), val=0.5),
-        BaselineScore(candidate=candidate("dtw_1nn"), val=0.6, val_std=0.05),
-        BaselineScore(candidate=candidate("untrained"), val=0.3),
+        BaselineScore(candidate=candidate("raw_1nn"), place=0, val=0.4),
+        BaselineScore(candidate=candidate("dtw_1nn", center="first_frame"), place=1, val=0.5),
+        BaselineScore(candidate=candidate("dtw_1nn"), place=2, val=0.6, val_std=0.05),
+        BaselineScore(candidate=candidate("untrained"), place=3, val=0.3),
     ]
     tested = [score.model_copy(update={"test": score.val - 0.1}) for score in scores]
     folds = [
@@ -85,14 +86,16 @@ def made_events() -> list[Event]:
     return [
         begun,
         AttemptBegun(settings=begun.settings, slots=2, environment=begun.environment, time=START),
-        StageChanged(name="baselines", state="started", time=START),
-        BaselinesScored(scores=scores, time=START + 1),
-        StageChanged(name="baselines", state="ended", time=START + 2),
+        StageChanged(name="search", state="started", time=START),
+        BaselinesScored(scores=[scores[0], scores[2]], worker="h:1", seconds=0.5, time=START + 1),
+        BaselinesScored(scores=[scores[1], scores[3]], worker="h:2", seconds=0.5, time=START + 1),
+        StageChanged(name="search", state="ended", time=START + 2),
         *trial_events("t1", 0.5, 0.7, 0.6),
         *trial_events("t2", 0.3, state="running"),
         TrialPaused(trial_id="t2", time=START + 7),
         TrialLost(trial_id="t2", error="WorkerCrashedError", time=START + 8),
         TrialEnded(trial_id="t2", state="failed", time=START + 9),
+        LeftOut(what="1 of 3 trials", time=START + 9),
         *folds,
         FinalStarted(trial_id="t1", seed=1, config=CONFIG, time=START + 10),
         FinalEpoch(trial_id="t1", seed=1, epoch=1, metrics={"train/loss": 0.5}, time=START + 11),

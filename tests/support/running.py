@@ -21,7 +21,8 @@ TINY = [
     *("--set", "data.recordings_per_class=4", "--set", "representation.steps=32"),
     *("--set", "encoder.small_cnn.width=8", "--set", "evaluation.num_draws=20"),
     *("--set", "normalize.view=face_camera", "--set", "normalize.center=every_frame"),
-    *("--set", "search.grace_period=1", "--concurrent", "1"),
+    *("--set", "search.grace_period=1", "--set", "search.finalists=1", "--set", "search.fold_repeats=1"),
+    *("--concurrent", "1"),
 ]
 """Arguments of a search that trains for less than a second: starting its processes is what takes time."""
 COMMAND = [sys.executable, str(ROOT / "launch" / "tune.py")]

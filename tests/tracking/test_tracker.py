@@ -35,10 +35,10 @@ def test_a_whole_search_is_in_the_store(storage: Path) -> None:
     events = [event for event in made_events() if not isinstance(event, AttemptEnded)]
     tracker = search.tracked([search.begun, *events[1:]])
     runs = search.runs(tracker)
-    assert set(runs) == {
-        "search",
-        *("trial:t1", "trial:t2", "final:t1:1"),
-        *("baseline:raw_1nn", "baseline:dtw_1nn", "baseline:dtw_1nn:0", "baseline:untrained"),
+    baselines = {run.info.run_name: run for key, run in runs.items() if key.startswith("baseline:")}
+    assert set(baselines) == {"raw_1nn 1", "dtw_1nn 2", "dtw_1nn 3", "untrained 4"}
+    assert {key for key in runs if not key.startswith("baseline:")} == {
+        *("search", "trial:t1", "trial:t2", "final:t1:1"),
     }
     trial = runs["trial:t1"]
     assert (trial.info.run_name, trial.info.status) == ("t1", "FINISHED")
@@ -59,9 +59,10 @@ def test_a_whole_search_is_in_the_store(storage: Path) -> None:
     assert runs["baseline:dtw_1nn"].data.metrics["folds/accuracy"] == pytest.approx(0.55)
     assert runs["trial:t2"].info.status == "FAILED"
     assert runs["final:t1:1"].data.metrics["test/accuracy"] == 0.7
-    assert runs["baseline:dtw_1nn"].data.tags["stands"] == "true"
-    assert runs["baseline:dtw_1nn:0"].data.tags["stands"] == "false"
-    assert runs["baseline:dtw_1nn"].data.metrics["test/accuracy"] == pytest.approx(0.5)
+    assert baselines["dtw_1nn 3"].data.tags["stands"] == "true"
+    assert baselines["dtw_1nn 2"].data.tags["stands"] == "false"
+    assert baselines["dtw_1nn 3"].data.metrics["test/accuracy"] == pytest.approx(0.5)
+    assert baselines["dtw_1nn 3"].data.metrics["folds/accuracy"] == pytest.approx(0.7)
     assert runs["search"].data.tags["ships"] == "t1"
     assert runs["search"].data.metrics["ships/better_than_baseline"] == 0.98
     assert "ships/better_than_default" not in runs["search"].data.metrics
@@ -200,20 +201,20 @@ def test_more_metrics_and_parameters_than_a_call_takes(storage: Path) -> None:
     config = {"train": {"max_epochs": 300}, "many": {f"p{i}": i for i in range(250)}}
     wide = {f"wide{i}": float(i) for i in range(1200)}
     epochs = [
-        TrialEpoch(trial_id="t0", epoch=e, metrics={"val/accuracy_best": 0.5, **(wide if e == 300 else {})})
+        TrialEpoch(trial_id="t0", epoch=e, metrics={"val/accuracy": 0.5, **(wide if e == 300 else {})})
         for e in range(1, 301)
     ]
     tracker = search.tracked([search.begun, TrialStarted(trial_id="t0", params={}, config=config), *epochs])
     run = search.runs(tracker)["trial:t0"]
     assert len(run.data.params) == 251
     assert len(run.data.metrics) == 1201
-    assert search.steps(run, "val/accuracy_best") == list(range(1, 301))
+    assert search.steps(run, "val/accuracy") == list(range(1, 301))
 
 
 def test_names_and_values_that_mlflow_does_not_take_are_cut(storage: Path) -> None:
     search = TrackedSearch(storage)
     config = {"long": "x" * 10_000, "odd<h>": 1}
-    epoch = TrialEpoch(trial_id="t0", epoch=1, metrics={"val/accuracy_best": 0.5, "acc<b>": 0.5})
+    epoch = TrialEpoch(trial_id="t0", epoch=1, metrics={"val/accuracy": 0.5, "acc<b>": 0.5})
     tracker = search.tracked([search.begun, TrialStarted(trial_id="t0", params={}, config=config), epoch])
     run = search.runs(tracker)["trial:t0"]
     assert run.data.params["long"].endswith("(cut, 10000 characters)")

@@ -44,12 +44,12 @@ def test_a_damaged_checkpoint_is_as_none_with_a_line(
 ) -> None:
     file = CheckpointFile(str(tmp_path))
     file.save(state(1.5), must=True)
-    file.save_best(state(1.5))
+    file.save_weights(state(1.5))
     for name in ("last.pt", "best.pt"):
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content[:cut_to])
     assert file.load(CPU) is None
-    assert file.load_best(CPU) is None
+    assert file.load_weights(CPU) is None
     lines = [record.getMessage() for record in caplog.records]
     assert [line.startswith("checkpoint ") and "is damaged and is not used" in line for line in lines] == [True, True]
     assert not any("\n" in line for line in lines)

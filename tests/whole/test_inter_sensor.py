@@ -35,7 +35,7 @@ from sldml.journal import (
 from sldml.prepared.batches import Frames
 from sldml.protocols.make_split import make_split
 from sldml.protocols.split import Split
-from sldml.recognition.baselines import BaselineScorer
+from sldml.recognition.baselines import BaselineScorer, validate
 from sldml.recognition.matching import Matching
 from sldml.recognition.recognizer import Recognizer
 from sldml.recordings import Recording, Rows
@@ -147,16 +147,15 @@ def test_training_free_matching_takes_each_sides_rows(
 def test_baselines_validate_on_one_sensor_and_test_on_the_other(catalog: pd.DataFrame, frames: torch.Tensor) -> None:
     split = split_of(catalog, "inertial")
 
-    def scorer(rows: Rows) -> BaselineScorer:
-        return BaselineScorer(
-            frames_without(frames, rows),
-            normalizations=[CONFIG.normalize],
-            encoders=[CONFIG.encoder],
-            representations=[CONFIG.representation],
-        )
-
-    results = scorer("bodies").validate(split.development, EvaluationConfig(num_draws=5))
-    tested = scorer("sensors").test(split.sealed, results)
+    scorer = BaselineScorer(
+        frames_without(frames, "sensors"),
+        normalizations=[CONFIG.normalize],
+        encoders=[CONFIG.encoder],
+        representations=[CONFIG.representation],
+    )
+    evaluation = EvaluationConfig(num_draws=5)
+    results = validate(frames_without(frames, "bodies"), scorer.candidates(), split.development, evaluation)
+    tested = scorer.test(split.sealed, results)
     known = {score.candidate.baseline: (score.val, score.test) for score in tested}
     assert known["raw_1nn"] == known["dtw_1nn"] == (1.0, 1.0)
 

@@ -111,6 +111,9 @@ def assert_nothing_lost(before: History, checkpointed: dict[str, int], after: Hi
     for key, final in before.finals.items():
         if final.state == "completed":
             assert after.finals[key] == final, "a finished final model was touched"
+    for name, baseline in before.baselines.items():
+        scores = [(score.place, score.val) for score in after.baselines[name].scores]
+        assert {(score.place, score.val) for score in baseline.scores} <= set(scores), "a score was lost"
     for place, scored in before.folds.items():
         assert after.folds[place] == scored, "a fold was scored again"
 
@@ -152,7 +155,7 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
 
     # The disk of the search is full; where a test may not mount one, the search is killed.
     with full_disk(search.folder) as fill:
-        process = search.in_background(lambda: count(journal, "stage", name="baselines", state="started") == 1)
+        process = search.in_background(lambda: count(journal, "baselines") >= 1)
         if fill is None:
             kill(process)
         else:
@@ -176,13 +179,17 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     search.stopped("by Ctrl-C in the first trials")
 
     # A time budget that is over before a worker is there: the command ends as it should, and nothing counts as pruned.
-    budget = tune(*search.arguments("--time-budget", "1s", "--no-final"))
+    budget = tune(*search.arguments("--time-budget", "1s"))
     assert budget.returncode == 0, budget.stdout + budget.stderr
     summary = json.loads(search.summary.read_text())
     assert summary["state"] == "completed"
     assert summary["trials"]["unfinished"] >= 1
     assert summary["trials"]["completed"] == summary["trials"]["pruned"] == 0
-    assert "to resume: " in budget.stdout
+    assert summary["left_out"][0].startswith(f"{NUM_TRIALS} of {NUM_TRIALS} trials (")
+    assert "sealed test" in summary["left_out"][-1]
+    assert f"left out for the time budget: {'; '.join(summary['left_out'])}\nto resume: " in budget.stdout
+    assert "Traceback" not in budget.stdout + budget.stderr
+    assert "Left out for the time budget" in (search.folder / "report.html").read_text()
     search.stopped("by a time budget")
 
     # Ctrl-C twice kills what was started and leaves no time for a last word.
@@ -303,6 +310,10 @@ def assert_is_whole(search: Interrupted) -> None:
         assert [e.epoch for e in final.epochs] == list(range(1, len(final.epochs) + 1))
     ended = Counter((e["trial_id"], e["seed"]) for e in events(journal) if e["event"] == "final_ended")
     assert set(ended.values()) == {1}
+    scorings = [e for e in events(journal) if e["event"] == "baselines" and e["worker"]]
+    candidates = Counter(json.dumps(score["candidate"]) for e in scorings for score in e["scores"])
+    assert set(candidates.values()) == {1}, "a candidate was scored twice"
+    assert len(candidates) == sum(len(baseline.scores) for baseline in history.baselines.values())
     scored = [FoldScored.model_validate(e) for e in events(journal) if e["event"] == "fold"]
     assert len({(e.key, e.repeat, e.fold) for e in scored}) == len(scored), "a fold was scored twice"
     assert history.test is not None

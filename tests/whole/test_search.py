@@ -49,10 +49,33 @@ def test_the_summary_tells_what_happened(finished):
         low, high = final["test_accuracy"]["ci95"]
         assert low <= final["test_accuracy"]["mean"] <= high
     timing = summary["timing"]
-    assert timing["efficiency"] == pytest.approx(timing["bare_s"] / (timing["slots"] * timing["search_s"]))
+    busy = timing["bare_s"] + timing["baselines_s"]
+    assert timing["efficiency"] == pytest.approx(busy / (timing["slots"] * timing["search_s"]))
     assert Path(summary["report"]) == folder / "small" / "report.html"
     assert Path(summary["report"]).stat().st_size > 1_000_000
     assert summary["environment"]["packages"]["ray"]
+
+
+def test_baselines_are_scored_once_by_the_processes_beside_the_trials(finished):
+    folder, printed, summary = finished
+    events = [json.loads(line) for line in (folder / "small" / "journal.jsonl").read_text().splitlines()]
+    scored = [place for place, event in enumerate(events) if event["event"] == "baselines" and event["worker"]]
+    assert events[0]["event"] == "search"
+    assert next(place for place, event in enumerate(events) if event["event"] == "trial_started") < scored[-1]
+    names = [score["candidate"]["baseline"] for place in scored for score in events[place]["scores"]]
+    assert Counter(names) == dict.fromkeys(BASELINES, 1)
+    for name, baseline in summary["baselines"].items():
+        assert f"baseline {name}: validation {baseline['val']:.3f} (" in printed
+    assert summary["timing"]["baselines_s"] == pytest.approx(sum(events[place]["seconds"] for place in scored))
+    steps = [line for line in printed.splitlines() if line.startswith("step ")]
+    assert steps == [
+        "step 1 of 6: data",
+        "step 2 of 6: trials and baselines",
+        "step 3 of 6: class folds",
+        "step 4 of 6: final models",
+        "step 5 of 6: sealed test",
+        "step 6 of 6: report",
+    ]
 
 
 def test_finals_stand_in_the_order_of_the_folds_and_train_the_whole_schedule(finished):

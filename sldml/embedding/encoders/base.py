@@ -41,8 +41,7 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Embed images [B, 3, H, W] or signals [B, T, rows, 3], as `takes` says, as [B, dim]."""
-        embeddings: Tensor = self.projection(self.dropout(self.pooling(self.features(self._laid_out(inputs)))))
-        return embeddings
+        return self._embeddings(self.features(self._laid_out(inputs)))
 
     def each(self, inputs: Tensor) -> list[Tensor]:
         """The embeddings [B, dim] of each network that is trained separately: here the only one."""
@@ -50,14 +49,27 @@ class Encoder(nn.Module):
 
     def frames(self, inputs: Tensor, *, steps: int, row_groups: int) -> Tensor:
         """The features along time, one unit vector per step: [B, at most `steps`, channels * at most `row_groups`]."""
-        features = self.features(self._laid_out(inputs)).float()
-        size = min(row_groups, features.shape[2]), min(steps, features.shape[3])
-        frames = functional.adaptive_avg_pool2d(features, size).permute(0, 3, 1, 2).flatten(2)
-        return functional.normalize(frames, dim=2)
+        return _along_time(self.features(self._laid_out(inputs)), steps, row_groups)
+
+    def both(self, inputs: Tensor, *, steps: int, row_groups: int) -> tuple[Tensor, Tensor]:
+        """The embeddings and the features along time, from one pass through the network."""
+        features = self.features(self._laid_out(inputs))
+        return self._embeddings(features), _along_time(features, steps, row_groups)
+
+    def _embeddings(self, features: Tensor) -> Tensor:
+        embeddings: Tensor = self.projection(self.dropout(self.pooling(features)))
+        return embeddings
 
     def _laid_out(self, inputs: Tensor) -> Tensor:
         # A fifth faster than channels first on a CPU, and required by tensor cores.
         return inputs.contiguous(memory_format=torch.channels_last) if self.takes == "images" else inputs
+
+
+def _along_time(features: Tensor, steps: int, row_groups: int) -> Tensor:
+    features = features.float()
+    size = min(row_groups, features.shape[2]), min(steps, features.shape[3])
+    frames = functional.adaptive_avg_pool2d(features, size).permute(0, 3, 1, 2).flatten(2)
+    return functional.normalize(frames, dim=2)
 
 
 def _build_projection(config: EncoderConfig, num_features: int) -> nn.Module:

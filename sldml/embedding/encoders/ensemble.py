@@ -26,13 +26,22 @@ class Ensemble(Encoder):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Embed as [B, members * dim], of length 1."""
-        parts = [functional.normalize(part.float(), dim=1) for part in self.each(inputs)]
-        embeddings: Tensor = torch.cat(parts, dim=1) / len(parts) ** 0.5
-        return embeddings
+        return _side_by_side([functional.normalize(part.float(), dim=1) for part in self.each(inputs)], dim=1)
 
     def frames(self, inputs: Tensor, *, steps: int, row_groups: int) -> Tensor:
         """The members' features along time side by side, a unit vector a step."""
         members = cast(Sequence[Encoder], self.members)
-        parts = [member.frames(inputs, steps=steps, row_groups=row_groups) for member in members]
-        frames: Tensor = torch.cat(parts, dim=2) / len(parts) ** 0.5
-        return frames
+        return _side_by_side([member.frames(inputs, steps=steps, row_groups=row_groups) for member in members], dim=2)
+
+    def both(self, inputs: Tensor, *, steps: int, row_groups: int) -> tuple[Tensor, Tensor]:
+        """The embeddings and the features along time, from one pass through each member."""
+        members = cast(Sequence[Encoder], self.members)
+        parts = [member.both(inputs, steps=steps, row_groups=row_groups) for member in members]
+        embeddings = [functional.normalize(embedding.float(), dim=1) for embedding, _ in parts]
+        return _side_by_side(embeddings, dim=1), _side_by_side([frames for _, frames in parts], dim=2)
+
+
+def _side_by_side(parts: Sequence[Tensor], dim: int) -> Tensor:
+    """Unit vectors of several members as one unit vector."""
+    joined: Tensor = torch.cat(list(parts), dim=dim) / len(parts) ** 0.5
+    return joined

@@ -28,6 +28,7 @@ STATE_COLORS = {
     "running": "#E69F00",
     "paused": "#56B4E9",
     "final": "#009E73",
+    "baselines": "#CC79A7",
 }
 STATE_SYMBOLS = {
     "completed": "circle",

@@ -23,7 +23,7 @@ from sldml.report.search_time import end_of, search_clock
 
 
 def search_history(history: History) -> Figure | None:
-    """Every trial's best validation value at the time it ended, the running best, and the baselines as lines."""
+    """Every trial's validation value at the time it ended, the best so far by `History.ranked`, and the baselines."""
     # Without diverged and failed trials: their value, 0, would compress the axis for all others.
     trials = sorted((t for t in history.trials.values() if t.value), key=end_of)
     if not trials:
@@ -42,12 +42,13 @@ def search_history(history: History) -> Figure | None:
                 marker=marker(state, 8),
                 hovertemplate=f"%{{text}}, {state}<br>%{{y:.1%}} after %{{x:.1f}} min<extra></extra>",
             )
-    x, y, best = [], [], -math.inf
+    x, y = [], []
+    best = (0, -math.inf)
     for trial in trials:
         if trial.is_comparable:
-            best = max(best, trial.value or 0.0)
+            best = max(best, (len(trial.epochs), trial.value or 0.0))
             x.append(round(clock(end_of(trial)), 3))
-            y.append(round(best, 4))
+            y.append(round(best[1], 4))
     figure.add_scatter(
         x=x, y=y, mode="lines", name="best so far", line={"color": BEST_COLOR, "width": 1.5, "shape": "hv"},
         hovertemplate="best so far %{y:.1%}<extra></extra>",
@@ -104,7 +105,8 @@ def learning_curves(history: History) -> Figure | None:
     lay_out(figure, x_title="epoch", y_title=measure_name(history), y_percent=True)
     alt = f"{measure_name(history).capitalize()} by epoch for {len(trials)} trials, {len(pruned)} of them stopped early"
     if ranked:
-        alt += f"; the best, {ranked[0].trial_id}, peaks at {percent(ranked[0].value)} in epoch {ranked[0].best_epoch}"
+        best = ranked[0]
+        alt += f"; the best, {best.trial_id}, ends at {percent(best.value)} after {len(best.epochs)} epochs"
     caption = "One line per trial; crosses mark trials stopped early."
     if band:
         caption += f" The grey band is the spread of the best one ({band}, one standard deviation to each side)."
@@ -113,7 +115,7 @@ def learning_curves(history: History) -> Figure | None:
 
 def _curve(trial: TrialRecord) -> tuple[list[int], list[float]]:
     """Epochs and validation values, without the value 0 that failed trials report."""
-    points = [(e.epoch, e.metrics.get("val/accuracy", e.best)) for e in trial.epochs]
+    points = [(e.epoch, e.value) for e in trial.epochs]
     points = [(epoch, value) for epoch, value in points if value > 0]
     return [epoch for epoch, _ in points], [round(value, 4) for _, value in points]
 

@@ -13,13 +13,13 @@ PART_COLORS = {
     "step": ("training steps", "#0072B2"),
     "data": ("data", "#56B4E9"),
     "evaluation": ("evaluation", "#009E73"),
+    "baselines": ("baselines", "#CC79A7"),
     "rest": ("rest of the trainings: start, checkpoints, reports", "#E69F00"),
     "idle": ("no training: start-up, waiting", "#D9D2C7"),
     "whole": ("a stage as a whole", "#8A8A8A"),
 }
 STAGE_NAMES = {
-    "baselines": "baselines",
-    "search": "trials",
+    "search": "trials and baselines",
     "final": "final trainings",
     "folds": "class folds",
     "test": "sealed test, model",
@@ -60,9 +60,12 @@ def timeline(history: History) -> Figure | None:
     )
     spans = [span for lane in found.lanes for span in lane.spans]
     end = max(clock(span.end) for span in spans)
-    alt = f"Timeline of {len(spans)} trainings over {end:.1f} minutes, up to {len(names)} at once; {found.in_words()}"
     words = found.in_words()
-    caption = f"{words[0].upper()}{words[1:]} One bar per training; idle time is pale."
+    alt = (
+        f"Timeline of {len(spans)} trainings and groups of baselines over {end:.1f} minutes, up to {len(names)} at once"
+    )
+    alt += f"; {words}"
+    caption = f"{words[0].upper()}{words[1:]} One bar per training or group of baselines; idle time is pale."
     if all(span.worker is None for span in spans):
         caption += " Lanes fill as they become free; workers were not recorded."
     slots = history.begun.slots if history.begun is not None else 0
