@@ -59,7 +59,6 @@ def replay(
     first: Sequence[Mapping[str, Scalar]] = (),
     goal: float = math.inf,
     most_epochs: float = math.inf,
-    best_so_far: bool = False,
 ) -> Replayed:
     """Search `space` by its own sampler and scheduler, with curves in place of trainings.
 
@@ -73,7 +72,6 @@ def replay(
         first: Configurations to begin with.
         goal: Stop once this accuracy is reached,
         most_epochs: or after so many epochs of all trials together.
-        best_so_far: Whether trials report their best accuracy so far instead of that of the epoch.
     """
     space = space.fixed("train.max_epochs", max_epochs)
     memory: Any = _Memory(earlier)
@@ -104,8 +102,6 @@ def replay(
         record = memory.history.trials[config["trial_id"]]
         epoch = len(record.epochs) + 1
         value = values[epoch - 1]
-        if best_so_far and record.epochs:
-            value = max(value, record.epochs[-1].value)
         best.append(max([value, *best[-1:]]))
         reports.append((record.trial_id, epoch, value))
         result = {"epoch": epoch, OBJECTIVE: value, "state": "completed" if epoch == max_epochs else "running"}
