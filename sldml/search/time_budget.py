@@ -22,7 +22,7 @@ TRIALS_SHARE = 0.55
 """The trials end after this share of the budget, preparation included."""
 FEWEST_TRIALS_SHARE = 0.25
 """They have at least this share, however long a final model takes."""
-CLOSING_S = 20.0
+CLOSING_S = 30.0
 """For the saved model, the report and tracking."""
 MOST_CLOSING_SHARE = 0.25
 """The sealed test and the report have at most this share of the budget."""

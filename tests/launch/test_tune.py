@@ -83,7 +83,7 @@ def test_a_dry_run_without_final_models_says_so(tune: Any) -> None:
     ("more", "said"),
     [
         ([], "the trials end after 5.5 min at the latest; class folds, final models, the sealed test and the report"),
-        (["--no-final"], "the trials end after 9.7 min at the latest\n"),
+        (["--no-final"], "the trials end after 9.5 min at the latest\n"),
     ],
 )
 def test_a_dry_run_says_what_a_time_budget_leaves_for_the_trials(tune: Any, more: list[str], said: str) -> None:

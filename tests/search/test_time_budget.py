@@ -29,9 +29,9 @@ CONFIG: dict[str, Any] = TrialConfig.model_validate(
 
 def test_trials_end_at_their_share_and_earlier_if_a_final_model_takes_long() -> None:
     assert BUDGET.end == 1600.0
-    assert BUDGET.trainings_end(test_s=10.0) == 1600.0 - 20.0 - 10.0
+    assert BUDGET.trainings_end(test_s=10.0) == 1600.0 - 30.0 - 10.0
     assert BUDGET.trials_end(first_final_s=100.0, test_s=10.0) == pytest.approx(1000.0 + 0.55 * 600.0)
-    assert BUDGET.trials_end(first_final_s=300.0, test_s=10.0) == 1570.0 - 300.0
+    assert BUDGET.trials_end(first_final_s=300.0, test_s=10.0) == 1560.0 - 300.0
     assert BUDGET.trials_end(first_final_s=900.0, test_s=10.0) == 1000.0 + 0.25 * 600.0
 
 
@@ -108,24 +108,24 @@ def test_deadlines_follow_the_journal() -> None:
     expected = 2.0 + 1.2 * 10 * 8 * 40 / 15.0  # 258 s, of the best trial
     plan = [FinalTraining("t1", CONFIG, 10, seed) for seed in (1, 2, 3)]
     assert deadlines.expected_s(plan[0]) == pytest.approx(expected)
-    # Without a scored baseline the test is expected to take no time, and 20 s are for the report.
-    assert deadlines.trials_end(10) == pytest.approx(1580.0 - expected)
+    # Without a scored baseline the test is expected to take no time, and 30 s are for the report.
+    assert deadlines.trials_end(10) == pytest.approx(1570.0 - expected)
     history.scorings.append(BaselinesScored(scores=(), worker="h:1", seconds=15.0))
     assert deadlines.test_s() == pytest.approx(60.0)  # 200 recordings instead of 50
-    assert deadlines.trials_end(10) == pytest.approx(1580.0 - expected), "it is not computed all the time"
+    assert deadlines.trials_end(10) == pytest.approx(1570.0 - expected), "it is not computed all the time"
     history.updated += 6.0
-    assert deadlines.trials_end(10) == pytest.approx(1520.0 - expected)
-    assert deadlines.trials_end(None) == 1580.0, "nothing follows but the report"
-    assert deadlines.baselines_end(1420.0) == pytest.approx(1420.0 + 0.3 * 100.0)
+    assert deadlines.trials_end(10) == pytest.approx(1510.0 - expected)
+    assert deadlines.trials_end(None) == 1570.0, "nothing follows but the report"
+    assert deadlines.baselines_end(1410.0) == pytest.approx(1410.0 + 0.3 * 100.0)
     # Three final models in two slots need 516 s; one fold afterwards 258 s: 100 s are shared two to one, but the fold
     # keeps what its training needs, which is all of it.
     folds = [FoldTraining("t1", CONFIG, 10, 2, 1, 1)]
-    assert deadlines.stage_end(1420.0, plan, folds) == 1420.0
-    assert deadlines.stage_end(1420.0, plan) == 1520.0
+    assert deadlines.stage_end(1410.0, plan, folds) == 1410.0
+    assert deadlines.stage_end(1410.0, plan) == 1510.0
     folds = [FoldTraining("t2", CONFIG, 10, 2, 1, 1)]
     last = 2.0 + 1.2 * 10 * 8 * 40 / 1000.0
-    assert deadlines.stage_end(1420.0, plan, folds) == pytest.approx(
-        1420.0 + min(100.0 * 516 / (516 + last), 100 - last)
+    assert deadlines.stage_end(1410.0, plan, folds) == pytest.approx(
+        1410.0 + min(100.0 * 516 / (516 + last), 100 - last)
     )
-    assert deadlines.has_time_for_test(1520.0)
-    assert not deadlines.has_time_for_test(1521.0)
+    assert deadlines.has_time_for_test(1510.0)
+    assert not deadlines.has_time_for_test(1511.0)
