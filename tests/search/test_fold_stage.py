@@ -178,3 +178,15 @@ def test_the_stage_expires_at_its_deadline(tmp_path: Path, monkeypatch: pytest.M
     assert not stage.has_expired()
     now[0] = 160.1
     assert stage.has_expired()
+
+
+def test_folds_that_a_time_budget_leaves_out_are_told(tmp_path: Path) -> None:
+    recorder = recorder_at(tmp_path, searched(0.9, 0.8, dtw_1nn=0.5))
+    finalists, race = finalists_in(recorder)
+    few, others = Workers(8), Workers()
+    fold_stage.run_folds(finalists, race, EVALUATION, few, recorder, ProgressPrinter(), deadline=1.0)  # type: ignore[arg-type]
+    assert recorder.history.left_out == [f"class folds after the first {race.num_scored}"]
+    finalists, race = finalists_in(recorder)
+    fold_stage.run_folds(finalists, race, EVALUATION, others, recorder, ProgressPrinter(), deadline=1.0)  # type: ignore[arg-type]
+    assert race.ending == "all repeats are done"
+    assert len(recorder.history.left_out) == 1

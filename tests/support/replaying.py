@@ -10,13 +10,12 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import Scalar
 from sldml.journal import ALL, OBJECTIVE, Event, History, TrialRecord
-from sldml.search.recorder import Recorder
-from sldml.search.run import _TrialStage
+from sldml.search.run import _TrialStage, end_paused
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import Proposals
 
@@ -75,28 +74,29 @@ def replay(
         most_epochs: or after so many epochs of all trials together.
     """
     space = space.fixed("train.max_epochs", max_epochs)
-    memory = _Memory(earlier)
+    memory: Any = _Memory(earlier)
     proposals = Proposals({ALL: space}, earlier={ALL: list(earlier)}, num_trials=len(earlier) + num_trials, first=first)
     scheduler = make_scheduler(space, list(earlier))
-    stage = _TrialStage(proposals, scheduler, cast(Recorder, memory))
+    stage = _TrialStage(proposals, scheduler, memory)
     best: list[float] = []
     reports: list[tuple[str, int, float]] = []
     running: list[tuple[int, int, str, Any, Sequence[float]]] = []
     order = itertools.count()
     curves: dict[str, Sequence[float]] = {}
 
-    def start(now: int) -> None:
-        """Begin or continue a trial, if there is one; its next epoch ends one later."""
-        key = f"ray{next(order)}"
-        if (config := stage.next(key)) is not None:
+    def fill(now: int) -> None:
+        """Begin or continue trials in all free slots, if there are any; their next epochs end one later."""
+        while len(running) < slots:
+            key = f"ray{next(order)}"
+            if (config := stage.next(key)) is None:
+                return
             stage.started(config)
             name = config["trial_id"]
             if name not in curves:  # else it continues
                 curves[name] = curve(config["params"])
             heapq.heappush(running, (now + 1, next(order), key, config, curves[name]))
 
-    for _ in range(slots):
-        start(0)
+    fill(0)
     while running and len(best) < most_epochs and (not best or best[-1] < goal):
         now, _, key, config, values = heapq.heappop(running)
         record = memory.history.trials[config["trial_id"]]
@@ -109,8 +109,10 @@ def replay(
         stage.reported(key, config, result)
         if epoch == max_epochs or stops:
             stage.ended(key, config, result)
-            start(now)
+            fill(now)
         else:
             heapq.heappush(running, (now + 1, next(order), key, config, values))
+    if stage.is_over():
+        end_paused(memory)
     known = {record.trial_id for record in earlier}
     return Replayed([t for name, t in memory.history.trials.items() if name not in known], best, reports)

@@ -164,7 +164,8 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
             assert_one_line(log, "failed: No space left on device")
         search.stopped("while the baselines are scored")
 
-    terminal, below = search.in_terminal(lambda _: count(journal, "epoch") >= 3)
+    # Trials have trained beside the baselines before: their epochs are no sign of this call.
+    terminal, below = search.in_terminal(more_epochs(journal, 3))
     terminal.press(CTRL_C)
     terminal.wait_for(lambda: "press Ctrl-C again to stop at once" in terminal.line)
     assert terminal.end() == 130, terminal.text[-3000:]
@@ -193,7 +194,10 @@ def test_a_search_that_is_stopped_at_every_stage_ends_as_if_it_had_not_been(stor
     search.stopped("by a time budget")
 
     # Ctrl-C twice kills what was started and leaves no time for a last word.
-    terminal, below = search.in_terminal(lambda _: count(journal, "trial_ended") >= 3 and has_running_trials(journal))
+    goes_on = more_epochs(journal, 1)
+    terminal, below = search.in_terminal(
+        lambda shown: goes_on(shown) and count(journal, "trial_ended") >= 3 and has_running_trials(journal)
+    )
     terminal.press_twice(CTRL_C)
     assert terminal.end(timeout_s=60.0) == 130
     assert_gone(below)
@@ -279,6 +283,12 @@ def assert_one_line(log: Path, failure: str) -> None:
     assert "everything in the journal is safe\nto resume: python launch/tune.py --resume stopped" in text
     assert "Traceback" not in text
     assert "gcs_client" not in text
+
+
+def more_epochs(journal: Path, number: int) -> Callable[[object], bool]:
+    """Whether so many epochs of trials were reported since now."""
+    known = count(journal, "epoch")
+    return lambda _: count(journal, "epoch") >= known + number
 
 
 def has_running_trials(journal: Path) -> bool:
