@@ -45,8 +45,8 @@ class SearchSettings(Part):
 
     trials: int = Field(24, ge=1)
     sampler: Literal["auto", "tpe", "random", "qmc", "grid"] = "auto"
-    """`auto`: the best one of our benchmark, which is `random` (RESULTS.md); `qmc`: a scrambled Sobol sequence, for spaces
-    with only ranges; `grid`: every combination once, for spaces with only choices and integers."""
+    """`auto`: the best one of our benchmark, which is `random` (RESULTS.md); `qmc`: a scrambled Sobol sequence, for
+    spaces with only ranges; `grid`: every combination once, for spaces with only choices and integers."""
     scheduler: Literal["promotion", "asha", "median", "none"] = "promotion"
     """`promotion` pauses trials and continues with the best ones; `asha` and `median` stop them for good, `median` if
     the best value of a trial is below the median of the others' running means."""

@@ -67,12 +67,17 @@ def run_trials(
     if not whole.is_over():
         pool.run(whole)
     if stage.is_over():
-        for record in [record for record in history.trials.values() if record.state == "paused"]:
-            recorder.record(TrialEnded(trial_id=record.trial_id, state="pruned"))
+        end_paused(recorder)
     elif deadline() is not None:
         wanted, ended = len(spaces) * num_trials, sum(record.has_ended for record in history.trials.values())
         begun = len(history.trials) - ended
         recorder.record(LeftOut(what=f"{wanted - ended} of {wanted} trials ({begun} of them begun)"))
+
+
+def end_paused(recorder: Recorder) -> None:
+    """Trials that are not promoted end as pruned."""
+    for record in [record for record in recorder.history.trials.values() if record.state == "paused"]:
+        recorder.record(TrialEnded(trial_id=record.trial_id, state="pruned"))
 
 
 def run_finals(

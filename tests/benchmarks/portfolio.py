@@ -21,7 +21,7 @@ from tests.benchmarks.record_curves import SETS
 from tests.benchmarks.recorded import Recorded, recorded
 from tests.benchmarks.replay import Cell, Rules, print_table, searched
 
-RULES = Rules(grace_period=3, factor=2.0, judge="last", finalists=1)
+RULES = Rules(grace_period=3, factor=2.0, finalists=1)
 WITH, WITHOUT, RANDOM = "portfolio, random+promotion", "random+promotion", "random+none"
 MEMBER = 0.1
 """The weight of a member's own accuracy, which decides where it is the best on no fold."""

@@ -57,7 +57,7 @@ def test_a_row_follows_its_trial():
     board.end("t1", "pruned")
     assert not board.running
     assert board.ended == {"pruned": 1}
-    assert [(r.name, r.best, r.state) for r in board.best] == [("t1", 0.5, "pruned")]
+    assert [(r.name, r.value, r.state) for r in board.best] == [("t1", 0.25, "pruned")]
 
 
 def test_a_trial_that_diverges_gives_its_place_to_the_next():
@@ -75,10 +75,10 @@ def test_a_trial_that_diverges_gives_its_place_to_the_next():
     assert [row.name for row in board.best] == ["t1", "t2", "t3"]
 
 
-def test_ties_go_to_the_completed_trial_then_to_the_earlier_one():
+def test_the_trial_that_was_trained_for_longer_comes_first_then_the_earlier_one():
     board = board_of_pruned()
-    for name, state in (("t1", "pruned"), ("t3", "completed"), ("t2", "completed")):
-        run_to(board, name, 1, state, 0.0)
+    for name, epochs in (("t1", 1), ("t3", 2), ("t2", 2)):
+        run_to(board, name, epochs, "pruned", 0.0)
     assert [row.name for row in board.best] == ["t2", "t3", "t1"]
 
 

@@ -103,9 +103,9 @@ def test_without_a_terminal_each_ended_trial_is_one_plain_line(watched: Watched)
         watched.run_trial("t0002", "failed", error="out of [red]memory[/red]")
     what = "sup_con, miner batch_hard, small_cnn, lr 3.0e-04"
     assert watched.lines == [
-        f"   1/3 t0000 completed 0.500 at epoch 2 (3 epochs, 12 s; best 0.500) {what}",
-        f"   2/3 t0001 pruned    0.375 at epoch 1 (1 epochs, 4 s; best 0.500) {what}",
-        f"   3/3 t0002 failed     (0 epochs, 0 s; best 0.500) {what}: out of [red]memory[/red]",
+        f"   1/3 t0000 completed 0.500 (3 epochs, 12 s; best 0.500 of t0000) {what}",
+        f"   2/3 t0001 pruned    0.375 (1 epochs, 4 s; best 0.500 of t0000) {what}",
+        f"   3/3 t0002 failed     (0 epochs, 0 s; best 0.500 of t0000) {what}: out of [red]memory[/red]",
     ]
     assert plain(watched.text)
 
@@ -114,7 +114,7 @@ def test_a_diverged_trial_is_told_but_not_the_best(watched: Watched):
     watched.printer.searching(2, watched.history, max_epochs=30)
     watched.run_trial("t0", "diverged", 0.9)
     watched.run_trial("t1", "completed", 0.5)
-    assert "diverged  0.900 at epoch 1 (1 epochs, 4 s; best 0.000)" in watched.lines[0]
+    assert "diverged  0.900 (1 epochs, 4 s; best none)" in watched.lines[0]
     assert "best 0.500" in watched.lines[1]
 
 
@@ -126,7 +126,7 @@ def test_a_pause_is_one_line_and_the_end_of_a_trial_that_was_not_promoted_none(w
     watched.run_trial("t1", "completed", 0.25)
     watched.tell(TrialEnded(trial_id="t0", state="pruned", time=112.4))
     assert len(watched.lines) == 2
-    assert watched.lines[0].startswith("   1/2 t0 paused    0.500 at epoch 1 (1 epochs, 4 s; best 0.500)")
+    assert watched.lines[0].startswith("   1/2 t0 paused    0.500 (1 epochs, 4 s; best 0.500 of t0)")
     assert watched.lines[1].startswith("   2/2 t1 completed")
 
 
@@ -228,7 +228,7 @@ def test_in_a_terminal_trials_are_a_table_and_it_goes_away():
     assert any(line.split()[:3] == ["t0", "1/20", "0.500"] for line in lines)
     assert any("1/2 · running 1" in line for line in lines)
     assert "\x1b[" in watched.text
-    assert "t0 completed 0.500 at epoch 1" in watched.text
+    assert "t0 completed 0.500 (1 epochs" in watched.text
     shown = len(watched.text)
     printer.say("after")
     assert watched.text[shown:] == "after\n"  # no table is drawn again

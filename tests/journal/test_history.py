@@ -162,7 +162,7 @@ def test_a_trials_value_is_that_of_its_last_epoch():
     assert record("t", "failed").value is None
 
 
-def test_ranking_is_by_validation_then_by_state_then_by_time():
+def test_ranking_is_by_epochs_then_by_validation_then_by_time():
     trials = [
         record("t0", "pruned", 0.6),
         record("t1", "running", 0.7),
@@ -176,7 +176,7 @@ def test_ranking_is_by_validation_then_by_state_then_by_time():
         record("t9", "completed", 0.0),
     ]
     history = History(trials={trial.trial_id: trial for trial in reversed(trials)})
-    assert [trial.trial_id for trial in history.ranked()] == ["t7", "t2", "t3", "t1", "t8", "t0", "t9"]
+    assert [trial.trial_id for trial in history.ranked()] == ["t2", "t7", "t1", "t3", "t8", "t0", "t9"]
     assert history.counts() == {"completed": 4, "pruned": 2, "running": 2, "diverged": 1, "failed": 1}
 
 

@@ -67,7 +67,10 @@ def test_more_folds_than_the_recordings_allow_are_refused_before_anything_starts
 def test_a_dry_run_writes_nothing(tune: Any, tmp_path: Path) -> None:
     status, lines, _ = tune("--space", "demo", "--dry-run")
     assert status == 0
-    assert "16 trials" in "\n".join(lines)
+    printed = "\n".join(lines)
+    assert "16 trials" in printed
+    assert "finalists: the 3 best configurations by validation, the default one, and the best baselines" in printed
+    assert "final models: 2 configurations with 3 seeds each, 24 epochs" in printed
     assert not list(tmp_path.iterdir())
 
 

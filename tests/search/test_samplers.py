@@ -176,7 +176,7 @@ def test_a_mistake_in_them_is_told_by_its_line(entry: str, said: str) -> None:
 
 def test_a_long_search_looks_around_longer_before_tpe_proposes() -> None:
     assert [num_startup_trials(n) for n in (1, 24, 80, 200, 240, 5_000)] == [10, 10, 10, 25, 30, 30]
-    space = override(read_space("demo"), ["search.trials=200"])
+    space = override(read_space("demo"), ["search.trials=200", "search.sampler=tpe"])
     sampler = make_sampler(space, 0)
     assert isinstance(sampler, optuna.samplers.TPESampler)
     assert sampler._n_startup_trials == 25

@@ -10,13 +10,12 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sldml.config.space import SearchSpace
 from sldml.config.space_tree import Scalar
 from sldml.journal import ALL, OBJECTIVE, Event, History, TrialRecord
-from sldml.search.recorder import Recorder
-from sldml.search.run import _TrialStage
+from sldml.search.run import _TrialStage, end_paused
 from sldml.search.scheduler import make_scheduler
 from sldml.search.searcher import Proposals
 
@@ -60,7 +59,6 @@ def replay(
     first: Sequence[Mapping[str, Scalar]] = (),
     goal: float = math.inf,
     most_epochs: float = math.inf,
-    best_so_far: bool = True,
 ) -> Replayed:
     """Search `space` by its own sampler and scheduler, with curves in place of trainings.
 
@@ -74,38 +72,36 @@ def replay(
         first: Configurations to begin with.
         goal: Stop once this accuracy is reached,
         most_epochs: or after so many epochs of all trials together.
-        best_so_far: Whether trials report their best accuracy so far, as trainings do, or that of the epoch.
     """
     space = space.fixed("train.max_epochs", max_epochs)
-    memory = _Memory(earlier)
+    memory: Any = _Memory(earlier)
     proposals = Proposals({ALL: space}, earlier={ALL: list(earlier)}, num_trials=len(earlier) + num_trials, first=first)
     scheduler = make_scheduler(space, list(earlier))
-    stage = _TrialStage(proposals, scheduler, cast(Recorder, memory))
+    stage = _TrialStage(proposals, scheduler, memory)
     best: list[float] = []
     reports: list[tuple[str, int, float]] = []
     running: list[tuple[int, int, str, Any, Sequence[float]]] = []
     order = itertools.count()
     curves: dict[str, Sequence[float]] = {}
 
-    def start(now: int) -> None:
-        """Begin or continue a trial, if there is one; its next epoch ends one later."""
-        key = f"ray{next(order)}"
-        if (config := stage.next(key)) is not None:
+    def fill(now: int) -> None:
+        """Begin or continue trials in all free slots, if there are any; their next epochs end one later."""
+        while len(running) < slots:
+            key = f"ray{next(order)}"
+            if (config := stage.next(key)) is None:
+                return
             stage.started(config)
             name = config["trial_id"]
             if name not in curves:  # else it continues
                 curves[name] = curve(config["params"])
             heapq.heappush(running, (now + 1, next(order), key, config, curves[name]))
 
-    for _ in range(slots):
-        start(0)
+    fill(0)
     while running and len(best) < most_epochs and (not best or best[-1] < goal):
         now, _, key, config, values = heapq.heappop(running)
         record = memory.history.trials[config["trial_id"]]
         epoch = len(record.epochs) + 1
         value = values[epoch - 1]
-        if best_so_far and record.epochs:
-            value = max(value, record.epochs[-1].best)
         best.append(max([value, *best[-1:]]))
         reports.append((record.trial_id, epoch, value))
         result = {"epoch": epoch, OBJECTIVE: value, "state": "completed" if epoch == max_epochs else "running"}
@@ -113,8 +109,10 @@ def replay(
         stage.reported(key, config, result)
         if epoch == max_epochs or stops:
             stage.ended(key, config, result)
-            start(now)
+            fill(now)
         else:
             heapq.heappush(running, (now + 1, next(order), key, config, values))
+    if stage.is_over():
+        end_paused(memory)
     known = {record.trial_id for record in earlier}
     return Replayed([t for name, t in memory.history.trials.items() if name not in known], best, reports)

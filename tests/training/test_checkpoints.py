@@ -45,7 +45,7 @@ def test_a_damaged_checkpoint_is_as_none_with_a_line(
     file = CheckpointFile(str(tmp_path))
     file.save(state(1.5), must=True)
     file.save_weights(state(1.5))
-    for name in ("last.pt", "best.pt"):
+    for name in ("last.pt", "weights.pt"):
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content[:cut_to])
     assert file.load(CPU) is None
