@@ -37,6 +37,7 @@ LENGTHS = {1, 2, 4, NUM_EPOCHS}
 LONGER = [
     *TINY,
     *("--trials", NUM_TRIALS, "--max-epochs", NUM_EPOCHS, "--top-k", 2, "--final-seeds", 2, "--concurrent", 2),
+    *("--set", "search.finalists=2"),  # also if the best one is the default configuration
 ]
 
 
