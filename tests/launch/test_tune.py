@@ -69,8 +69,8 @@ def test_a_dry_run_writes_nothing(tune: Any, tmp_path: Path) -> None:
     assert status == 0
     printed = "\n".join(lines)
     assert "16 trials" in printed
-    assert "finalists: the 3 best configurations by validation, the default one, and the best baselines" in printed
-    assert "final models: 2 configurations with 3 seeds each, 24 epochs" in printed
+    assert "finalists: the 2 best configurations by validation, the default one, and the best baselines" in printed
+    assert "final models: of the best 1 of them, 3 seeds each, 20 epochs" in printed
     assert not list(tmp_path.iterdir())
 
 
@@ -97,6 +97,6 @@ def test_a_dry_run_says_what_would_be_compared(tune: Any, tmp_path: Path) -> Non
     printed = "\n".join(lines)
     assert status == 0
     assert "compares loss: triplet_margin, proxy_anchor with sup_con" in printed
-    assert "2 trials of 24 epochs for each of the 3 choices (6 in all), over 3 class folds" in printed
+    assert "2 trials of 20 epochs for each of the 3 choices (6 in all), over 3 class folds" in printed
     assert "saved model: none" in printed
     assert not list(tmp_path.iterdir())

@@ -45,12 +45,9 @@ PLACES = {"mlflow": {"tracking_uri": "sqlite:////r/mlflow.db"}, "report": "/r/c/
 def trial(trial_id: str, loss: str, *epochs: tuple[float, float], state: TrialState = "completed") -> TrialRecord:
     """A trial that reported the accuracies of two class folds after each epoch."""
     record = TrialRecord(trial_id, {"loss": {"name": loss}}, 0.0, state, params={"loss.name": loss})
-    best = 0.0
     for number, folds in enumerate(epochs, start=1):
-        mean = sum(folds) / 2
-        best = max(best, mean)
         of_folds = {f"val/accuracy_fold_{i}": fold for i, fold in enumerate(folds, start=1)}
-        record.epochs.append(epoch(number, best, time=number, **{"val/accuracy": mean, **of_folds}))
+        record.epochs.append(epoch(number, sum(folds) / 2, time=number, **{"val/num_folds": 2, **of_folds}))
     return record
 
 
@@ -99,8 +96,8 @@ def attempt(history: History, trials: int) -> AttemptBegun:
 
 def two_losses() -> History:
     return history_of(
-        trial("t0001", "triplet", (0.5, 0.7), (0.4, 0.6)),
-        trial("t0002", "arcface", (0.3, 0.3), (0.8, 0.7), (0.7, 0.7)),
+        trial("t0001", "triplet", (0.4, 0.6), (0.5, 0.7)),
+        trial("t0002", "arcface", (0.3, 0.3), (0.7, 0.7), (0.8, 0.7)),
         trial("t0003", "triplet", (0.2, 0.4)),
         trial("t0004", "arcface", (0.9, 0.5)),
     )

@@ -194,5 +194,5 @@ def test_in_words() -> None:
         "t2 (0.800 ± 0.030 over exemplar draws) is better than all 4 others (95 % intervals over 3 validation classes)."
     )
     assert "is unknown" in str(noise_sentence(best, 4, None))
-    folds = trial("t1", epoch(0.8, **{"val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9}))
+    folds = trial("t1", epoch(0.8, **{"val/num_folds": 2, "val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9}))
     assert "t1 (0.800 ± 0.141 over class folds) is better than all 1" in str(noise_sentence(folds, 1, []))

@@ -254,7 +254,8 @@ def test_differences_within_the_noise_are_marked() -> None:
     # A little less in one class and a little more in another; much less in every class.
     for trial, change in ((second, [-0.4, 0.2, 0, 0, 0, 0]), (last, [-3.0] * 6)):
         right = tuple(r + c for r, c in zip(parts.right_per_class, change, strict=True))
-        trial.epochs[-1] = trial.epochs[-1].model_copy(update={"right_per_class": right})
+        metrics = {**parts.metrics, "val/accuracy": parts.value + sum(change) / 66}
+        trial.epochs[-1] = trial.epochs[-1].model_copy(update={"right_per_class": right, "metrics": metrics})
     history.baselines["dtw_1nn"] = baseline(
         "dtw_1nn",
         (best.value or 0.0) - 0.01,

@@ -148,7 +148,7 @@ def test_class_folds_decide_what_ships(finished):
     table = summary["folds"]
     rows = {row["name"]: row for row in table["rows"]}
     trained = [name for name, row in rows.items() if row["kind"] == "trained"]
-    best = [record.trial_id for record in history.ranked()[:3]]
+    best = [record.trial_id for record in history.ranked()[:1]]
     assert set(trained) == {*best, history.default_trial.trial_id}
     assert set(rows) == {*BASELINES, *trained}
     assert table["num_folds"] == 5
