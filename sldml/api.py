@@ -237,7 +237,7 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         """What a notebook displays: a sentence, the best trials, and the baselines."""
-        best = self.trials.nlargest(_ROWS_SHOWN, "val/accuracy").drop(columns=["started", "error"])
+        best = self.trials.nlargest(_ROWS_SHOWN, ["num_epochs", "val/accuracy"]).drop(columns=["started", "error"])
         standing = self.baselines[self.baselines["stands"]]
         tables = [best, standing[["baseline", "val/accuracy", "test/accuracy"]]]
         shown = [table.to_html(index=False, float_format="{:.4g}".format, na_rep="") for table in tables if len(table)]

@@ -52,7 +52,7 @@ from sldml.search.final import (
 )
 from sldml.search.finalists import Finalists
 from sldml.search.fold_stage import run_folds
-from sldml.search.folders import artifacts_of, final_weights, fold_weights
+from sldml.search.folders import artifacts_of, final_weights, fold_weights, trial_weights
 from sldml.search.head import head_watched
 from sldml.search.identity import attempt_begun, search_begun
 from sldml.search.machine import check_machine
@@ -282,6 +282,7 @@ def _test(search: Search, plan: list[FinalTraining]) -> None:
                 data=as_prepared(request.space.default_config().data, search.prepared),
                 load_final=load_final,
                 load_fold=lambda trial_id, num_folds: fold_weights(folder, trial_id, num_folds),
+                load_trial=lambda trial_id: trial_weights(folder, trial_id),
                 search_name=request.name,
             )
         recorder.record(Tested(results=results))

@@ -65,7 +65,7 @@ def _result_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"noise: {summary['noise']}")
     if folds := summary["folds"]:
         lines += [f"class folds {_fold_line(row)}" for row in folds["rows"]]
-        lines.append(f"class folds ended after {folds['num_scored']}: {folds['ending']}")
+        lines.append(f"class folds: ended after {folds['num_scored']} folds, because {folds['ending']}")
     shipped = summary["shipped"]
     if shipped:
         name = shipped["trial_id"] or f"{shipped['candidate']['baseline']} (no training)"

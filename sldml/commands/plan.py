@@ -45,7 +45,7 @@ def _search_lines(request: Request) -> list[str]:
         trials,
         f"finalists: the {settings.finalists} best configurations by validation, the default one, and the best "
         f"baselines, on up to {MOST_FOLDS} class folds (one training of {max_epochs} epochs of each configuration per "
-        f"fold), with other folds again until the best one is clear, at most {settings.fold_repeats} times",
+        f"fold), repeated with other folds until the best one is clear, at most {settings.fold_repeats} times",
         f"final models: of the best {settings.top_k} of them, {settings.final_seeds} seeds each, {max_epochs} epochs",
         "saved model: the finalist that is best on the class folds",
     ]

@@ -103,6 +103,15 @@ class TrialRecord(TrainingRecord):
         return None if self.last is None else self.last.value
 
     @property
+    def rank(self) -> tuple[int, float]:
+        """What trials are ranked by, the greatest first: number of epochs, then value.
+
+        At the epochs that they share, trials that were trained for longer were better than those that were stopped, and
+        values after different numbers of epochs cannot be compared.
+        """
+        return len(self.epochs), self.value or 0.0
+
+    @property
     def is_comparable(self) -> bool:
         """Whether its value can be compared: it reported an epoch, and neither diverged nor failed."""
         return bool(self.epochs) and self.state not in ("diverged", "failed")
@@ -279,11 +288,9 @@ class History:
     def ranked(self) -> list[TrialRecord]:
         """Trials whose values can be compared, best by validation first.
 
-        Those that were trained for more epochs come first: at the epochs that they share they were better than those
-        that were stopped, and values after different numbers of epochs cannot be compared. Among equal ones, earlier
-        trials come first.
+        See `TrialRecord.rank`; among equal ones, earlier trials come first.
         """
-        return sorted(self.comparable(), key=lambda r: (-len(r.epochs), -(r.value or 0.0), r.trial_id))
+        return sorted(sorted(self.comparable(), key=lambda r: r.trial_id), key=lambda r: r.rank, reverse=True)
 
     @property
     def default_trial(self) -> TrialRecord | None:

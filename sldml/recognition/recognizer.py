@@ -39,6 +39,8 @@ from sldml.recordings import Layout, Recording
 _FORMAT = 3
 """Format 1 has no matcher: embeddings are compared. Formats before 3 do not say how raw files are read."""
 NEVER_UNKNOWN = 1.0
+FEWEST_TO_CALIBRATE = 3
+"""Classes: a recording of an unknown action needs exemplars of two others for a ratio."""
 MOST_REJECTED = 0.05
 """Of the recordings of known actions, at most this share is unknown by a calibrated threshold."""
 _AT_ONCE = 256
@@ -298,8 +300,8 @@ def calibrate(distances: Tensor, labels: NDArray[np.int64], draws: NDArray[np.in
         labels: [N] their classes.
         draws: [D, C] from `sldml.recognition.one_shot.exemplar_draws`.
     """
-    if draws.shape[1] < 3:
-        return Calibration(NEVER_UNKNOWN, 0.0, 1.0)  # an unknown recording needs two other exemplars for a ratio
+    if draws.shape[1] < FEWEST_TO_CALIBRATE:
+        return Calibration(NEVER_UNKNOWN, 0.0, 1.0)
     table = distances.cpu().numpy()
     known, strange = [], []
     for draw in draws:

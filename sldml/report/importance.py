@@ -24,7 +24,7 @@ Testing*, 1993: the smallest p value over all parameters).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,7 +68,7 @@ def parameter_importance(history: History) -> Importance:
     if len(trials) < MIN_TRIALS:
         return Importance({}, f"Too few trials: {len(trials)} with a value, at least {MIN_TRIALS} are needed.")
     quantile = max(BEST_SHARE, min(MIN_BEST / len(trials), 1 / 2))
-    best = _best(np.array([_value(trial) for trial in trials]), quantile)
+    best = _best(_places(trials), quantile)
     parameters = _parameters(trials, log_parameters(history))
     if best.all() or not parameters:
         return Importance({}, "Not computed: too many trials have the same value, or all have the same parameters.")
@@ -108,11 +108,14 @@ def _method(trials: list[TrialRecord], quantile: float, names: list[str], not_ab
     return method + (f" Left out (in too few trials, or constant): {', '.join(left_out)}." if left_out else "")
 
 
-def _value(trial: TrialRecord) -> float:
-    return 0.0 if trial.state == "diverged" else float(trial.value or 0.0)
+def _places(trials: Sequence[TrialRecord]) -> NDArray[np.int64]:
+    """The places of trials by `TrialRecord.rank`, the best one highest; equal ones share a place."""
+    ranks = [(0, 0.0) if trial.state == "diverged" else trial.rank for trial in trials]
+    place = {rank: number for number, rank in enumerate(sorted(set(ranks)))}
+    return np.array([place[rank] for rank in ranks])
 
 
-def _best(values: NDArray[np.float64], quantile: float) -> NDArray[np.bool_]:
+def _best(values: NDArray[np.int64], quantile: float) -> NDArray[np.bool_]:
     """The trials with the best values, this share of them; more if several have the last of these values."""
     last = int(np.ceil(quantile * len(values)))
     found: NDArray[np.bool_] = values >= np.sort(values)[-last]

@@ -119,9 +119,10 @@ def _half_width_over_classes(score: Score, other: Score) -> float:
 
 
 def against_best(history: History) -> dict[str, Difference]:
-    """The difference of each other ranked trial to the best one (negative or 0), best first."""
-    ranked = [(record.trial_id, score) for record in history.ranked() if (score := trial_score(record)) is not None]
-    return {trial_id: difference(score, ranked[0][1]) for trial_id, score in ranked[1:]}
+    """The difference to the best trial (negative or 0) of each other one that was trained for as long, best first."""
+    ranked = history.ranked()
+    longest = [(r.trial_id, score) for r in ranked if r.rank[0] == ranked[0].rank[0] and (score := trial_score(r))]
+    return {trial_id: difference(score, longest[0][1]) for trial_id, score in longest[1:]}
 
 
 def indistinguishable(differences: Mapping[str, Difference]) -> list[str] | None:
@@ -142,7 +143,7 @@ def noise_sentence(best: TrialRecord, num_others: int, alike: Sequence[str] | No
 
     Args:
         best: The best trial by validation.
-        num_others: Number of other configurations with a value.
+        num_others: Number of other configurations that were trained for as long.
         alike: The result of `indistinguishable`.
     """
     score = trial_score(best)
@@ -155,9 +156,10 @@ def noise_sentence(best: TrialRecord, num_others: int, alike: Sequence[str] | No
     name = f"{best.trial_id} ({f'{score.value:.3f} {known}'.strip()})"
     units = f"{len(score.folds)} class folds" if score.folds else f"{len(score.queries)} validation classes"
     if not alike:
-        return f"{name} is better than all {num_others} others (95 % intervals over {units})."
+        others = f"all {num_others} others that were trained for as long"
+        return f"{name} is better than {others} (95 % intervals over {units})."
     many = f"All {num_others}" if len(alike) == num_others else f"{len(alike)} of the {num_others}"
     return (
-        f"{many} other configurations are not distinguishable from the best, {name}, by the 95 % intervals of their "
-        f"differences over {units} ({_names(alike)})."
+        f"{many} other configurations that were trained for as long are not distinguishable from the best, {name}, by "
+        f"the 95 % intervals of their differences over {units} ({_names(alike)})."
     )

@@ -56,10 +56,10 @@ def chances_sentence(history: History) -> str | None:
     shipped, free = test.shipped, test.folds and next((r for r in test.folds.rows if r.kind == "training_free"), None)
     parts = []
     if shipped.better_than_baseline is not None and free:
-        parts.append(f"{_percent(shipped.better_than_baseline)} than {baseline_name(free.name)}")
+        parts.append(f"than {baseline_name(free.name)}: {_percent(shipped.better_than_baseline)}")
     if shipped.better_than_default is not None:
-        parts.append(f"{_percent(shipped.better_than_default)} than the default configuration")
-    return f"probability of being better: {', '.join(parts)}" if parts else None
+        parts.append(f"than the default configuration: {_percent(shipped.better_than_default)}")
+    return f"probability of being better {'; '.join(parts)}" if parts else None
 
 
 def _percent(probability: float) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sldml.config.training import EvaluationConfig
 from sldml.journal import BaselineScore, BaselinesScored, Candidate, LeftOut
+from sldml.search.listed import Listed
 from sldml.search.pool import Config, Pool, Result, Stage
 from sldml.search.recorder import Recorder
 from sldml.search.scoring import Scoring, missing_scorings, num_scored
@@ -75,7 +76,7 @@ class Together:
         return self._parts[config[_PART]]
 
 
-class ScoringStage:
+class ScoringStage(Listed[Scoring]):
     """Scores the candidates of the baselines on validation. Each group is in the journal when it is done."""
 
     def __init__(
@@ -95,25 +96,9 @@ class ScoringStage:
             num_candidates: Number of candidates in all, also those of earlier calls.
             deadline: When to stop, seconds since 1970.
         """
-        self._waiting, self._recorder, self._watcher = list(waiting), recorder, watcher
-        self._num_candidates, self._deadline = num_candidates, deadline
-        self._num_running = 0
+        super().__init__("baselines", waiting, deadline)
+        self._recorder, self._watcher, self._num_candidates = recorder, watcher, num_candidates
         self._show()
-
-    def next(self, key: str) -> Config | None:
-        if not self._waiting:
-            return None
-        self._num_running += 1
-        return {"baselines": self._waiting.pop(0)}
-
-    def is_over(self) -> bool:
-        return not self._waiting and not self._num_running
-
-    def has_expired(self) -> bool:
-        return self._deadline is not None and time.time() > self._deadline
-
-    def stops(self, key: str, config: Config, result: Result) -> bool:
-        return False
 
     def started(self, config: Config) -> None:
         """Nothing: there is no event for it."""
@@ -122,7 +107,7 @@ class ScoringStage:
         """Nothing: a report in between says only that the process is alive."""
 
     def ended(self, key: str, config: Config, result: Result) -> None:
-        self._num_running -= 1
+        super().ended(key, config, result)
         scoring: Scoring = config["baselines"]
         if result.get("state") != "completed":
             self._recorder.say(f"{scoring.name}: {result.get('error', 'the process ended without a score')}")
@@ -142,7 +127,7 @@ class ScoringStage:
         self._recorder.retried(config["baselines"].name, error)
 
     def lost(self, key: str, config: Config, error: str) -> None:
-        self._num_running -= 1
+        super().ended(key, config, {})
         self._recorder.say(f"{config['baselines'].name}: lost ({error}); scored when the search is resumed")
 
     def _show(self) -> None:

@@ -10,7 +10,7 @@ from sldml.config.space import SearchSettings
 from sldml.config.training import EvaluationConfig
 from sldml.journal import Candidate, History, TrialRecord
 from sldml.search.final import FoldScoring, FoldTraining, NothingToTrainError, whole_schedule
-from sldml.search.race import Entrant, Heat, Race, Standing
+from sldml.search.race import Finalist, FoldTask, Race, Standing
 
 MOST_CANDIDATES = 3
 """Candidates of one baseline."""
@@ -43,14 +43,13 @@ class Finalists:
         if not ranked:
             raise NothingToTrainError("no trial has a result: all of them failed or diverged")
         default = history.default_trial
-        others = [default] if default in ranked[count:] else []
+        others = [record for record in ranked[count:] if record is default]
         candidates: list[Candidate] = []
         for baseline in history.baselines.values():
             best_first = sorted(baseline.scores, key=lambda score: -score.val)[:MOST_CANDIDATES]
             least = best_first[0].val - AS_GOOD_AS_BEST
             candidates += [score.candidate for score in best_first if score.val >= least]
-        trials = (*ranked[:count], *(record for record in others if record is not None))
-        return cls(trials, tuple(candidates), num_folds, settings.fold_repeats)
+        return cls((*ranked[:count], *others), tuple(candidates), num_folds, settings.fold_repeats)
 
     def race(self, history: History, *, tries_again: bool = False) -> Race | None:
         """The race as far as it has come; None without class folds.
@@ -61,8 +60,8 @@ class Finalists:
         """
         if not self.num_folds:
             return None
-        entrants = [Entrant(record.trial_id, True, whole_schedule(record)) for record in self.trials]
-        entrants += [Entrant(candidate.key, False) for candidate in self.candidates]
+        finalists = [Finalist(record.trial_id, True, whole_schedule(record)) for record in self.trials]
+        finalists += [Finalist(candidate.key, False) for candidate in self.candidates]
         scores: dict[tuple[str, int, int], float | str] = {}
         for place, event in history.folds.items():
             if event.num_folds == self.num_folds and event.accuracy is not None:
@@ -70,7 +69,7 @@ class Finalists:
             elif event.num_folds == self.num_folds and not tries_again:
                 scores[place] = f"fold {event.fold}, repeat {event.repeat}: {event.error}"
         return Race(
-            entrants,
+            finalists,
             num_folds=self.num_folds,
             num_repeats=self.num_repeats,
             max_epochs=sum(len(record.epochs) for record in history.trials.values()),
@@ -104,17 +103,17 @@ class Finalists:
             names[candidate.key] = candidate.baseline + (f" {number}" if number > 1 else "")
         return names
 
-    def to_score(self, heat: Heat, evaluation: EvaluationConfig) -> FoldTraining | FoldScoring:
-        """What a worker does for a heat; `evaluation`: the exemplar draws, the same for all finalists."""
+    def to_score(self, task: FoldTask, evaluation: EvaluationConfig) -> FoldTraining | FoldScoring:
+        """What a worker does for a task; `evaluation`: the exemplar draws, the same for all finalists."""
         shared = evaluation.model_copy(update={"num_folds": 1})
-        key = heat.entrant.key
-        if not heat.entrant.is_trained:
+        key = task.finalist.key
+        if not task.finalist.is_trained:
             candidate = next(candidate for candidate in self.candidates if candidate.key == key)
-            return FoldScoring(candidate, self.names()[key], shared, self.num_folds, heat.repeat, heat.fold)
+            return FoldScoring(candidate, self.names()[key], shared, self.num_folds, task.repeat, task.fold)
         record = next(record for record in self.trials if record.trial_id == key)
-        seed = fold_seed(heat.repeat, heat.fold)
+        seed = fold_seed(task.repeat, task.fold)
         config = {**record.config, "evaluation": shared.model_dump(), "seed": seed}
-        return FoldTraining(key, config, heat.entrant.num_epochs, self.num_folds, heat.repeat, heat.fold)
+        return FoldTraining(key, config, task.finalist.num_epochs, self.num_folds, task.repeat, task.fold)
 
 
 def fold_seed(repeat: int, fold: int) -> int:

@@ -9,7 +9,7 @@ from sldml.journal import FoldScored, LeftOut
 from sldml.search.final import FoldScoring, FoldTraining
 from sldml.search.finalists import Finalists, fold_seed
 from sldml.search.pool import Config, Pool, Result
-from sldml.search.race import Heat, Race
+from sldml.search.race import FoldTask, Race
 from sldml.search.recorder import Recorder
 from sldml.search.watcher import Watcher
 
@@ -44,7 +44,7 @@ def run_folds(
     stage = _FoldStage(finalists, race, evaluation, recorder, watcher, deadline)
     pool.run(stage)
     if race.ending is not None:
-        recorder.say(f"class folds ended after {race.num_scored}: {race.ending}")
+        recorder.say(f"class folds: ended after {race.num_scored} folds, because {race.ending}")
     elif deadline is not None:
         recorder.record(LeftOut(what=f"class folds after the first {race.num_scored}"))
 
@@ -54,15 +54,15 @@ def _first_repeat(
 ) -> list[FoldTraining | FoldScoring]:
     """What is left of the first repeat, which is scored in any case."""
     return [
-        finalists.to_score(Heat(standing.entrant, 1, fold), evaluation)
+        finalists.to_score(FoldTask(standing.finalist, 1, fold), evaluation)
         for fold in range(1, race.num_folds + 1)
         for standing in race.standings()
-        if (standing.entrant.key, 1, fold) not in recorder.history.folds
+        if (standing.finalist.key, 1, fold) not in recorder.history.folds
     ]
 
 
 class _FoldStage:
-    """Hands out the heats of a race. It is over with the race: what still runs then ends after its next report."""
+    """Hands out the tasks of a race. It is over with the race: what still runs then ends after its next report."""
 
     def __init__(
         self,
@@ -75,15 +75,15 @@ class _FoldStage:
     ) -> None:
         self._finalists, self._race, self._evaluation = finalists, race, evaluation
         self._recorder, self._watcher, self._deadline = recorder, watcher, deadline
-        self._heats: dict[str, Heat] = {}
+        self._tasks: dict[str, FoldTask] = {}
         self._names = finalists.names()
 
     def next(self, key: str) -> Config | None:
-        heat = self._race.next()
-        if heat is None:
+        task = self._race.next()
+        if task is None:
             return None
-        self._heats[key] = heat
-        found = self._finalists.to_score(heat, self._evaluation)
+        self._tasks[key] = task
+        found = self._finalists.to_score(task, self._evaluation)
         return {"fold" if isinstance(found, FoldTraining) else "scoring": found}
 
     def is_over(self) -> bool:
@@ -93,7 +93,7 @@ class _FoldStage:
         return self._deadline is not None and time.time() > self._deadline
 
     def stops(self, key: str, config: Config, result: Result) -> bool:
-        return not self._race.needs(self._heats[key])
+        return not self._race.needs(self._tasks[key])
 
     def started(self, config: Config) -> None:
         self._show(config, None)
@@ -103,16 +103,16 @@ class _FoldStage:
             self._show(config, result)
 
     def ended(self, key: str, config: Config, result: Result) -> None:
-        heat, state = self._heats.pop(key), result.get("state", "failed")
-        if not self._race.needs(heat):
+        task, state = self._tasks.pop(key), result.get("state", "failed")
+        if not self._race.needs(task):
             self._show(config, {"state": "pruned"})
             return
         if "epoch" not in result:  # no report said so before
             self._show(config, {"state": "failed"})
         if state == "completed":
-            self._enter(heat, config, accuracy=float(result["val/accuracy"]))
+            self._enter(task, config, accuracy=float(result["val/accuracy"]))
         else:
-            self._enter(heat, config, error=result.get("error") or "it did not end")
+            self._enter(task, config, error=result.get("error") or "it did not end")
 
     def retried(self, config: Config, error: str) -> None:
         self._recorder.retried(_found(config).name, error)
@@ -120,23 +120,25 @@ class _FoldStage:
     def lost(self, key: str, config: Config, error: str) -> None:
         self.ended(key, config, {"state": "failed", "error": error})
 
-    def _enter(self, heat: Heat, config: Config, *, accuracy: float | None = None, error: str | None = None) -> None:
+    def _enter(
+        self, task: FoldTask, config: Config, *, accuracy: float | None = None, error: str | None = None
+    ) -> None:
         """Record a score, and enter it in the race."""
         found = _found(config)
         is_trained = isinstance(found, FoldTraining)
         event = FoldScored(
             trial_id=found.trial_id if isinstance(found, FoldTraining) else None,
             candidate=found.candidate if isinstance(found, FoldScoring) else None,
-            repeat=heat.repeat,
-            fold=heat.fold,
+            repeat=task.repeat,
+            fold=task.fold,
             num_folds=self._race.num_folds,
-            seed=fold_seed(heat.repeat, heat.fold) if is_trained else None,
+            seed=fold_seed(task.repeat, task.fold) if is_trained else None,
             accuracy=accuracy,
             error=error,
         )
         self._recorder.record(event)
-        score = accuracy if accuracy is not None else f"fold {heat.fold}, repeat {heat.repeat}: {event.error}"
-        dropped = self._race.scored(heat, score)
+        score = accuracy if accuracy is not None else f"fold {task.fold}, repeat {task.repeat}: {event.error}"
+        dropped = self._race.scored(task, score)
         if dropped:
             names = ", ".join(self._names[key] for key in dropped)
             self._recorder.say(f"class folds after {self._race.num_scored}: dropped {names}")

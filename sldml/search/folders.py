@@ -46,6 +46,15 @@ def has_final_weights(search: Path | str, trial_id: str, seed: int, num_epochs: 
     return True
 
 
+def trial_weights(search: Path | str, trial_id: str) -> Mapping[str, Any]:
+    """The state of the encoder at the end of a trial's schedule, on its first class fold if it has several.
+
+    Raises:
+        FileNotFoundError: the trial was stopped before, or its checkpoint is missing or damaged.
+    """
+    return _present(CheckpointFile(f"{search}/{trial_folder(trial_id)}").load_weights(torch.device("cpu")), trial_id)
+
+
 def fold_weights(search: Path | str, trial_id: str, num_folds: int) -> Mapping[str, Any]:
     """The state of the encoder that was trained on the first fold of the first repeat.
 

@@ -19,7 +19,7 @@ WORST_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Entrant:
+class Finalist:
     """A finalist."""
 
     key: str
@@ -30,10 +30,10 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Heat:
+class FoldTask:
     """One finalist on one class fold."""
 
-    entrant: Entrant
+    finalist: Finalist
     repeat: int
     """From 1."""
     fold: int
@@ -44,7 +44,7 @@ class Heat:
 class Standing:
     """A finalist in the race."""
 
-    entrant: Entrant
+    finalist: Finalist
     accuracies: tuple[float, ...]
     """By round, as far as they count: up to the last whole round, or up to the one after which it was dropped."""
     dropped: bool
@@ -66,7 +66,7 @@ class Race:
 
     def __init__(
         self,
-        entrants: Sequence[Entrant],
+        finalists: Sequence[Finalist],
         *,
         num_folds: int,
         num_repeats: int,
@@ -75,31 +75,31 @@ class Race:
     ) -> None:
         """
         Args:
-            entrants: The finalists; of equal ones the first counts as better.
+            finalists: The finalists; of equal ones the first counts as better.
             num_folds: Folds in a repeat.
             num_repeats: Most repeats.
             max_epochs: Ends after the first repeat once the folds have cost this many epochs.
             scores: What is known already, by key, repeat and fold: an accuracy, or why there is none.
         """
-        self._entrants = {entrant.key: entrant for entrant in entrants}
+        self._finalists = {finalist.key: finalist for finalist in finalists}
         self.num_folds, self._num_rounds = num_folds, num_folds * num_repeats
         self._max_epochs = max_epochs
-        self._scores: dict[str, dict[int, float]] = {key: {} for key in self._entrants}
+        self._scores: dict[str, dict[int, float]] = {key: {} for key in self._finalists}
         self._failed: dict[str, tuple[int, str]] = {}
-        """The round in which an entrant failed, and why."""
+        """The round in which a finalist failed, and why."""
         self._dropped: dict[str, int] = {}
-        """The number of rounds after which an entrant was dropped."""
+        """The number of rounds after which a finalist was dropped."""
         self._handed_out: set[tuple[str, int]] = set()
         self.num_scored = 0
         """Number of whole rounds."""
         self.ending: str | None = None
         """Why the race is over; None before."""
         for (key, repeat, fold), score in (scores or {}).items():
-            if key in self._entrants:
+            if key in self._finalists:
                 self._enter(key, self._round_of(repeat, fold), score)
         self._advance()
 
-    def next(self) -> Heat | None:
+    def next(self) -> FoldTask | None:
         """What to score next; None if there is nothing at the moment.
 
         The first repeat is handed out as a whole. From then on, the next round begins while the last one still runs,
@@ -112,27 +112,27 @@ class Race:
             is_extra = number >= self.num_folds and number > self.num_scored
             if is_extra and self._num_epochs(number) >= self._max_epochs:
                 return None
-            for key, entrant in self._entrants.items():
+            for key, finalist in self._finalists.items():
                 is_open = number not in self._scores[key] and (key, number) not in self._handed_out
                 if is_open and self._is_in(key, number):
                     self._handed_out.add((key, number))
                     repeat, fold = divmod(number, self.num_folds)
-                    return Heat(entrant, repeat + 1, fold + 1)
+                    return FoldTask(finalist, repeat + 1, fold + 1)
         return None
 
-    def needs(self, heat: Heat) -> bool:
-        """Whether the result of this heat still counts."""
-        return self.ending is None and self._is_in(heat.entrant.key, self._round_of(heat.repeat, heat.fold))
+    def needs(self, task: FoldTask) -> bool:
+        """Whether the result of this task still counts."""
+        return self.ending is None and self._is_in(task.finalist.key, self._round_of(task.repeat, task.fold))
 
-    def scored(self, heat: Heat, score: float | str) -> list[str]:
-        """Enter the accuracy of a heat, or why there is none. Returns the keys of those who are dropped by it."""
+    def scored(self, task: FoldTask, score: float | str) -> list[str]:
+        """Enter the accuracy of a task, or why there is none. Returns the keys of those who are dropped by it."""
         before = set(self._dropped)
-        self._enter(heat.entrant.key, self._round_of(heat.repeat, heat.fold), score)
+        self._enter(task.finalist.key, self._round_of(task.repeat, task.fold), score)
         self._advance()
         return [key for key in self._dropped if key not in before]
 
     def __contains__(self, key: str) -> bool:
-        return key in self._entrants
+        return key in self._finalists
 
     def standing(self, key: str) -> Standing:
         """The standing of a finalist."""
@@ -141,11 +141,11 @@ class Race:
         end = min(self._dropped.get(key, self.num_scored), failed_in)
         scores = self._scores[key]
         accuracies = tuple(scores[number] for number in range(end) if number in scores)
-        return Standing(self._entrants[key], accuracies, key in self._dropped, error)
+        return Standing(self._finalists[key], accuracies, key in self._dropped, error)
 
     def standings(self) -> list[Standing]:
         """The standings of all finalists, in the order in which they were entered."""
-        return [self.standing(key) for key in self._entrants]
+        return [self.standing(key) for key in self._finalists]
 
     def difference(self, first: str, second: str) -> PairedDifference:
         """The difference of two finalists over the rounds that both have."""
@@ -154,8 +154,8 @@ class Race:
 
     def best_free(self) -> str | None:
         """The candidate without training that has the best mean over all whole rounds; None if none has one."""
-        free = [standing for standing in self._racing() if not standing.entrant.is_trained and standing.accuracies]
-        return free[0].entrant.key if free else None
+        free = [standing for standing in self._racing() if not standing.finalist.is_trained and standing.accuracies]
+        return free[0].finalist.key if free else None
 
     # ------------------------------------------------------------------------------------------------ its rules
 
@@ -169,7 +169,7 @@ class Race:
             self._scores[key][number] = score
 
     def _is_in(self, key: str, number: int) -> bool:
-        """Whether an entrant is to be scored in this round."""
+        """Whether a finalist is to be scored in this round."""
         return key not in self._dropped and (key not in self._failed or number < self._failed[key][0])
 
     def _racing(self) -> list[Standing]:
@@ -180,8 +180,8 @@ class Race:
     def _num_epochs(self, num_rounds: int) -> int:
         """What the first rounds cost, with what is still to be trained of them."""
         return sum(
-            entrant.num_epochs
-            for key, entrant in self._entrants.items()
+            finalist.num_epochs
+            for key, finalist in self._finalists.items()
             for number in range(min(num_rounds, self._dropped.get(key, num_rounds)))
             if number in self._scores[key] or self._is_in(key, number)
         )
@@ -189,7 +189,7 @@ class Race:
     def _advance(self) -> None:
         """Close the rounds on which everybody has a score, and decide after each."""
         while self.ending is None:
-            waited_for = [key for key in self._entrants if self._is_in(key, self.num_scored)]
+            waited_for = [key for key in self._finalists if self._is_in(key, self.num_scored)]
             if any(self.num_scored not in self._scores[key] for key in waited_for):
                 return
             self.num_scored += 1
@@ -202,13 +202,13 @@ class Race:
         racing = self._racing()
         kept = _firsts(racing)
         for standing in racing[1:]:
-            key = standing.entrant.key
-            if key not in kept and self.difference(key, racing[0].entrant.key).better < WORST_CHANCE:
+            key = standing.finalist.key
+            if key not in kept and self.difference(key, racing[0].finalist.key).better < WORST_CHANCE:
                 self._dropped[key] = self.num_scored
 
     def _reason_to_end(self) -> str | None:
         racing = self._racing()
-        trained = [standing.entrant.key for standing in racing if standing.entrant.is_trained]
+        trained = [standing.finalist.key for standing in racing if standing.finalist.is_trained]
         if not trained:
             return "no trained configuration is left"
         free = self.best_free()
@@ -226,7 +226,7 @@ def _firsts(ranked: Iterable[Standing]) -> set[str]:
     """The first trained and the first untrained one."""
     firsts: dict[bool, str] = {}
     for standing in ranked:
-        firsts.setdefault(standing.entrant.is_trained, standing.entrant.key)
+        firsts.setdefault(standing.finalist.is_trained, standing.finalist.key)
     return set(firsts.values())
 
 

@@ -22,6 +22,7 @@ from sldml.journal import (
 from sldml.search.beside import Together
 from sldml.search.final import FinalTraining, is_trained
 from sldml.search.folders import has_final_weights
+from sldml.search.listed import Listed
 from sldml.search.pool import Config, Pool, Result, Stage
 from sldml.search.recorder import Recorder, epoch_fields
 from sldml.search.scheduler import Scheduler, make_scheduler, rungs
@@ -202,7 +203,7 @@ class _TrialStage:
         self._proposals.ended(key, state, result)
 
 
-class _FinalStage:
+class _FinalStage(Listed[FinalTraining]):
     """Final models."""
 
     def __init__(
@@ -212,27 +213,13 @@ class _FinalStage:
         deadline: float | None = None,
         expected_s: Callable[[FinalTraining], float] = lambda final: 0.0,
     ) -> None:
-        self._waiting, self._recorder = list(waiting), recorder
-        self._deadline, self._expected_s = deadline, expected_s
-        self._first = waiting[0]
-        self._num_running = 0
+        super().__init__("final", waiting, deadline)
+        self._recorder, self._expected_s, self._first = recorder, expected_s, waiting[0]
 
     def next(self, key: str) -> Config | None:
         if self._waiting and not self._fits(self._waiting[0]):
             self._waiting.clear()
-        if not self._waiting:
-            return None
-        self._num_running += 1
-        return {"final": self._waiting.pop(0)}
-
-    def is_over(self) -> bool:
-        return not self._waiting and not self._num_running
-
-    def has_expired(self) -> bool:
-        return self._deadline is not None and time.time() > self._deadline
-
-    def stops(self, key: str, config: Config, result: Result) -> bool:
-        return False
+        return super().next(key)
 
     def _fits(self, final: FinalTraining) -> bool:
         """Whether a model will be trained at the deadline; the first one is begun in any case."""
@@ -253,7 +240,7 @@ class _FinalStage:
             self._recorder.record(epoch)
 
     def ended(self, key: str, config: Config, result: Result) -> None:
-        self._num_running -= 1
+        super().ended(key, config, result)
         final: FinalTraining = config["final"]
         state = result.get("state", "failed")
         if state != "running":

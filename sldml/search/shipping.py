@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from sldml.config.trial import TrialConfig
 from sldml.embedding.view import View
 from sldml.journal import AgainstBaseline, Candidate, History, Shipped, TestResults
 from sldml.prepared.batches import Frames
-from sldml.protocols.folds import MOST_TO_SCORE, scored_folds
+from sldml.protocols.folds import MOST_TO_SCORE, fold_developments, scored_folds
 from sldml.protocols.split import Split
 from sldml.recognition.against import against_baseline
 from sldml.recognition.baselines import baseline_matching
 from sldml.recognition.latency import evenly, measure_latency
 from sldml.recognition.matching import Matching
 from sldml.recognition.one_shot import exemplar_draws, score_predictions
-from sldml.recognition.recognizer import NEVER_UNKNOWN, Calibration, Recognizer, calibrate
+from sldml.recognition.recognizer import FEWEST_TO_CALIBRATE, NEVER_UNKNOWN, Calibration, Recognizer, calibrate
 from sldml.recognition.saved_exemplars import SavedExemplars
 from sldml.search.choice import ShippingDecision
 from sldml.search.final import matching_scale, trained_matching
@@ -45,6 +46,7 @@ def ship(
     data: DataConfig,
     load_final: Callable[[str, int], Weights],
     load_fold: Callable[[str, int], Weights],
+    load_trial: Callable[[str], Weights],
     search_name: str,
 ) -> TestResults:
     """Save the model of the search, and score it on the sealed test.
@@ -60,6 +62,7 @@ def ship(
         load_final: From trial and seed to the weights of a final training.
         load_fold: From a trial and the number of class folds to the weights trained on the first fold of the first
             repeat, which have not seen its validation classes.
+        load_trial: From a trial to its own weights, which have not seen the validation classes.
         search_name: Where the model comes from.
 
     Returns:
@@ -84,11 +87,14 @@ def ship(
         scale = matching_scale(config, merged)
         matching = trained_matching(config, load_final(winner.trial_id, seed), exemplars.layout, scale)
         num_folds = choice.folds.num_folds
-        fold = scored_folds(split.development, num_folds)[0]
+        fold, weights = scored_folds(split.development, num_folds)[0], partial(load_fold, winner.trial_id, num_folds)
+        if len(fold.validation.classes) < FEWEST_TO_CALIBRATE:
+            fold = fold_developments(split.development, config.evaluation.num_folds)[0]
+            weights = partial(load_trial, winner.trial_id)
         unseen = View(frames, fold.validation)
         scale = matching_scale(config, View(frames, fold.train))
         try:
-            calibrated = trained_matching(config, load_fold(winner.trial_id, num_folds), unseen.layout, scale)
+            calibrated = trained_matching(config, weights(), unseen.layout, scale)
         except FileNotFoundError as error:
             _log.warning("%s: the threshold for unknown actions cannot be calibrated, none will be unknown", error)
             calibrated = None

@@ -175,7 +175,7 @@ class Deadlines:
             return budget.end - budget.closing_s(0.0)
         updated = self._history.updated
         if self._trials_end is None or updated - self._trials_end[1] > _RENEWED_S:
-            best = max(self._history.comparable(), key=lambda record: record.value or 0.0, default=None)
+            best = next(iter(self._history.ranked()), None)
             first = 0.0 if best is None else self.expected_s(_Length(best.trial_id, best.config, first_final_epochs))
             self._trials_end = budget.trials_end(first, self.test_s()), updated
         return self._trials_end[0]

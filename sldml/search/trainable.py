@@ -53,7 +53,7 @@ class Job:
 WARM_UP = "warm_up"
 """The configuration with this key trains nothing."""
 _READY_EVERY_S = 0.2
-_ALIVE_EVERY_S = 5.0
+_HEARTBEAT_S = 5.0
 """How often a process that scores baselines says that it is alive."""
 
 
@@ -131,7 +131,7 @@ def score_fold(config: Mapping[str, Any], job: Job) -> None:
     """One class fold of a candidate without training."""
     scoring: FoldScoring = config["scoring"]
     with _errors_reported(job) as frames:
-        (scored,) = validate(frames, [scoring.candidate], _fold(scoring, job), scoring.evaluation, between=_alive())
+        (scored,) = validate(frames, [scoring.candidate], _fold(scoring, job), scoring.evaluation, between=_heartbeat())
         tune.report({"epoch": 1, "state": "completed", "val/accuracy": scored.val})
 
 
@@ -144,23 +144,23 @@ def score_baselines(config: Mapping[str, Any], job: Job) -> None:
     scoring: Scoring = config["baselines"]
     started = time.monotonic()
     with _errors_reported(job) as frames:
-        scores = validate(frames, scoring.candidates, job.development, scoring.evaluation, between=_alive())
+        scores = validate(frames, scoring.candidates, job.development, scoring.evaluation, between=_heartbeat())
         seconds = time.monotonic() - started
         found = [score.model_dump() for score in scores]
         tune.report({"state": "completed", "scores": found, "seconds": seconds, "worker": WORKER})
 
 
-def _alive() -> Callable[[], None]:
-    """A function that is called often, and reports every few seconds that the process is alive."""
-    heard = time.monotonic()
+def _heartbeat() -> Callable[[], None]:
+    """A function to be called often, which reports every few seconds that the process is alive."""
+    reported = time.monotonic()
 
-    def say_so() -> None:
-        nonlocal heard
-        if time.monotonic() - heard > _ALIVE_EVERY_S:
-            heard = time.monotonic()
+    def beat() -> None:
+        nonlocal reported
+        if time.monotonic() - reported > _HEARTBEAT_S:
+            reported = time.monotonic()
             tune.report({"state": "running", "worker": WORKER})
 
-    return say_so
+    return beat
 
 
 def _run(

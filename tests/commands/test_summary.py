@@ -264,7 +264,7 @@ def test_class_folds_are_told_and_that_no_trained_model_earned_it():
         "class folds t1: 0.850 ± 0.071 over 2 folds, +0.150 [-0.485, +0.785] against the best baseline",
         "class folds t8 (default): 0.200 ± 0.000 over 2 folds; dropped",
         "class folds t9: fold 1, repeat 1: boom",
-        "class folds ended after 2: all repeats are done",
+        "class folds: ended after 2 folds, because all repeats are done",
         "saved model: dtw_1nn (no training), no trained model was better; sealed test 0.580",
     ]
 

@@ -181,17 +181,26 @@ def test_every_ranked_trial_is_compared_with_the_best() -> None:
     assert against_best(History()) == {}
 
 
+def test_only_trials_that_were_trained_for_as_long_are_compared_with_the_best() -> None:
+    longer, short = trial("t1", epoch(0.2, 2, 2), epoch(0.6, 6, 6)), trial("t2", epoch(0.9, 9, 9))
+    other = trial("t3", epoch(0.9, 9, 9), epoch(0.5, 5, 5))
+    history = History(trials={each.trial_id: each for each in (longer, short, other)})
+    assert list(against_best(history)) == ["t3"]
+
+
 def test_in_words() -> None:
     best = trial("t2", epoch(0.8, 8, 9, 7))
     assert noise_sentence(best, 0, []) is None
     assert noise_sentence(best, 4, ["t3", "t4"]) == (
-        "2 of the 4 other configurations are not distinguishable from the best, t2 (0.800 ± 0.030 over exemplar "
-        "draws), by the 95 % intervals of their differences over 3 validation classes (t3, t4)."
+        "2 of the 4 other configurations that were trained for as long are not distinguishable from the best, t2 "
+        "(0.800 ± 0.030 over exemplar draws), by the 95 % intervals of their differences over 3 validation classes "
+        "(t3, t4)."
     )
-    assert str(noise_sentence(best, 2, ["t3", "t4"])).startswith("All 2 other configurations are not")
+    assert str(noise_sentence(best, 2, ["t3", "t4"])).startswith("All 2 other configurations that were trained for")
     assert str(noise_sentence(best, 9, [f"t{i}" for i in range(3, 11)])).endswith("(t3, t4, t5, t6, t7 and 3 more).")
     assert noise_sentence(best, 4, []) == (
-        "t2 (0.800 ± 0.030 over exemplar draws) is better than all 4 others (95 % intervals over 3 validation classes)."
+        "t2 (0.800 ± 0.030 over exemplar draws) is better than all 4 others that were trained for as long (95 % "
+        "intervals over 3 validation classes)."
     )
     assert "is unknown" in str(noise_sentence(best, 4, None))
     folds = trial("t1", epoch(0.8, **{"val/num_folds": 2, "val/accuracy_fold_1": 0.7, "val/accuracy_fold_2": 0.9}))

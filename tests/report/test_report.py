@@ -234,7 +234,7 @@ def test_class_folds_are_a_table_with_what_ships() -> None:
     page = text_of(render_report(history))
     section = page.split('<section id="folds"')[1].split("</section>")[0]
     assert "are divided into 2 folds" in section
-    assert "All others were scored on 2 folds; all repeats are done." in section
+    assert "All others were scored on 2 folds: the race ended because all repeats are done." in section
     lines = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in section.split("<tr")[2:]]
     said = [" ".join(words).replace('class="baseline">', "").lstrip("> ") for words in lines]
     assert said == [

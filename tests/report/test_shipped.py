@@ -150,22 +150,22 @@ def test_a_candidate_found_on_class_folds_has_a_row_of_its_own() -> None:
     [
         (
             {"better_than_baseline": 0.974, "better_than_default": 0.88},
-            "97 % than DTW 1-NN, 88 % than the default configuration",
+            "than DTW 1-NN: 97 %; than the default configuration: 88 %",
         ),
-        ({"better_than_baseline": 0.9991}, "over 99 % than DTW 1-NN"),
-        ({"better_than_default": 0.004}, "under 1 % than the default configuration"),
+        ({"better_than_baseline": 0.9991}, "than DTW 1-NN: over 99 %"),
+        ({"better_than_default": 0.004}, "than the default configuration: under 1 %"),
     ],
 )
 def test_the_probabilities_are_told_everywhere(chances: dict[str, float], said: str) -> None:
     history = with_folds(trained(), **chances)
-    sentence = f"probability of being better: {said}"
+    sentence = f"probability of being better {said}"
     assert chances_sentence(history) == sentence
     summary = search_summary(
         history, "completed", Timing(0.0), {"mlflow": {"tracking_uri": "sqlite:///x"}, "report": "r", "model": "m"}
     )
     assert sentence in closing_lines(summary, resume="")
     assert {name: summary["shipped"][name] for name in chances} == chances
-    assert f"Probability of being better: {said}." in text_of(render_report(history))
+    assert f"Probability of being better {said}." in text_of(render_report(history))
 
 
 def test_without_class_folds_no_probability_is_told() -> None:

@@ -8,7 +8,7 @@ from support.made_finalists import CONFIG, finalists_of, free, scored_on, search
 from sldml.config.training import EvaluationConfig
 from sldml.search.final import FoldScoring, FoldTraining, NothingToTrainError
 from sldml.search.finalists import Finalists, best_of_each_baseline, fold_seed
-from sldml.search.race import Entrant, Heat, Race
+from sldml.search.race import Finalist, FoldTask, Race
 
 FREE = [0.70, 0.80, 0.75, 0.65, 0.85]
 STEADY = [0.73, 0.83, 0.79, 0.68, 0.89]  # differences .03 .03 .04 .03 .04
@@ -83,21 +83,21 @@ def test_what_failed_is_out_unless_it_is_tried_again() -> None:
     finalists = finalists_of(history)
     assert race_of(finalists, history).standing("t1").error == "fold 2, repeat 1: boom"
     again = race_of(finalists, history, tries_again=True)
-    heat = again.next()
-    assert heat is not None
-    assert (heat.entrant.key, heat.repeat, heat.fold) == ("t1", 1, 2)
+    task = again.next()
+    assert task is not None
+    assert (task.finalist.key, task.repeat, task.fold) == ("t1", 1, 2)
 
 
 def test_a_configuration_is_trained_on_a_fold_with_a_seed_of_the_fold_and_the_draws_of_all() -> None:
     finalists = finalists_of(searched(0.9, dtw_1nn=0.5))
     evaluation = EvaluationConfig(num_draws=7, seed=3, num_folds=4)
-    found = finalists.to_score(Heat(Entrant("t1", True, 3), 2, 4), evaluation)
+    found = finalists.to_score(FoldTask(Finalist("t1", True, 3), 2, 4), evaluation)
     assert isinstance(found, FoldTraining)
     shared = {"num_draws": 7, "seed": 3, "num_folds": 1}
     assert found.config == {**CONFIG, "seed": fold_seed(2, 4), "evaluation": shared}
     assert (found.num_epochs, found.num_folds, found.repeat, found.fold) == (3, 5, 2, 4)
     candidate = free("dtw_1nn")
-    scoring = finalists.to_score(Heat(Entrant(candidate.key, False), 2, 4), evaluation)
+    scoring = finalists.to_score(FoldTask(Finalist(candidate.key, False), 2, 4), evaluation)
     assert isinstance(scoring, FoldScoring)
     assert (scoring.candidate, scoring.evaluation.model_dump()) == (candidate, shared)
     assert scoring.name == "dtw_1nn fold 4, repeat 2"

@@ -10,52 +10,52 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sldml.search.race import Entrant, Heat, Race
+from sldml.search.race import Finalist, FoldTask, Race
 
 NOISE = (0.02, -0.03, 0.01, 0.03, -0.02, 0.0, -0.01, 0.02, -0.02, 0.01)
 
 
-def entrants(*names: str, num_epochs: int = 10) -> list[Entrant]:
+def finalists(*names: str, num_epochs: int = 10) -> list[Finalist]:
     """Those whose name begins with t are trained."""
-    return [Entrant(name, name[0] == "t", num_epochs if name[0] == "t" else 0) for name in names]
+    return [Finalist(name, name[0] == "t", num_epochs if name[0] == "t" else 0) for name in names]
 
 
 def make(*names: str, num_folds: int = 5, num_repeats: int = 3, max_epochs: int = 10_000, **fields: Any) -> Race:
-    return Race(entrants(*names), num_folds=num_folds, num_repeats=num_repeats, max_epochs=max_epochs, **fields)
+    return Race(finalists(*names), num_folds=num_folds, num_repeats=num_repeats, max_epochs=max_epochs, **fields)
 
 
-def place(heat: Heat) -> tuple[str, int, int]:
-    return heat.entrant.key, heat.repeat, heat.fold
+def place(task: FoldTask) -> tuple[str, int, int]:
+    return task.finalist.key, task.repeat, task.fold
 
 
-def accuracy(name: str, heat: Heat, means: Mapping[str, float]) -> float:
+def accuracy(name: str, task: FoldTask, means: Mapping[str, float]) -> float:
     """Its mean with noise that is its own: the differences vary from fold to fold."""
-    return means[name] + NOISE[(7 * (ord(name[-1]) % 10) + 3 * heat.fold + heat.repeat) % len(NOISE)]
+    return means[name] + NOISE[(7 * (ord(name[-1]) % 10) + 3 * task.fold + task.repeat) % len(NOISE)]
 
 
 def run(race: Race, means: Mapping[str, float], num_slots: int = 1, seed: int = 0) -> list[tuple[str, int, int]]:
-    """Race to the end on some slots, in which heats end in any order. Returns what was handed out."""
-    rng, running, handed_out = random.Random(seed), list[Heat](), []
+    """Race to the end on some slots, in which tasks end in any order. Returns what was handed out."""
+    rng, running, handed_out = random.Random(seed), list[FoldTask](), []
     while race.ending is None:
-        while len(running) < num_slots and (heat := race.next()) is not None:
-            running.append(heat)
-            handed_out.append(place(heat))
+        while len(running) < num_slots and (task := race.next()) is not None:
+            running.append(task)
+            handed_out.append(place(task))
         assert running, "a slot waits for nothing"
-        heat = running.pop(rng.randrange(len(running)))
-        if race.needs(heat):
-            race.scored(heat, accuracy(heat.entrant.key, heat, means))
+        task = running.pop(rng.randrange(len(running)))
+        if race.needs(task):
+            race.scored(task, accuracy(task.finalist.key, task, means))
     return handed_out
 
 
 def test_rounds_are_handed_out_in_order_the_first_repeat_and_one_more() -> None:
     race = make("t1", "t2", "dtw", num_folds=2)
-    heats = list(iter(race.next, None))
-    assert [place(heat) for heat in heats] == [
+    tasks = list(iter(race.next, None))
+    assert [place(task) for task in tasks] == [
         ("t1", 1, 1), ("t2", 1, 1), ("dtw", 1, 1), ("t1", 1, 2), ("t2", 1, 2), ("dtw", 1, 2),
         ("t1", 2, 1), ("t2", 2, 1), ("dtw", 2, 1),
     ]  # fmt: skip
-    for heat in heats[:6]:
-        race.scored(heat, 0.5 + 0.1 * heat.fold)
+    for task in tasks[:6]:
+        race.scored(task, 0.5 + 0.1 * task.fold)
     assert race.num_scored == 2
     assert race.next() is not None, "while the third round runs, the fourth begins"
 
@@ -101,18 +101,18 @@ def test_who_is_dropped_is_not_handed_out_again() -> None:
     assert len(race.standing("t3").accuracies) == 5
     assert max(entry[1:] for entry in handed_out if entry[0] == "t3") == (1, 5)
     assert race.difference("t1", "t3").better > 0.99
-    assert not race.needs(Heat(Entrant("t3", True, 10), 2, 1))
+    assert not race.needs(FoldTask(Finalist("t3", True, 10), 2, 1))
 
 
 def test_a_running_heat_is_not_needed_once_its_finalist_is_dropped() -> None:
     race = make("t1", "t2", "t3", "dtw", num_folds=2)
-    heats = list(iter(race.next, None))
+    tasks = list(iter(race.next, None))
     means = {"t1": (0.70, 0.71), "t2": (0.71, 0.70), "t3": (0.2, 0.21), "dtw": (0.70, 0.72)}
-    for heat in heats[:7]:
-        assert race.scored(heat, means[heat.entrant.key][heat.fold - 1]) == []
-    dropped = race.scored(heats[7], means["dtw"][1])
+    for task in tasks[:7]:
+        assert race.scored(task, means[task.finalist.key][task.fold - 1]) == []
+    dropped = race.scored(tasks[7], means["dtw"][1])
     assert dropped == ["t3"]
-    assert [race.needs(heat) for heat in heats[8:]] == [True, True, False, True]
+    assert [race.needs(task) for task in tasks[8:]] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("num_slots", [2, 3, 8])
@@ -131,7 +131,7 @@ def test_a_race_that_is_rebuilt_from_its_scores_goes_on_where_it_was() -> None:
     means = {"t1": 0.71, "t2": 0.70, "t3": 0.3, "dtw": 0.68}
     whole = make(*means)
     handed_out = run(whole, means)
-    scores = {key: accuracy(key[0], Heat(Entrant(key[0], True), *key[1:]), means) for key in handed_out}
+    scores = {key: accuracy(key[0], FoldTask(Finalist(key[0], True), *key[1:]), means) for key in handed_out}
     for count in (0, 1, 7, 19, 20, 21, 25, len(scores)):
         known = dict(itertools.islice(scores.items(), count))
         race = make(*means, scores=known)
@@ -142,29 +142,29 @@ def test_a_race_that_is_rebuilt_from_its_scores_goes_on_where_it_was() -> None:
 
 def test_scores_of_others_are_left_out() -> None:
     race = make("t1", "dtw", scores={("t9", 1, 1): 0.9, ("t1", 1, 1): 0.5})
-    heat = race.next()
-    assert heat is not None
-    assert place(heat) == ("dtw", 1, 1)
+    task = race.next()
+    assert task is not None
+    assert place(task) == ("dtw", 1, 1)
 
 
 def test_who_fails_on_a_fold_is_out_from_that_round() -> None:
     race = make("t1", "t2", "dtw")
-    heats = list(iter(race.next, None))
-    for heat in heats[:-3]:
-        score: float | str = accuracy(heat.entrant.key, heat, {"t1": 0.7, "t2": 0.7, "dtw": 0.7})
-        race.scored(heat, "diverged" if place(heat) == ("t1", 1, 3) else score)
+    tasks = list(iter(race.next, None))
+    for task in tasks[:-3]:
+        score: float | str = accuracy(task.finalist.key, task, {"t1": 0.7, "t2": 0.7, "dtw": 0.7})
+        race.scored(task, "diverged" if place(task) == ("t1", 1, 3) else score)
     standing = race.standing("t1")
     assert (len(standing.accuracies), standing.error, standing.is_racing) == (2, "diverged", False)
     assert race.num_scored == 5
-    assert [race.needs(heat) for heat in heats[-3:]] == [False, True, True]
+    assert [race.needs(task) for task in tasks[-3:]] == [False, True, True]
 
 
 def test_without_a_trained_finalist_the_baselines_have_one_repeat() -> None:
     race = make("t1", "dtw", "raw")
     while race.ending is None:
-        heat = race.next()
-        assert heat is not None
-        race.scored(heat, "diverged" if heat.entrant.is_trained else 0.5)
+        task = race.next()
+        assert task is not None
+        race.scored(task, "diverged" if task.finalist.is_trained else 0.5)
     assert (race.num_scored, race.ending) == (5, "no trained configuration is left")
     assert len(race.standing("dtw").accuracies) == 5
 
@@ -180,12 +180,12 @@ def shipped(accuracies: Mapping[str, Sequence[float]], max_epochs: int = 10_000)
     """Whether a trained model would be saved, of finalists that have these accuracies round by round."""
     race = make(*accuracies, max_epochs=max_epochs)
     while race.ending is None:
-        heat = race.next()
-        assert heat is not None
-        race.scored(heat, accuracies[heat.entrant.key][(heat.repeat - 1) * 5 + heat.fold - 1])
+        task = race.next()
+        assert task is not None
+        race.scored(task, accuracies[task.finalist.key][(task.repeat - 1) * 5 + task.fold - 1])
     free = race.best_free()
     assert free is not None
-    racing = [s.entrant.key for s in race.standings() if s.entrant.is_trained and s.is_racing]
+    racing = [s.finalist.key for s in race.standings() if s.finalist.is_trained and s.is_racing]
     return max(race.difference(key, free).ci95[0] for key in racing) > 0.0
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from sldml.search.shipping import ship
 
 CONFIG = trial_config(normalize={"center": "first_frame"})
 FREE_NORMALIZATION = NormalizeConfig(view="face_camera")
-SEEDS = {"final": 11, "other final": 12, "fold": 13, "second": 14, "second fold": 15}
+SEEDS = {"final": 11, "other final": 12, "fold": 13, "second": 14, "second fold": 15, "trial": 16}
 FOLDS = FoldTable(num_folds=2, num_scored=8, ending="all repeats are done", rows=())
 
 
@@ -108,6 +109,7 @@ def send(made_split: Split, made_frames: Frames, tmp_path: Path, state: Any) -> 
             load_fold=lambda trial_id, num_folds: state(
                 "fold" if (trial_id, num_folds) == ("t1", 2) else "second fold"
             ),
+            load_trial=lambda trial_id: state("trial"),
             search_name="demo-1",
         )
 
@@ -173,6 +175,17 @@ def test_the_first_seed_of_the_chosen_configuration_ships(
     assert model.threshold != pytest.approx(threshold(expected, first))
 
 
+def test_the_threshold_comes_from_the_trial_where_folds_have_two_classes(
+    send: Any, state: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path
+) -> None:
+    send(dataclasses.replace(trained(), folds=FOLDS.model_copy(update={"num_folds": 4})))
+    model = Recognizer.load(tmp_path / "model")
+    own = trained_matching(CONFIG, state("trial"), made_set.layout)
+    expected = threshold(own, View(made_frames, made_split.development.validation))
+    assert model.threshold == pytest.approx(expected)
+    assert expected < 1.0
+
+
 @pytest.mark.parametrize("name", ["raw_1nn", "dtw_1nn", "untrained"])
 def test_a_baseline_that_was_chosen_ships(
     name: str, send: Any, made_set: PreparedSet, made_split: Split, made_frames: Frames, tmp_path: Path
@@ -231,6 +244,7 @@ def test_without_the_checkpoint_of_the_first_fold_nothing_is_unknown(
         data=CONFIG.data,
         load_final=lambda trial_id, seed: state("final"),
         load_fold=missing,
+        load_trial=lambda trial_id: state("trial"),
         search_name="demo-1",
     )
     assert outcome.shipped is not None

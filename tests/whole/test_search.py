@@ -153,7 +153,7 @@ def test_class_folds_decide_what_ships(finished):
     assert set(rows) == {*BASELINES, *trained}
     assert table["num_folds"] == 5
     assert table["num_scored"] >= 5
-    assert f"class folds ended after {table['num_scored']}: {table['ending']}" in printed
+    assert f"class folds: ended after {table['num_scored']} folds, because {table['ending']}" in printed
     free = table["rows"][0]
     assert free["kind"] == "training_free"
     for name in trained:

@@ -27,7 +27,7 @@ def parallel_coordinates(history: History, importance: Importance) -> Figure | N
     Drawn as ordinary lines: Plotly's parallel coordinates need WebGL, which does not print, and code generation at run
     time, which the page's security policy forbids.
     """
-    trials = sorted(history.comparable(), key=lambda trial: trial.value or 0.0)
+    trials = history.ranked()[::-1]
     names = by_importance(trials, importance)
     choices = [name for name in names if is_choice(trials, name)]
     kept = set(names[: MAX_AXES - min(MAX_CHOICES, len(choices))] + choices[:MAX_CHOICES])
@@ -37,7 +37,7 @@ def parallel_coordinates(history: History, importance: Importance) -> Figure | N
         return None
     log = log_parameters(history)
     axes = [Axis.of(name, [t for t in trials if name in t.params], log=name in log) for name in names]
-    low, high = trials[0].value or 0.0, trials[-1].value or 0.0
+    low, high = (end([trial.value or 0.0 for trial in trials], default=0.0) for end in (min, max))
     span = max(high - low, 1e-9)
     figure = go.Figure()
     for axis_place in range(len(names) + 1):

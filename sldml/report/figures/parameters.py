@@ -108,13 +108,13 @@ def choice_map(history: History, importance: Importance) -> Figure | None:
         showgrid=False,
         autorange="reversed",
     )
-    best = max(trials, key=lambda trial: trial.value or 0.0)
+    best = history.ranked()[0]
     where = _choice(best, down) + (f" with {_choice(best, across)}" if across else "")
     what = f"{down} and {across}" if across else down
     alt = f"{measure_name(history).capitalize()} by {what}: the best, {percent(best.value)}, has {where}."
     caption = (
         f"Best and median {measure_name(history)} and number of the trials with "
-        f"{'both choices' if across else 'a choice'}. A trial stopped early counts with its best value so far, "
+        f"{'both choices' if across else 'a choice'}. A trial stopped early counts with its last value, "
         "so a low median may only mean that many were stopped. White pairs were not tried or do not exist."
     )
     return Figure("choice_map", figure, alt, caption)

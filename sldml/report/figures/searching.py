@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import plotly.graph_objects as go
 
 from sldml.journal import History, TrialRecord
@@ -43,10 +41,10 @@ def search_history(history: History) -> Figure | None:
                 hovertemplate=f"%{{text}}, {state}<br>%{{y:.1%}} after %{{x:.1f}} min<extra></extra>",
             )
     x, y = [], []
-    best = (0, -math.inf)
+    best = (0, 0.0)
     for trial in trials:
         if trial.is_comparable:
-            best = max(best, (len(trial.epochs), trial.value or 0.0))
+            best = max(best, trial.rank)
             x.append(round(clock(end_of(trial)), 3))
             y.append(round(best[1], 4))
     figure.add_scatter(

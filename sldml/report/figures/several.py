@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,17 +31,17 @@ class SealedPoint:
 
 
 def best_so_far(searches: Sequence[tuple[str, History]]) -> Figure | None:
-    """The best validation value of each search by its own time."""
+    """The validation value of the best trial so far of each search, by its own time."""
     figure = go.Figure()
     reached = []
     for index, (name, history) in enumerate(searches):
         clock = search_clock(history)
         trials = history.comparable()
-        x, y, best = [], [], -math.inf
+        x, y, best = [], [], (0, 0.0)
         for trial in sorted(trials, key=end_of):
-            best = max(best, trial.value or 0.0)
+            best = max(best, trial.rank)
             x.append(round(clock(end_of(trial)), 3))
-            y.append(round(best, 4))
+            y.append(round(best[1], 4))
         if not x:
             continue
         figure.add_scatter(
@@ -53,7 +52,7 @@ def best_so_far(searches: Sequence[tuple[str, History]]) -> Figure | None:
             },
             hovertemplate=f"{plain(name)}<br>%{{y:.1%}} after %{{x:.1f}} min<extra></extra>",
         )  # fmt: skip
-        reached.append(f"{name} {percent(best)} after {x[-1]:.1f} minutes")
+        reached.append(f"{name} {percent(best[1])} after {x[-1]:.1f} minutes")
     if not reached:
         return None
     measures = {measure_name(history) for _, history in searches}
