@@ -57,5 +57,6 @@ def ship_model(
         data=as_prepared(data, prepared),
         load_final=lambda trial_id, seed: weights,
         load_fold=lambda trial_id, num_folds: weights,
+        load_trial=lambda trial_id: weights,
         search_name="made",
     )

@@ -226,6 +226,7 @@ def shipped_by(folder: Path, split: Split, frames: Frames, free: str, *, trained
         data=UtdMhadData(modality="fused"),
         load_final=lambda trial_id, seed: weights,
         load_fold=lambda trial_id, num_folds: weights,
+        load_trial=lambda trial_id: weights,
         search_name="made",
     )
     assert outcome.shipped is not None
