@@ -4,6 +4,10 @@ A configuration is answered by the recorded ones around it: of the same loss, th
 unit cube) the more each counts. Their weighted mean is what to expect. What a search sees on its validation classes is
 noisy: the residual of one of them, drawn by its weight, is added. What a search is worth is told without noise, on
 classes that took no part, after the last epoch: final models are trained to the end.
+
+Run: python -m tests.benchmarks.recorded
+
+It prints which epoch of a training is better on these classes, the last one or the best one by validation.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 
-from tests.benchmarks.record_curves import FOLDER, NUM_FOLDS, read_recorded_space
+from tests.benchmarks.record_curves import FOLDER, NUM_FOLDS, SETS, read_recorded_space
 
 BANDWIDTH = 0.15
 """Of the Gaussian, in shares of a parameter's range."""
@@ -101,7 +105,30 @@ class Recorded:
         return told
 
 
+BEST = 8
+"""Number of configurations with the best validation accuracy, for which the epochs are compared as well."""
+
+
+def main() -> None:
+    """Print the accuracy on novel classes, means over configurations and class folds."""
+    print(f"{'accuracy on novel classes':28}{'best epoch':>12}{'last epoch':>12}")
+    for name in SETS:
+        with (FOLDER / f"{name}.jsonl").open() as file:
+            folds = [json.loads(line)["folds"] for line in file]
+        val, held_out = (np.array([[fold[kind] for fold in each] for each in folds]) for kind in ("val", "held_out"))
+        at_best = np.take_along_axis(held_out, val.argmax(axis=2, keepdims=True), axis=2)[..., 0]
+        at_end = held_out[..., -1]
+        print(f"{f'{name}, all {len(folds)}':28}{at_best.mean():>12.3f}{at_end.mean():>12.3f}")
+        ranked = np.argsort(-val.max(axis=2), axis=0, kind="stable")[:BEST]
+        of_best, of_end = (np.take_along_axis(each, ranked, axis=0).mean() for each in (at_best, at_end))
+        print(f"{f'{name}, best {BEST} of each fold':28}{of_best:>12.3f}{of_end:>12.3f}")
+
+
 @functools.lru_cache(maxsize=NUM_FOLDS)
 def recorded(name: str) -> Recorded:
     """The recorded set, read once by each process."""
     return Recorded(name)
+
+
+if __name__ == "__main__":
+    main()
