@@ -37,7 +37,7 @@ _TIMES = ("started", "time")
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The trial with the best validation accuracy."""
+    """The best trial by validation."""
 
     trial_id: str
     value: float

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from sldml.report.figures import Figure, percent
-from sldml.report.text import number, points
+from sldml.report.text import chance, number, points
 
 
 def render_page(template: str, figures: Mapping[str, Figure], **values: Any) -> str:
@@ -24,7 +24,7 @@ def render_page(template: str, figures: Mapping[str, Figure], **values: Any) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number, "points": points}
+    environment.filters |= {"percent": percent, "number": number, "points": points, "chance": chance}
     return environment.get_template(template).render(
         figures=figures,
         figure_data={name: json.loads(figure.figure.to_json()) for name, figure in figures.items()},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sldml.config.dotted import flatten
 from sldml.journal import AgainstBaseline, Candidate, History
 from sldml.report.figures.look import BASELINE_NAMES
-from sldml.report.text import number, points
+from sldml.report.text import chance, number, points
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,10 @@ def chances_sentence(history: History) -> str | None:
     shipped, free = test.shipped, test.folds and next((r for r in test.folds.rows if r.kind == "training_free"), None)
     parts = []
     if shipped.better_than_baseline is not None and free:
-        parts.append(f"than {baseline_name(free.name)}: {_percent(shipped.better_than_baseline)}")
+        parts.append(f"than {baseline_name(free.name)}: {chance(shipped.better_than_baseline)}")
     if shipped.better_than_default is not None:
-        parts.append(f"than the default configuration: {_percent(shipped.better_than_default)}")
+        parts.append(f"than the default configuration: {chance(shipped.better_than_default)}")
     return f"probability of being better {'; '.join(parts)}" if parts else None
-
-
-def _percent(probability: float) -> str:
-    """A probability as text; never 0 or 100 %, which no number of folds can show."""
-    if probability > 0.99:
-        return "over 99 %"
-    return f"{100 * probability:.0f} %" if probability >= 0.01 else "under 1 %"
 
 
 def against_sentence(history: History) -> str | None:

@@ -172,7 +172,7 @@ def slices(history: History, importance: Importance) -> Figure | None:
     alt = f"{measure_name(history).capitalize()} of {len(trials)} trials against {len(names)} parameters: "
     order = "The most important first. " if importance.shares else ""
     caption = (
-        f"{order}One mark per trial that has the parameter, at its best value; axes are logarithmic if the parameter "
+        f"{order}One mark per trial that has the parameter, at its value; axes are logarithmic if the parameter "
         "was sampled that way."
     )
     return Figure("slices", figure, f"{alt}{', '.join(names)}.", caption)

@@ -52,7 +52,7 @@ def search_history(history: History) -> Figure | None:
         hovertemplate="best so far %{y:.1%}<extra></extra>",
     )  # fmt: skip
     add_baselines(figure, history, [0.0, max(clock(end_of(t)) for t in trials)])
-    lay_out(figure, x_title="minutes of search", y_title=f"best {measure_name(history)}", y_percent=True)
+    lay_out(figure, x_title="minutes of search", y_title=measure_name(history), y_percent=True)
     alt = f"Best {measure_name(history)} of {len(trials)} trials by time"
     if y:
         alt += f"; the best rises from {percent(y[0])} to {percent(y[-1])}"
